@@ -1,0 +1,3 @@
+//! The Leptos app: pages, components and server functions. Compiles natively (`ssr`) and to wasm (`hydrate`).
+
+pub mod view;

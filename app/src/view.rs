@@ -1,0 +1,164 @@
+//! The one picture of the cluster that everybody looks at: the gateway folds every node's events into a
+//! [`ClusterView`], renders it on the server, and sends it to browsers as a snapshot and then changes.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+use wiber_protocol::{
+    event::TraceEvent,
+    status::{NodeStatus, Role},
+};
+
+/// The most trace events kept for the timeline, over all nodes.
+pub const TRACE_EVENTS: usize = 2_000;
+/// The most sentences kept for *what happened*.
+pub const HAPPENINGS: usize = 100;
+
+/// What the gateway knows of a node's process.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+pub enum ProcessState {
+    /// No process, and none that the gateway saw end.
+    #[default]
+    Stopped,
+    /// Started, and its admin port does not answer yet.
+    Starting { pid: u32 },
+    /// Its admin port answers. `by_gateway` is false for a node somebody started by hand.
+    Running { pid: u32, by_gateway: bool },
+    /// It ended. `how` is a sentence: "killed (SIGKILL, from this page)", "exit status 2".
+    Exited { how: String, at_ms: i64, expected: bool },
+}
+
+impl ProcessState {
+    pub fn is_running(&self) -> bool {
+        matches!(self, Self::Starting { .. } | Self::Running { .. })
+    }
+}
+
+/// One node: its place in the configuration, its process, and the last thing it said about itself.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NodeView {
+    pub id: String,
+    pub host: String,
+    pub port: u16,
+    pub process: ProcessState,
+    /// The newest status; kept when the node dies, and then shown with its age.
+    pub status: Option<NodeStatus>,
+    /// When the gateway received `status`, milliseconds since the Unix epoch by the gateway's clock.
+    pub status_at_ms: Option<i64>,
+    /// Whether the node's event stream is connected now: `status` is live, not a memory.
+    pub live: bool,
+    /// Whole RPCs that this node's trace left out by sampling.
+    pub rpcs_left_out: u64,
+}
+
+impl NodeView {
+    /// The role, if the status is live.
+    pub fn live_role(&self) -> Option<Role> {
+        self.status.as_ref().filter(|_| self.live).map(|status| status.role)
+    }
+}
+
+/// One sentence of *what happened*, made by the gateway from a node's own event or from its own deed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Happening {
+    /// Counts up from 1; the key of the list.
+    pub seq: u64,
+    /// Milliseconds since the Unix epoch.
+    pub at_ms: i64,
+    /// The node it is about, if one.
+    pub node: Option<String>,
+    pub term: u64,
+    pub text: String,
+    /// Whether a person should look.
+    pub alarm: bool,
+}
+
+/// Everything the dashboard shows, at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClusterView {
+    /// Counts the changes; a change with another number than the next means one was missed.
+    pub seq: u64,
+    /// The gateway's clock, milliseconds since the Unix epoch.
+    pub at_ms: i64,
+    /// In the order of `cluster.yaml`.
+    pub nodes: Vec<NodeView>,
+    /// Commits per second over the last second, from the newest commit positions and records.
+    pub records_per_s: f64,
+    /// Oldest first, at most [`HAPPENINGS`].
+    pub happenings: VecDeque<Happening>,
+    /// In order of arrival at the gateway, at most [`TRACE_EVENTS`].
+    pub trace: VecDeque<TraceEvent>,
+}
+
+/// One frame of `/live/cluster`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub enum LiveFrame {
+    /// The first frame, and whenever the receiver fell too far behind.
+    Snapshot { view: ClusterView },
+    /// What changed since the frame before. A node is sent whole.
+    Change { seq: u64, at_ms: i64, change: Change },
+}
+
+/// What one [`LiveFrame::Change`] brings.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<NodeView>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records_per_s: Option<f64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub happenings: Vec<Happening>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trace: Vec<TraceEvent>,
+}
+
+/// A change did not follow the view it was applied to; ask for a new snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SequenceGap;
+
+impl ClusterView {
+    /// Takes in one change. The gateway and the browser both use this, so they cannot disagree.
+    pub fn apply(&mut self, seq: u64, at_ms: i64, change: Change) -> Result<(), SequenceGap> {
+        if seq != self.seq + 1 {
+            return Err(SequenceGap);
+        }
+        self.seq = seq;
+        self.at_ms = at_ms;
+        for node in change.nodes {
+            match self.nodes.iter_mut().find(|known| known.id == node.id) {
+                Some(known) => *known = node,
+                None => self.nodes.push(node),
+            }
+        }
+        if let Some(rate) = change.records_per_s {
+            self.records_per_s = rate;
+        }
+        extend_bounded(&mut self.happenings, change.happenings, HAPPENINGS);
+        extend_bounded(&mut self.trace, change.trace, TRACE_EVENTS);
+        Ok(())
+    }
+
+    pub fn node(&self, id: &str) -> Option<&NodeView> {
+        self.nodes.iter().find(|node| node.id == id)
+    }
+
+    /// The live leader of the highest term, if any node claims to lead.
+    pub fn leader(&self) -> Option<&NodeView> {
+        self.nodes
+            .iter()
+            .filter(|node| node.live_role() == Some(Role::Leader))
+            .max_by_key(|node| node.status.as_ref().map_or(0, |status| status.term))
+    }
+
+    pub fn alive(&self) -> usize {
+        self.nodes.iter().filter(|node| node.live).count()
+    }
+}
+
+fn extend_bounded<T>(into: &mut VecDeque<T>, new: Vec<T>, bound: usize) {
+    into.extend(new);
+    let excess = into.len().saturating_sub(bound);
+    into.drain(..excess);
+}

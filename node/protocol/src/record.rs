@@ -1,0 +1,238 @@
+//! Records and the batches they are logged in.
+//!
+//! A batch is the payload of one [`crate::entry::EntryKind::Records`] entry. It may mix topics; topic and
+//! node names stand once in the batch's dictionary and records refer to them.
+//!
+//! ```text
+//! batch  = version u8 (1) · clock_ms u64 · names varint, { name bytes }* · records varint, { record bytes }*
+//! record = flags u8 · topic ref · node ref · id bytes · ts_us varint · corrected - ts zigzag varint
+//!        · error_bound_us varint · lamport varint · headers varint, { key bytes, value bytes }* · body (the rest)
+//! ```
+//! `bytes` is a varint length and that many bytes; a `ref` is a varint index into the names.
+
+use std::collections::HashMap;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::codec::{DecodeError, Reader, put_bytes, put_varint, unzigzag, zigzag};
+
+const VERSION: u8 = 1;
+/// The id came from a client, so a retry may repeat it and the dedup window must remember it.
+const FLAG_CLIENT_ID: u8 = 1;
+/// The taking node's clock was synchronised when it stamped `corrected_ts`.
+const FLAG_SYNCHRONISED: u8 = 2;
+
+/// The longest topic name in bytes.
+pub const MAX_TOPIC_BYTES: usize = 249;
+/// The longest message id in bytes.
+pub const MAX_ID_BYTES: usize = 256;
+/// The largest message body in bytes.
+pub const MAX_BODY_BYTES: usize = 1 << 20;
+
+/// One published message as its taking node stamped it. What `apply` adds (offset, final Lamport time)
+/// is not stored here: it follows from the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    pub topic: String,
+    pub id: String,
+    /// Whether a client chose `id`; ids made by a node are never retried and skip the dedup window.
+    pub client_id: bool,
+    /// The node that took the record from its publisher.
+    pub node: String,
+    /// The taking node's own clock, microseconds since the Unix epoch.
+    pub ts_us: i64,
+    /// The taking node's estimate of cluster time, microseconds since the Unix epoch.
+    pub corrected_us: i64,
+    /// How far `corrected_us` may be off, microseconds; meaningful when `synchronised`.
+    pub error_bound_us: u64,
+    pub synchronised: bool,
+    /// The taking node's Lamport time at the stamp: a lower bound of the record's final one.
+    pub lamport: u64,
+    pub headers: Vec<(String, String)>,
+    pub body: Bytes,
+}
+
+/// What one log entry carries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// The replicated clock, milliseconds: driven by the leader's monotonic time, it ages the dedup
+    /// window and nothing else.
+    pub clock_ms: u64,
+    pub records: Vec<Record>,
+}
+
+impl Batch {
+    pub fn encode(&self) -> Bytes {
+        let mut names: Vec<&str> = Vec::new();
+        let mut refs: HashMap<&str, u64> = HashMap::new();
+        for record in &self.records {
+            for name in [record.topic.as_str(), record.node.as_str()] {
+                refs.entry(name).or_insert_with(|| {
+                    names.push(name);
+                    names.len() as u64 - 1
+                });
+            }
+        }
+        let size: usize = self.records.iter().map(|r| r.body.len() + r.id.len() + 64).sum();
+        let mut out = BytesMut::with_capacity(size + 64);
+        out.put_u8(VERSION);
+        out.put_u64_le(self.clock_ms);
+        put_varint(&mut out, names.len() as u64);
+        for name in &names {
+            put_bytes(&mut out, name.as_bytes());
+        }
+        put_varint(&mut out, self.records.len() as u64);
+        let mut one = BytesMut::new();
+        for record in &self.records {
+            one.clear();
+            put_record(&mut one, record, refs[record.topic.as_str()], refs[record.node.as_str()]);
+            put_bytes(&mut out, &one);
+        }
+        out.freeze()
+    }
+
+    /// Reads a batch; bodies share the input's memory.
+    pub fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let version = reader.u8("batch version")?;
+        if version != VERSION {
+            return Err(DecodeError::Unknown { what: "batch version", found: u64::from(version) });
+        }
+        let clock_ms = reader.u64("batch clock")?;
+        let mut names = Vec::new();
+        for _ in 0..reader.count("batch names")? {
+            names.push(reader.string("batch name")?);
+        }
+        let count = reader.count("batch records")?;
+        let mut records = Vec::with_capacity(count);
+        for _ in 0..count {
+            records.push(read_record(Reader::new(reader.bytes("record")?), &names)?);
+        }
+        reader.finish("batch")?;
+        Ok(Self { clock_ms, records })
+    }
+
+    /// The number of records in an encoded batch, without reading them.
+    pub fn count(bytes: Bytes) -> Result<u64, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        reader.u8("batch version")?;
+        reader.u64("batch clock")?;
+        for _ in 0..reader.count("batch names")? {
+            reader.bytes("batch name")?;
+        }
+        reader.varint("batch records")
+    }
+}
+
+fn put_record(out: &mut BytesMut, record: &Record, topic: u64, node: u64) {
+    let mut flags = 0;
+    if record.client_id {
+        flags |= FLAG_CLIENT_ID;
+    }
+    if record.synchronised {
+        flags |= FLAG_SYNCHRONISED;
+    }
+    out.put_u8(flags);
+    put_varint(out, topic);
+    put_varint(out, node);
+    put_bytes(out, record.id.as_bytes());
+    put_varint(out, record.ts_us.cast_unsigned());
+    put_varint(out, zigzag(record.corrected_us.wrapping_sub(record.ts_us)));
+    put_varint(out, record.error_bound_us);
+    put_varint(out, record.lamport);
+    put_varint(out, record.headers.len() as u64);
+    for (key, value) in &record.headers {
+        put_bytes(out, key.as_bytes());
+        put_bytes(out, value.as_bytes());
+    }
+    out.put_slice(&record.body);
+}
+
+fn read_record(mut reader: Reader, names: &[String]) -> Result<Record, DecodeError> {
+    let flags = reader.u8("record flags")?;
+    if flags & !(FLAG_CLIENT_ID | FLAG_SYNCHRONISED) != 0 {
+        return Err(DecodeError::Unknown { what: "record flags", found: u64::from(flags) });
+    }
+    let topic = read_name(&mut reader, "record topic", names)?;
+    let node = read_name(&mut reader, "record node", names)?;
+    let id = reader.string("record id")?;
+    let ts_us = reader.varint("record ts")?.cast_signed();
+    let corrected_us = ts_us.wrapping_add(unzigzag(reader.varint("record corrected ts")?));
+    let error_bound_us = reader.varint("record error bound")?;
+    let lamport = reader.varint("record lamport")?;
+    let mut headers = Vec::new();
+    for _ in 0..reader.count("record headers")? {
+        headers.push((reader.string("header key")?, reader.string("header value")?));
+    }
+    let body = reader.take("record body", reader.remaining())?;
+    Ok(Record {
+        topic,
+        id,
+        client_id: flags & FLAG_CLIENT_ID != 0,
+        node,
+        ts_us,
+        corrected_us,
+        error_bound_us,
+        synchronised: flags & FLAG_SYNCHRONISED != 0,
+        lamport,
+        headers,
+        body,
+    })
+}
+
+fn read_name(reader: &mut Reader, what: &'static str, names: &[String]) -> Result<String, DecodeError> {
+    let found = reader.varint(what)?;
+    usize::try_from(found)
+        .ok()
+        .and_then(|index| names.get(index))
+        .cloned()
+        .ok_or(DecodeError::Unknown { what, found })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn record() -> impl Strategy<Value = Record> {
+        (
+            ("[a-z:]{1,9}", "[a-z0-9-]{0,20}", "n[1-5]"),
+            (any::<i64>(), any::<i64>(), any::<u64>(), any::<u64>()),
+            (any::<bool>(), any::<bool>()),
+            proptest::collection::vec(("[a-z]{1,4}", ".{0,6}"), 0..3),
+            proptest::collection::vec(any::<u8>(), 0..64),
+        )
+            .prop_map(|((topic, id, node), (ts_us, corrected_us, error_bound_us, lamport), flags, headers, body)| {
+                Record {
+                    topic,
+                    id,
+                    client_id: flags.0,
+                    node,
+                    ts_us,
+                    corrected_us,
+                    error_bound_us,
+                    synchronised: flags.1,
+                    lamport,
+                    headers,
+                    body: body.into(),
+                }
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn a_batch_reads_back(clock_ms: u64, records in proptest::collection::vec(record(), 0..8)) {
+            let batch = Batch { clock_ms, records };
+            let bytes = batch.encode();
+            prop_assert_eq!(Batch::count(bytes.clone()), Ok(batch.records.len() as u64));
+            prop_assert_eq!(Batch::decode(bytes), Ok(batch));
+        }
+
+        #[test]
+        fn rubbish_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
+            let _ = Batch::decode(bytes.clone().into());
+            let _ = Batch::count(bytes.into());
+        }
+    }
+}
