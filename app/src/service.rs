@@ -168,7 +168,9 @@ pub use ssr::{ClusterService, ServiceFuture};
 mod ssr {
     use std::{future::Future, pin::Pin};
 
-    use super::{ActionReport, HistoryPage, NodeAction, PublishReport, PublishRequest, ServiceError, StartReport};
+    use super::{
+        ActionReport, HistoryPage, NodeAction, PublishReport, PublishRequest, ServiceError, StartReport,
+    };
     use crate::view::ClusterView;
 
     pub type ServiceFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, ServiceError>> + Send + 'a>>;

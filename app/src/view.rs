@@ -13,6 +13,9 @@ use wiber_protocol::{
 pub const TRACE_EVENTS: usize = 2_000;
 /// The most sentences kept for *what happened*.
 pub const HAPPENINGS: usize = 100;
+/// When nothing changed for this long the gateway sends an empty change all the same, so that a browser can
+/// tell silence from a gateway that is gone.
+pub const HEARTBEAT_MS: u64 = 1_000;
 
 /// What the gateway knows of a node's process.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +58,10 @@ pub struct NodeView {
 impl NodeView {
     /// The role, if the status is live.
     pub fn live_role(&self) -> Option<Role> {
-        self.status.as_ref().filter(|_| self.live).map(|status| status.role)
+        self.status
+            .as_ref()
+            .filter(|_| self.live)
+            .map(|status| status.role)
     }
 }
 

@@ -1,1 +1,8 @@
-//! The wasm entry point.
+//! The wasm entry point: takes over the page that the server rendered.
+
+/// Called by the script in the page's head.
+#[wasm_bindgen::prelude::wasm_bindgen]
+pub fn hydrate() {
+    console_error_panic_hook::set_once();
+    leptos::mount::hydrate_body(wiber_app::App);
+}

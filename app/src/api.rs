@@ -1,0 +1,168 @@
+//! What the page asks of the cluster: server functions over [`crate::service`], callable by anyone as JSON.
+//!
+//! `curl -d '{"node":"n2","action":"kill"}' -H 'content-type: application/json' http://…/api/fn/node_action`.
+//! Each also takes a plain HTML form, so that its buttons work before (and without) wasm. A failure answers
+//! with the status of its [`ServiceError`] and `{"detail": …}`, as the REST routes do.
+
+use leptos::{
+    prelude::*,
+    server_fn::{
+        Bytes, ContentType, Decodes, Encodes, Format, FormatType, Http,
+        codec::{Json, JsonEncoding, Post},
+        error::{FromServerFnError, ServerFnErrorErr},
+    },
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::service::{ActionReport, HistoryPage, NodeAction, PublishReport, StartReport};
+
+/// The most records one call of [`history`] returns.
+pub const HISTORY_LIMIT: usize = 1_000;
+
+/// Starts every node that does not run.
+#[server(prefix = "/api/fn", endpoint = "start_cluster", protocol = Http<JsonOrForm, Json>)]
+pub async fn start_cluster() -> Result<StartReport, ApiError> {
+    answer(on_server::service()?.start_cluster().await)
+}
+
+/// Starts, stops, kills or restarts one node.
+#[server(name = ActOnNode, prefix = "/api/fn", endpoint = "node_action", protocol = Http<JsonOrForm, Json>)]
+pub async fn node_action(node: String, action: NodeAction) -> Result<ActionReport, ApiError> {
+    answer(on_server::service()?.act(node, action).await)
+}
+
+/// Publishes one message to a conversation. The same `message_id` again is the same message.
+#[server(prefix = "/api/fn", endpoint = "publish", protocol = Http<JsonOrForm, Json>)]
+pub async fn publish(
+    convo: String,
+    message: String,
+    #[server(default)] sender: Option<String>,
+    #[server(default)] message_id: Option<String>,
+) -> Result<PublishReport, ApiError> {
+    let request = crate::service::PublishRequest {
+        message,
+        sender,
+        message_id,
+    };
+    answer(on_server::service()?.publish(convo, request).await)
+}
+
+/// The last `count` records of a conversation, oldest first.
+#[server(prefix = "/api/fn", endpoint = "history", protocol = Http<JsonOrForm, Json>)]
+pub async fn history(convo: String, count: usize) -> Result<HistoryPage, ApiError> {
+    answer(
+        on_server::service()?
+            .history(convo, count.min(HISTORY_LIMIT))
+            .await,
+    )
+}
+
+/// Why a call did not do what was asked, in a sentence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{detail}")]
+pub struct ApiError {
+    pub detail: String,
+}
+
+impl FromServerFnError for ApiError {
+    type Encoder = JsonEncoding;
+
+    fn from_server_fn_error(error: ServerFnErrorErr) -> Self {
+        let detail = match error {
+            ServerFnErrorErr::Request(_) => "The gateway did not answer.".to_owned(),
+            ServerFnErrorErr::Deserialization(text) | ServerFnErrorErr::Args(text) => {
+                #[cfg(feature = "ssr")]
+                on_server::set_status(422);
+                format!("The request cannot be read: {text}")
+            }
+            other => other.to_string(),
+        };
+        Self { detail }
+    }
+}
+
+/// Arguments as JSON, or as the fields of a plain HTML form; which of the two, the first byte tells.
+pub type JsonOrForm = Post<JsonOrFormEncoding>;
+
+/// The codec of [`JsonOrForm`]; it writes JSON.
+pub struct JsonOrFormEncoding;
+
+impl ContentType for JsonOrFormEncoding {
+    const CONTENT_TYPE: &'static str = "application/json";
+}
+
+impl FormatType for JsonOrFormEncoding {
+    const FORMAT_TYPE: Format = Format::Text;
+}
+
+impl<T: Serialize> Encodes<T> for JsonOrFormEncoding {
+    type Error = serde_json::Error;
+
+    fn encode(value: &T) -> Result<Bytes, Self::Error> {
+        JsonEncoding::encode(value)
+    }
+}
+
+impl<T: DeserializeOwned> Decodes<T> for JsonOrFormEncoding {
+    type Error = String;
+
+    fn decode(body: Bytes) -> Result<T, Self::Error> {
+        let is_json = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
+        if is_json {
+            serde_json::from_slice(&body).map_err(|error| error.to_string())
+        } else {
+            serde_urlencoded::from_bytes(&body).map_err(|error| error.to_string())
+        }
+    }
+}
+
+#[cfg(feature = "ssr")]
+fn answer<T>(result: Result<T, crate::service::ServiceError>) -> Result<T, ApiError> {
+    result.map_err(|error| {
+        on_server::set_status(error.http_status());
+        ApiError {
+            detail: error.detail().to_owned(),
+        }
+    })
+}
+
+#[cfg(feature = "ssr")]
+mod on_server {
+    use std::sync::Arc;
+
+    use axum::http::{HeaderMap, StatusCode, header::ACCEPT, request::Parts};
+    use leptos::prelude::use_context;
+    use leptos_axum::ResponseOptions;
+
+    use super::ApiError;
+    use crate::service::ClusterService;
+
+    pub(super) fn service() -> Result<Arc<dyn ClusterService>, ApiError> {
+        use_context().ok_or_else(|| {
+            set_status(503);
+            ApiError {
+                detail: "This server has no cluster to ask.".to_owned(),
+            }
+        })
+    }
+
+    /// Sets the answer's status, except for a form without wasm: its answer is a redirect back to the page,
+    /// which then shows the error.
+    pub(super) fn set_status(status: u16) {
+        let is_form = use_context::<Parts>().is_some_and(|parts| accepts_html(&parts.headers));
+        if is_form {
+            return;
+        }
+        if let (Some(response), Ok(status)) = (use_context::<ResponseOptions>(), StatusCode::from_u16(status))
+        {
+            response.set_status(status);
+        }
+    }
+
+    fn accepts_html(headers: &HeaderMap) -> bool {
+        headers
+            .get(ACCEPT)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|value| value.contains("text/html"))
+    }
+}

@@ -1,0 +1,138 @@
+//! Keeps the picture current: opens `/live/cluster`, takes in its frames, and opens it again whenever it ends,
+//! falls silent or leaves one out. Runs in the browser only.
+
+use std::{cell::RefCell, rc::Rc};
+
+use futures_util::{StreamExt, future::Either};
+use gloo_net::websocket::{Message, futures::WebSocket};
+use gloo_timers::future::TimeoutFuture;
+use leptos::{prelude::*, task::spawn_local};
+
+use super::{
+    Connection, Live,
+    pace::{Pace, Paint},
+};
+use crate::view::{HEARTBEAT_MS, LiveFrame};
+
+/// A gateway that is silent for this long is taken for lost: several heartbeats.
+const SILENCE_MS: u32 = 4 * HEARTBEAT_MS as u32;
+/// The first and the longest wait before the socket is opened again; each failure doubles it.
+const RETRY_FIRST_MS: u32 = 250;
+const RETRY_LONGEST_MS: u32 = 5_000;
+/// How often ages are brought up to date.
+const TICK_MS: u32 = 250;
+
+/// Starts the socket and the clock, for as long as the page is open.
+pub(super) fn keep_current(live: Live) {
+    spawn_local(async move {
+        let pace = Rc::new(RefCell::new(Pace::default()));
+        let mut retry_ms = RETRY_FIRST_MS;
+        loop {
+            if read_frames(live, &pace).await {
+                retry_ms = RETRY_FIRST_MS;
+            }
+            live.connection.set(Connection::Lost);
+            TimeoutFuture::new(retry_ms).await;
+            retry_ms = (retry_ms * 2).min(RETRY_LONGEST_MS);
+        }
+    });
+    spawn_local(tick(live));
+}
+
+/// Reads until the socket ends, falls silent or has a gap. True if it brought anything.
+async fn read_frames(live: Live, pace: &Rc<RefCell<Pace>>) -> bool {
+    let Some(mut socket) = socket_url("/live/cluster").and_then(|url| WebSocket::open(&url).ok()) else {
+        return false;
+    };
+    let mut heard = false;
+    loop {
+        let silence = TimeoutFuture::new(SILENCE_MS);
+        let message = match futures_util::future::select(socket.next(), silence).await {
+            Either::Left((Some(Ok(Message::Text(text))), _)) => text,
+            Either::Left((Some(Ok(Message::Bytes(_))), _)) => continue,
+            Either::Left((Some(Err(_)) | None, _)) | Either::Right(_) => return heard,
+        };
+        match serde_json::from_str::<LiveFrame>(&message) {
+            Ok(LiveFrame::Snapshot { view }) => live.take_snapshot(view),
+            Ok(LiveFrame::Change { seq, at_ms, change }) => {
+                if live.take_change(seq, at_ms, change).is_err() {
+                    return heard;
+                }
+                paint_in_time(live, pace);
+            }
+            Err(error) => {
+                leptos::logging::warn!("a frame of /live/cluster cannot be read: {error}");
+                return false;
+            }
+        }
+        heard = true;
+        if live.connection.get_untracked() != Connection::Live {
+            live.connection.set(Connection::Live);
+        }
+    }
+}
+
+/// Paints now, or sets the timer that will.
+fn paint_in_time(live: Live, pace: &Rc<RefCell<Pace>>) {
+    if live.paused.get_untracked() {
+        return;
+    }
+    let urgent = live.is_urgent();
+    let decided = pace.borrow_mut().decide(monotonic_ms(), urgent);
+    match decided {
+        Paint::Now => live.paint(),
+        Paint::After { ms } => {
+            let pace = Rc::clone(pace);
+            spawn_local(async move {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "at most 250"
+                )]
+                TimeoutFuture::new(ms.ceil() as u32).await;
+                pace.borrow_mut().painted(monotonic_ms());
+                if !live.paused.get_untracked() {
+                    live.paint();
+                }
+            });
+        }
+        Paint::IsDue => {}
+    }
+}
+
+/// Moves `now_ms` on between frames by the browser's own monotonic clock.
+async fn tick(live: Live) {
+    let mut base_ms = monotonic_ms();
+    let mut heard_at_ms = live.heard_at_ms.get_untracked();
+    loop {
+        TimeoutFuture::new(TICK_MS).await;
+        let heard_now = live.heard_at_ms.get_untracked();
+        if heard_now != heard_at_ms {
+            heard_at_ms = heard_now;
+            base_ms = monotonic_ms();
+            continue;
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "milliseconds since the page was opened"
+        )]
+        live.now_ms.set(heard_at_ms + (monotonic_ms() - base_ms) as i64);
+    }
+}
+
+/// The address of a socket of this gateway.
+pub fn socket_url(path: &str) -> Option<String> {
+    let location = web_sys::window()?.location();
+    let scheme = if location.protocol().ok()? == "https:" {
+        "wss"
+    } else {
+        "ws"
+    };
+    Some(format!("{scheme}://{}{path}", location.host().ok()?))
+}
+
+fn monotonic_ms() -> f64 {
+    web_sys::window()
+        .and_then(|window| window.performance())
+        .map_or(0.0, |performance| performance.now())
+}

@@ -1,0 +1,9 @@
+//! One terminal per node, side by side: what the processes print.
+
+use leptos::prelude::*;
+
+/// The terminals of all nodes: the page `/terminals`, and docked below the Cluster page.
+#[component]
+pub fn Terminals() -> impl IntoView {
+    view! { <section class="terminals"></section> }
+}
