@@ -1,5 +1,7 @@
 //! A conversation: its messages, who says what, and the delivery state of what you send.
 
+mod state;
+
 use leptos::prelude::*;
 
 #[component]

@@ -1,5 +1,10 @@
 //! The space-time diagram of what really happened: a lane per node, an arrow per RPC message.
 
+mod trace;
+
+#[cfg(test)]
+mod sample;
+
 use leptos::prelude::*;
 
 #[component]

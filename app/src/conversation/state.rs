@@ -1,0 +1,356 @@
+//! What one conversation holds, and how sure each message is. Pure: the socket, the sender and the history
+//! tell it what they heard, and the page draws what it says.
+//!
+//! Three ways bring the same message: the history, the socket and the answer to one's own publish, in any
+//! order and more than once. They are told apart by two names: the offset says where a message stands
+//! (offsets rise by one, so a gap is seen), the id says which message it is (so a retry is the same message).
+//! A message of one's own is *unknown* until one of the three ways brings news of it: it is sent again under
+//! the same id, and never given up as failed because an answer was missing.
+
+use std::collections::{HashMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use crate::service::MessageView;
+
+/// The most messages kept; older ones leave from the top.
+pub const MESSAGES_KEPT: usize = 500;
+/// The most messages of one's own on their way; more are refused until some arrive.
+pub const OUTBOX_KEPT: usize = 100;
+
+/// How sure one's own message is. The states only move downwards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Behind an earlier one, so that the two are stored in the order written.
+    Waiting,
+    /// Sent for the first time, not yet answered.
+    Sending,
+    /// Nobody knows yet whether it is stored; it is being sent again under its id. `sent` counts the times.
+    Unknown { sent: u32, why: String },
+    /// On the disks of a majority.
+    Acknowledged(Receipt),
+    /// The cluster will not store it, and sending it again would not help.
+    Refused { why: String },
+}
+
+/// What the cluster said when it had stored a message.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    pub offset: Option<u64>,
+    pub logical_time: Option<u64>,
+    /// It was stored already: an earlier attempt had arrived although its answer had not.
+    pub duplicate: bool,
+    /// From the first attempt to the answer, milliseconds.
+    pub took_ms: u64,
+}
+
+/// A message of one's own that has not yet come back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    pub message_id: String,
+    pub sender: String,
+    pub text: String,
+    pub delivery: Delivery,
+    sent: u32,
+    first_sent_ms: u64,
+}
+
+/// A stored message, and what is known of it when it is one's own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stored {
+    pub view: MessageView,
+    pub own: Option<Own>,
+}
+
+/// How a message of one's own fared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Own {
+    /// How often it was sent.
+    pub sent: u32,
+    /// `None` when it came back before, or instead of, its answer.
+    pub receipt: Option<Receipt>,
+}
+
+/// What arrived by the socket or the history, seen from here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// The next message.
+    Next,
+    /// It was here already.
+    Known,
+    /// Messages between are missing: ask again from `expected`.
+    Gap { expected: u64, found: u64 },
+    /// Another message stands at this offset: the cluster's data is not the data this page began with.
+    OtherHistory { offset: u64 },
+}
+
+/// One line of the conversation as drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Line {
+    /// These offsets are kept nowhere any more.
+    Hole { from: u64, to: u64 },
+    Stored(Stored),
+    Outgoing(Outgoing),
+}
+
+/// The message that is to be sent now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToSend {
+    pub message_id: String,
+    pub sender: String,
+    pub text: String,
+}
+
+/// Why a message was not taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotSaid {
+    #[error("There is nothing to send yet.")]
+    Blank,
+    #[error("{OUTBOX_KEPT} messages are on their way already; wait for some to arrive.")]
+    OutboxFull,
+    #[error("A message with this id is here already.")]
+    IdTaken,
+}
+
+/// One conversation.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Talk {
+    /// Offsets rise strictly; what is missing between two neighbours is a known hole.
+    stored: VecDeque<Stored>,
+    /// The offset the next message will have; `None` until anything is known of the topic.
+    next_offset: Option<u64>,
+    outbox: VecDeque<Outgoing>,
+    /// Receipts of messages that have not come back yet, or came back first.
+    by_id: HashMap<String, u64>,
+}
+
+impl Talk {
+    /// Begins with the last messages of the history, oldest first.
+    pub fn from_history(messages: Vec<MessageView>) -> Self {
+        let mut talk = Self::default();
+        for message in messages {
+            talk.begin_at(message.offset);
+            talk.arrived(message);
+        }
+        talk
+    }
+
+    /// The offset to ask the socket for; 1 where nothing is known yet.
+    pub fn wanted_offset(&self) -> u64 {
+        self.next_offset.unwrap_or(1)
+    }
+
+    /// The socket is open and will go on with `next_offset`. Asked for an offset it no longer has, it starts
+    /// later: what lies between is a hole, and no longer awaited.
+    pub fn connected(&mut self, next_offset: u64) {
+        if self.next_offset.is_none_or(|expected| next_offset > expected) {
+            self.next_offset = Some(next_offset);
+        }
+    }
+
+    /// A message arrived by the socket or the history.
+    pub fn arrived(&mut self, message: MessageView) -> Arrival {
+        let expected = *self.next_offset.get_or_insert(1);
+        let offset = message.offset;
+        if offset > expected {
+            return Arrival::Gap { expected, found: offset };
+        }
+        if offset < expected {
+            let known = self.stored.binary_search_by_key(&offset, |stored| stored.view.offset);
+            return match known {
+                Ok(place) if self.stored[place].view.message_id != message.message_id => {
+                    Arrival::OtherHistory { offset }
+                }
+                _ => Arrival::Known,
+            };
+        }
+        let own = self.take_outgoing(&message.message_id);
+        self.by_id.insert(message.message_id.clone(), offset);
+        self.stored.push_back(Stored { view: message, own });
+        self.next_offset = Some(expected + 1);
+        if self.stored.len() > MESSAGES_KEPT
+            && let Some(oldest) = self.stored.pop_front()
+        {
+            self.by_id.remove(&oldest.view.message_id);
+        }
+        Arrival::Next
+    }
+
+    /// Forgets what is stored, because it is no longer what the cluster stores. What is on its way stays on it.
+    pub fn begin_again(&mut self) {
+        self.stored.clear();
+        self.by_id.clear();
+        self.next_offset = None;
+    }
+
+    /// Takes in a message to send.
+    pub fn say(&mut self, message_id: String, sender: &str, text: &str) -> Result<(), NotSaid> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(NotSaid::Blank);
+        }
+        if self.outbox.len() >= OUTBOX_KEPT {
+            return Err(NotSaid::OutboxFull);
+        }
+        if self.is_known(&message_id) {
+            return Err(NotSaid::IdTaken);
+        }
+        self.outbox.push_back(Outgoing {
+            message_id,
+            sender: sender.trim().to_owned(),
+            text: text.to_owned(),
+            delivery: Delivery::Waiting,
+            sent: 0,
+            first_sent_ms: 0,
+        });
+        Ok(())
+    }
+
+    /// The message to send now, at `now_ms` of any clock that only rises: the first that has no verdict. One at
+    /// a time, because two on their way at once may be stored in either order.
+    pub fn send_next(&mut self, now_ms: u64) -> Option<ToSend> {
+        let next = self.outbox.iter_mut().find(|outgoing| !outgoing.delivery.is_settled())?;
+        if next.sent == 0 {
+            next.first_sent_ms = now_ms;
+        }
+        next.sent += 1;
+        if let Delivery::Unknown { sent, .. } = &mut next.delivery {
+            *sent = next.sent;
+        } else {
+            next.delivery = Delivery::Sending;
+        }
+        Some(ToSend {
+            message_id: next.message_id.clone(),
+            sender: next.sender.clone(),
+            text: next.text.clone(),
+        })
+    }
+
+    /// The cluster has stored a message; `status` is its line, e.g. `OK published <id> <offset> <lamport>`.
+    /// Anything but an `OK` leaves the fate unknown.
+    pub fn acknowledged(&mut self, message_id: &str, status: &str, now_ms: u64) {
+        let Some(mut receipt) = read_status(status) else {
+            self.unknown(message_id, status);
+            return;
+        };
+        if let Some(outgoing) = self.outgoing_mut(message_id) {
+            receipt.took_ms = now_ms.saturating_sub(outgoing.first_sent_ms);
+            outgoing.delivery = Delivery::Acknowledged(receipt);
+        } else if let Some(stored) = self.stored_mut(message_id)
+            && let Some(own) = &mut stored.own
+        {
+            own.receipt.get_or_insert(receipt);
+        }
+    }
+
+    /// No verdict came back: it may be stored, and it may not.
+    pub fn unknown(&mut self, message_id: &str, why: &str) {
+        if let Some(outgoing) = self.outgoing_mut(message_id)
+            && !outgoing.delivery.is_settled()
+        {
+            outgoing.delivery = Delivery::Unknown { sent: outgoing.sent, why: why.to_owned() };
+        }
+    }
+
+    /// The cluster said no, for a reason that sending again does not change.
+    pub fn refused(&mut self, message_id: &str, why: &str) {
+        if let Some(outgoing) = self.outgoing_mut(message_id)
+            && !outgoing.delivery.is_settled()
+        {
+            outgoing.delivery = Delivery::Refused { why: why.to_owned() };
+        }
+    }
+
+    /// Takes a refused message away; its text, to write it again.
+    pub fn dismiss(&mut self, message_id: &str) -> Option<String> {
+        let place = self.outbox.iter().position(|outgoing| {
+            outgoing.message_id == message_id && matches!(outgoing.delivery, Delivery::Refused { .. })
+        })?;
+        self.outbox.remove(place).map(|outgoing| outgoing.text)
+    }
+
+    /// Whether something waits to be sent.
+    pub fn has_unsent(&self) -> bool {
+        self.outbox.iter().any(|outgoing| !outgoing.delivery.is_settled())
+    }
+
+    /// Whether the message still has no verdict: its fate is worth another attempt.
+    pub fn is_unsettled(&self, message_id: &str) -> bool {
+        self.outbox
+            .iter()
+            .any(|outgoing| outgoing.message_id == message_id && !outgoing.delivery.is_settled())
+    }
+
+    /// Everything in the order drawn: what is stored, with the holes in it, then what is on its way.
+    pub fn lines(&self) -> Vec<Line> {
+        let mut lines = Vec::with_capacity(self.stored.len() + self.outbox.len());
+        let mut expected = self.stored.front().map(|first| first.view.offset);
+        for stored in &self.stored {
+            let offset = stored.view.offset;
+            if let Some(from) = expected.filter(|expected| *expected < offset) {
+                lines.push(Line::Hole { from, to: offset - 1 });
+            }
+            expected = Some(offset + 1);
+            lines.push(Line::Stored(stored.clone()));
+        }
+        lines.extend(self.outbox.iter().cloned().map(Line::Outgoing));
+        lines
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.stored.is_empty() && self.outbox.is_empty()
+    }
+
+    fn begin_at(&mut self, offset: u64) {
+        self.next_offset = Some(self.next_offset.map_or(offset, |next| next.max(offset)));
+    }
+
+    fn is_known(&self, message_id: &str) -> bool {
+        self.by_id.contains_key(message_id)
+            || self.outbox.iter().any(|outgoing| outgoing.message_id == message_id)
+    }
+
+    fn take_outgoing(&mut self, message_id: &str) -> Option<Own> {
+        let place = self.outbox.iter().position(|outgoing| outgoing.message_id == message_id)?;
+        let outgoing = self.outbox.remove(place)?;
+        let receipt = match outgoing.delivery {
+            Delivery::Acknowledged(receipt) => Some(receipt),
+            _ => None,
+        };
+        Some(Own { sent: outgoing.sent, receipt })
+    }
+
+    fn outgoing_mut(&mut self, message_id: &str) -> Option<&mut Outgoing> {
+        self.outbox.iter_mut().find(|outgoing| outgoing.message_id == message_id)
+    }
+
+    fn stored_mut(&mut self, message_id: &str) -> Option<&mut Stored> {
+        let offset = self.by_id.get(message_id)?;
+        let place = self.stored.binary_search_by_key(offset, |stored| stored.view.offset).ok()?;
+        self.stored.get_mut(place)
+    }
+}
+
+impl Delivery {
+    /// Whether the cluster has given its verdict.
+    pub fn is_settled(&self) -> bool {
+        matches!(self, Self::Acknowledged(_) | Self::Refused { .. })
+    }
+}
+
+/// Reads `OK published|duplicate|REDIRECTED <id> [<offset> <logical_time> …]`.
+fn read_status(status: &str) -> Option<Receipt> {
+    let mut words = status.split_ascii_whitespace();
+    if words.next()? != "OK" {
+        return None;
+    }
+    let duplicate = words.next()? == "duplicate";
+    words.next()?;
+    let offset = words.next().and_then(|word| word.parse().ok());
+    let logical_time = words.next().and_then(|word| word.parse().ok());
+    Some(Receipt { offset, logical_time, duplicate, took_ms: 0 })
+}
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;
