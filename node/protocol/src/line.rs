@@ -1,1 +1,56 @@
-//! Being written.
+//! The client line protocol as values: one command a line in, one or more lines out.
+//!
+//! [`LineSplitter`] cuts a connection's bytes into lines, [`Command`] is one of them understood, [`Reply`] one
+//! line of an answer, and [`RecordView`] a record as `MSG`, `HISTORY` and `RECORD` lines show it. Each form is
+//! written and read in one place, so that node and client cannot differ. The old verbs (`PING PUB SUB HISTORY
+//! QUIT`) have clients of their own and never change; what is new has a new verb.
+
+use std::{fmt, io::Write as _};
+
+mod command;
+mod http;
+mod record_line;
+mod reply;
+mod splitter;
+
+pub use command::{Command, LineError, ReadRange, check_id, check_message, check_topic};
+pub use http::looks_like_http;
+pub use record_line::{CLOCK_TYPE, RecordLine, RecordLineError, RecordView};
+pub use reply::Reply;
+pub use splitter::{Line, LineSplitter};
+
+/// The longest line in bytes, its `\n` not counted: the longest message and room for verb, topic and id.
+pub const MAX_LINE_BYTES: usize = crate::record::MAX_BODY_BYTES + 4096;
+/// The most records one `HISTORY` answers; a larger `n` means this one. It bounds how long an answer can keep
+/// a connection busy: records are to be sent as they are read, not gathered first.
+pub const MAX_HISTORY_RECORDS: u64 = 1_000_000;
+/// The most records one `READ` answers; its reader goes on from the last one's offset.
+pub const MAX_READ_RECORDS: u64 = 10_000;
+/// How many records a `READ` without a range answers.
+pub const DEFAULT_READ_RECORDS: u64 = 50;
+
+/// What a read is sure of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Consistency {
+    /// After a read index round: nothing acknowledged before the read is missing.
+    Strong,
+    /// What the node has applied; it may be behind, and needs no majority.
+    Local,
+}
+
+impl Consistency {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Strong => "strong",
+            Self::Local => "local",
+        }
+    }
+}
+
+/// Appends formatted text.
+fn push_fmt(out: &mut Vec<u8>, text: fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("writing into memory cannot fail");
+}
+
+#[cfg(test)]
+mod tests;
