@@ -21,7 +21,8 @@ pub struct Member {
 }
 
 /// One membership configuration. More than one voter set means a change is under way (joint consensus).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Membership {
     pub voter_sets: Vec<BTreeSet<RaftId>>,
     /// Every member, voters and learners.
@@ -89,10 +90,19 @@ mod tests {
 
     #[test]
     fn a_joint_membership_reads_back() {
-        let member = |name: &str| Member { name: name.into(), host: "127.0.0.1".into(), port: 9101 };
+        let member = |name: &str| Member {
+            name: name.into(),
+            host: "127.0.0.1".into(),
+            port: 9101,
+        };
         let membership = Membership {
             voter_sets: vec![[RaftId(1), RaftId(2)].into(), [RaftId(2), RaftId(3)].into()],
-            members: [(RaftId(1), member("n1")), (RaftId(2), member("n2")), (RaftId(3), member("n3"))].into(),
+            members: [
+                (RaftId(1), member("n1")),
+                (RaftId(2), member("n2")),
+                (RaftId(3), member("n3")),
+            ]
+            .into(),
         };
         assert_eq!(Membership::decode(membership.encode()), Ok(membership));
     }

@@ -1,0 +1,236 @@
+//! The command line, and what a refused start looks like: one line on stderr and exit code 2.
+
+use std::{
+    fmt::Display,
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Parser, error::ErrorKind};
+use wiber_protocol::config::{ClusterConfig, ConfigError, NodeSpec};
+
+use crate::folder::StartedBy;
+
+/// The exit code of a start that was refused before anything was touched.
+pub const REFUSED: u8 = 2;
+
+/// One node of a Wiber cluster.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "wiber-node", version)]
+pub struct Args {
+    /// Which node of the configuration this process is
+    #[arg(long)]
+    pub id: String,
+    /// The cluster's configuration
+    #[arg(long, value_name = "FILE", default_value = "config/cluster.yaml")]
+    pub config: PathBuf,
+    /// Where the nodes' data folders are
+    #[arg(long, value_name = "FOLDER", default_value = "./.data")]
+    pub data_root: PathBuf,
+    /// Form the cluster without this node; it joins later (may be given several times)
+    #[arg(long, value_name = "ID")]
+    pub form_without: Vec<String>,
+    /// What to print, e.g. `debug` or `info,raft=debug` (default: `RUST_LOG`, else `info`)
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
+    /// Who started this process, and so who may stop it
+    #[arg(long, hide = true, value_enum, default_value_t = StartedBy::Hand)]
+    pub started_by: StartedBy,
+}
+
+/// Why the command line and the configuration are no start for a node. The text is one line.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{0}")]
+    Usage(String),
+    #[error("cannot read the configuration {}: {source}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("{option}: unknown node `{id}`; {} knows {}", config.display(), known.join(", "))]
+    UnknownNode {
+        option: &'static str,
+        id: String,
+        config: PathBuf,
+        known: Vec<String>,
+    },
+    #[error("--form-without: `{id}` is this node itself")]
+    WithoutItself { id: String },
+}
+
+/// What the command line asks for, or the code to exit with: `--help` and `--version` are answered, a
+/// mistake is said in one line.
+pub fn parse() -> Result<Args, ExitCode> {
+    Args::try_parse().map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match error.print() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        },
+        _ => start_error(usage_line(&error)),
+    })
+}
+
+/// Says why the node does not start, in exactly one line on stderr, and gives the code to exit with.
+pub fn start_error(reason: impl Display) -> ExitCode {
+    let line = format!("wiber-node: {}\n", one_line(&reason.to_string()));
+    // Without a stderr the exit code is all there is to say.
+    let _ = std::io::stderr().write_all(line.as_bytes());
+    ExitCode::from(REFUSED)
+}
+
+/// The cluster's configuration, and this node's place in it.
+pub fn read_config(args: &Args) -> Result<(ClusterConfig, NodeSpec), StartError> {
+    let path = &args.config;
+    let bytes = std::fs::read(path).map_err(|source| StartError::Read {
+        path: path.clone(),
+        source,
+    })?;
+    let config = ClusterConfig::parse_bytes(&bytes, &path.display().to_string())?;
+    let spec = find(&config, path, "--id", &args.id)?.clone();
+    for id in &args.form_without {
+        find(&config, path, "--form-without", id)?;
+        if *id == args.id {
+            return Err(StartError::WithoutItself { id: id.clone() });
+        }
+    }
+    Ok((config, spec))
+}
+
+fn find<'a>(
+    config: &'a ClusterConfig,
+    path: &Path,
+    option: &'static str,
+    id: &str,
+) -> Result<&'a NodeSpec, StartError> {
+    config.node(id).ok_or_else(|| StartError::UnknownNode {
+        option,
+        id: id.to_owned(),
+        config: path.to_owned(),
+        known: config.nodes.iter().map(|node| node.id.clone()).collect(),
+    })
+}
+
+/// clap's first paragraph, which says what is wrong; usage and tips follow it.
+fn usage_line(error: &clap::Error) -> StartError {
+    let text = error.to_string();
+    let first = text.split("\n\n").next().unwrap_or_default();
+    let line = one_line(first.trim_start_matches("error: "));
+    StartError::Usage(format!("{line} (see --help)"))
+}
+
+/// White space and other controls, line ends among them, become single spaces.
+fn one_line(text: &str) -> String {
+    text.split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: &str =
+        "nodes:\n  - {id: n1, host: 127.0.0.1, port: 9101}\n  - {id: n2, host: 127.0.0.1, port: 9102}\n";
+
+    fn args(words: &[&str]) -> Args {
+        Args::try_parse_from([&["wiber-node"], words].concat()).unwrap()
+    }
+
+    fn read(config: &str, words: &[&str]) -> Result<NodeSpec, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cluster.yaml");
+        std::fs::write(&path, config).unwrap();
+        let path = path.display().to_string();
+        let args = args(&[words, &["--config", &path]].concat());
+        read_config(&args)
+            .map(|(_, spec)| spec)
+            .map_err(|e| e.to_string().replace(&path, "cluster.yaml"))
+    }
+
+    #[test]
+    fn an_id_is_enough() {
+        let args = args(&["--id", "n1"]);
+        assert_eq!(args.config, Path::new("config/cluster.yaml"));
+        assert_eq!(args.data_root, Path::new("./.data"));
+        assert_eq!(args.started_by, StartedBy::Hand);
+        assert!(args.form_without.is_empty());
+    }
+
+    #[test]
+    fn the_gateways_options_are_understood() {
+        let args = args(&[
+            "--id",
+            "n1",
+            "--started-by",
+            "gateway",
+            "--form-without",
+            "n2",
+            "--form-without",
+            "n3",
+        ]);
+        assert_eq!(args.started_by, StartedBy::Gateway);
+        assert_eq!(args.form_without, ["n2", "n3"]);
+    }
+
+    #[test]
+    fn a_mistake_on_the_command_line_is_one_line() {
+        let check = |words: &[&str], expected: &str| {
+            let error = Args::try_parse_from([&["wiber-node"], words].concat()).unwrap_err();
+            assert_eq!(usage_line(&error).to_string(), expected);
+        };
+        check(
+            &[],
+            "the following required arguments were not provided: --id <ID> (see --help)",
+        );
+        check(
+            &["--id", "n1", "--colour"],
+            "unexpected argument '--colour' found (see --help)",
+        );
+        check(
+            &["--id", "n1", "--started-by", "cron"],
+            "invalid value 'cron' for '--started-by <STARTED_BY>' [possible values: gateway, hand] (see --help)",
+        );
+    }
+
+    #[test]
+    fn the_nodes_own_place_is_found() {
+        assert_eq!(read(CONFIG, &["--id", "n2"]).unwrap().port, 9102);
+    }
+
+    #[test]
+    fn an_unknown_id_lists_the_known_ones() {
+        let error = read(CONFIG, &["--id", "n9"]).unwrap_err();
+        assert_eq!(error, "--id: unknown node `n9`; cluster.yaml knows n1, n2");
+        let error = read(CONFIG, &["--id", "n1", "--form-without", "n7"]).unwrap_err();
+        assert_eq!(
+            error,
+            "--form-without: unknown node `n7`; cluster.yaml knows n1, n2"
+        );
+        let error = read(CONFIG, &["--id", "n1", "--form-without", "n1"]).unwrap_err();
+        assert_eq!(error, "--form-without: `n1` is this node itself");
+    }
+
+    #[test]
+    fn a_bad_or_missing_configuration_is_named_with_file_and_line() {
+        let error = read(
+            "nodes:\n  - {id: n1, host: 127.0.0.1, port: 0}\n",
+            &["--id", "n1"],
+        )
+        .unwrap_err();
+        assert!(error.starts_with("cluster.yaml:2: "), "{error}");
+        let error = read_config(&args(&["--id", "n1", "--config", "no/such.yaml"]))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("cannot read the configuration no/such.yaml: "),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_reason_is_always_one_line() {
+        assert_eq!(one_line("a\n  b\u{1b}[31m\tc\r\n"), "a b [31m c");
+    }
+}

@@ -1,0 +1,477 @@
+//! The node's logical clock (Lamport, "Time, Clocks, and the Ordering of Events in a Distributed System",
+//! 1978), which goes on above everything it may have handed out, whatever ended its process.
+//!
+//! A value is handed out only below a *ceiling* that is on disk. A restart begins at the ceiling, so it skips
+//! at most a block of values and never repeats one. The ceiling moves up a block at a time: when half of it
+//! is used, a background thread writes the next, so the hot path is one atomic addition. A caller waits
+//! for that write only if a peer's clock has just jumped this one ahead by more than half a block (a node that
+//! joins or comes back after eight million events elsewhere) or if the disk takes longer than those take.
+//!
+//! The file is one line, `<ceiling> <CRC-32C of the number's text>`.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::small_files::SmallFiles;
+
+/// How far above the last value in use a ceiling is set.
+pub const BLOCK: u64 = 1 << 24;
+/// A peer's value up to here is believed however far ahead it is: a million events a second reach it after
+/// 142 years, and every JSON reader still knows it exactly (up to 2^53).
+pub const BELIEVED: u64 = 1 << 52;
+/// Above [`BELIEVED`], a peer's value is followed only this far ahead of the own one (twelve days of a
+/// million events a second).
+pub const MAX_LEAP: u64 = 1 << 40;
+/// A peer's value above this is never followed, so that only own ticks could exhaust the clock.
+const MAX_FOLLOWED: u64 = 1 << 62;
+/// After a failed write of the ceiling the next one is tried this much later.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The logical clock of one node. Values are unique within the node and rise.
+#[derive(Debug)]
+pub struct Lamport {
+    shared: Arc<Shared>,
+    reserver: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    path: PathBuf,
+    files: Box<dyn SmallFiles>,
+    /// The last value handed out, or being waited for if it is above `ceiling`.
+    value: AtomicU64,
+    /// On disk: no value above it is ever handed out. Never falls.
+    ceiling: AtomicU64,
+    /// When `value` passes this, the reserver is woken. At most `ceiling`.
+    refill_at: AtomicU64,
+    /// Peers' values that were not believed.
+    refused: AtomicU64,
+    stalled: AtomicBool,
+    reserver: Mutex<Reserver>,
+    /// The reserver waits here for work, callers for its end.
+    work: Condvar,
+    done: Condvar,
+    failure: tokio::sync::watch::Sender<Option<String>>,
+}
+
+#[derive(Debug, Default)]
+struct Reserver {
+    asked: bool,
+    stop: bool,
+}
+
+impl Lamport {
+    /// Starts above the ceiling that `path` holds (at 0 without a file), with the next one durable.
+    ///
+    /// A damaged file is an error: going on below would hand out values twice.
+    pub fn open(path: &Path, files: impl SmallFiles + 'static) -> io::Result<Self> {
+        let start = match files.read(path)? {
+            Some(bytes) => parse(&bytes).map_err(|e| {
+                let text = format!(
+                    "{} is damaged: {e}; remove the whole folder to rejoin as a new member",
+                    path.display()
+                );
+                io::Error::new(io::ErrorKind::InvalidData, text)
+            })?,
+            None => 0,
+        };
+        let shared = Arc::new(Shared {
+            path: path.to_owned(),
+            files: Box::new(files),
+            value: AtomicU64::new(start),
+            ceiling: AtomicU64::new(start),
+            refill_at: AtomicU64::new(start),
+            refused: AtomicU64::new(0),
+            stalled: AtomicBool::new(false),
+            reserver: Mutex::default(),
+            work: Condvar::new(),
+            done: Condvar::new(),
+            failure: tokio::sync::watch::Sender::new(None),
+        });
+        shared.reserve()?;
+        let thread = std::thread::Builder::new().name("lamport".to_owned());
+        let reserver = thread.spawn({
+            let shared = Arc::clone(&shared);
+            move || shared.run()
+        })?;
+        Ok(Self {
+            shared,
+            reserver: Some(reserver),
+        })
+    }
+
+    /// The time of a local event or of a send.
+    pub fn tick(&self) -> u64 {
+        let value = self.shared.value.fetch_add(1, Relaxed) + 1;
+        self.shared.checked(value)
+    }
+
+    /// The time of a receive whose send was at `seen`: later than both. A value that no honest clock can
+    /// have (see [`Self::believes`]) is counted and otherwise ignored: the receive gets the own next value.
+    pub fn observe(&self, seen: u64) -> u64 {
+        if !self.believes(seen) {
+            self.shared.refused.fetch_add(1, Relaxed);
+            return self.tick();
+        }
+        let next = |own: u64| Some(own.max(seen) + 1);
+        let own = self
+            .shared
+            .value
+            .fetch_update(Relaxed, Relaxed, next)
+            .unwrap_or_else(|own| own);
+        self.shared.checked(own.max(seen) + 1)
+    }
+
+    /// Whether a peer's value may move this clock. Whatever one liar sends, the clock can't be exhausted.
+    pub fn believes(&self, seen: u64) -> bool {
+        let leap = self.now().saturating_add(MAX_LEAP);
+        seen <= BELIEVED.max(leap).min(MAX_FOLLOWED)
+    }
+
+    /// The last value handed out.
+    pub fn now(&self) -> u64 {
+        self.shared
+            .value
+            .load(Relaxed)
+            .min(self.shared.ceiling.load(Relaxed))
+    }
+
+    /// How many values of peers were not believed.
+    pub fn refused(&self) -> u64 {
+        self.shared.refused.load(Relaxed)
+    }
+
+    /// Resolves when values have run out because the ceiling could not be written: from then on the clock
+    /// stands still, and the node must end.
+    pub async fn failed(&self) -> String {
+        let mut failure = self.shared.failure.subscribe();
+        match failure.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or_default(),
+            // The sender lives as long as `self`.
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Lamport {
+    fn drop(&mut self) {
+        self.shared.reserver.lock().stop = true;
+        self.shared.work.notify_one();
+        if let Some(reserver) = self.reserver.take()
+            && reserver.join().is_err()
+        {
+            tracing::error!(target: "storage", "the thread that reserves Lamport times panicked");
+        }
+    }
+}
+
+impl Shared {
+    /// `value` once it is at most the ceiling.
+    fn checked(&self, value: u64) -> u64 {
+        if value > self.refill_at.load(Relaxed) {
+            self.refill(value);
+        }
+        // Once stalled: never above what is on disk, even if that repeats a value.
+        value.min(self.ceiling.load(Acquire))
+    }
+
+    #[cold]
+    fn refill(&self, value: u64) {
+        let mut reserver = self.reserver.lock();
+        loop {
+            let ceiling = self.ceiling.load(Acquire);
+            if value > self.refill_at.load(Relaxed) && !reserver.asked {
+                reserver.asked = true;
+                // One caller is enough to ask; the others pass until the ceiling.
+                self.refill_at.store(ceiling, Relaxed);
+                self.work.notify_one();
+            }
+            if value <= ceiling || self.stalled.load(Relaxed) {
+                return;
+            }
+            self.done.wait(&mut reserver);
+        }
+    }
+
+    /// The reserver's thread.
+    fn run(&self) {
+        let mut reserver = self.reserver.lock();
+        while !reserver.stop {
+            if !reserver.asked {
+                self.work.wait(&mut reserver);
+                continue;
+            }
+            let outcome = parking_lot::MutexGuard::unlocked(&mut reserver, || self.reserve());
+            match outcome {
+                Ok(()) => {
+                    reserver.asked = false;
+                    self.done.notify_all();
+                }
+                Err(e) => {
+                    self.note_failure(&e);
+                    self.work.wait_for(&mut reserver, RETRY);
+                }
+            }
+        }
+    }
+
+    /// Writes a ceiling one block above every value in use.
+    fn reserve(&self) -> io::Result<()> {
+        let base = self.value.load(Relaxed).max(self.ceiling.load(Relaxed));
+        let ceiling = base.saturating_add(BLOCK);
+        self.files.replace(&self.path, line(ceiling).as_bytes())?;
+        self.ceiling.store(ceiling, Release);
+        self.refill_at.store(ceiling - BLOCK / 2, Release);
+        Ok(())
+    }
+
+    /// While values are left a failed write only delays; without any the clock stands still.
+    fn note_failure(&self, e: &io::Error) {
+        let (value, ceiling) = (self.value.load(Relaxed), self.ceiling.load(Relaxed));
+        let left = ceiling.saturating_sub(value);
+        tracing::warn!(target: "storage", left, "cannot reserve Lamport times: {e}");
+        if left == 0 {
+            self.stalled.store(true, Relaxed);
+            self.failure.send_replace(Some(e.to_string()));
+            self.done.notify_all();
+        }
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("value", &self.value)
+            .field("ceiling", &self.ceiling)
+            .finish_non_exhaustive()
+    }
+}
+
+fn line(ceiling: u64) -> String {
+    let number = ceiling.to_string();
+    format!("{number} {:08x}\n", crc32c::crc32c(number.as_bytes()))
+}
+
+fn parse(bytes: &[u8]) -> Result<u64, String> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned())?;
+    let number = text.split(' ').next().unwrap_or_default();
+    let ceiling: u64 = number
+        .parse()
+        .map_err(|_| format!("expected a number, found `{number}`"))?;
+    if text != line(ceiling) {
+        return Err("its checksum does not fit".to_owned());
+    }
+    Ok(ceiling)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::small_files::OsFiles;
+
+    /// A disk whose next writes can be held back or made to fail.
+    #[derive(Clone, Default)]
+    struct TestDisk(Arc<(Mutex<TestState>, Condvar)>);
+
+    #[derive(Default)]
+    struct TestState {
+        stored: Option<Vec<u8>>,
+        held: bool,
+        failing: bool,
+        attempts: u32,
+    }
+
+    impl TestDisk {
+        fn set(&self, change: impl FnOnce(&mut TestState)) {
+            change(&mut self.0.0.lock());
+            self.0.1.notify_all();
+        }
+
+        fn wait_for_attempts(&self, attempts: u32) {
+            let mut state = self.0.0.lock();
+            while state.attempts < attempts {
+                self.0.1.wait(&mut state);
+            }
+        }
+
+        /// What a crash at this moment leaves on disk.
+        fn crashed(&self) -> Self {
+            let after = Self::default();
+            after.set(|state| state.stored.clone_from(&self.0.0.lock().stored));
+            after
+        }
+    }
+
+    impl SmallFiles for TestDisk {
+        fn read(&self, _: &Path) -> io::Result<Option<Vec<u8>>> {
+            Ok(self.0.0.lock().stored.clone())
+        }
+
+        fn replace(&self, _: &Path, bytes: &[u8]) -> io::Result<()> {
+            let mut state = self.0.0.lock();
+            state.attempts += 1;
+            self.0.1.notify_all();
+            while state.held && !state.failing {
+                self.0.1.wait(&mut state);
+            }
+            if state.failing {
+                return Err(io::Error::other("no space left"));
+            }
+            state.stored = Some(bytes.to_vec());
+            Ok(())
+        }
+    }
+
+    fn open(disk: &TestDisk) -> Lamport {
+        Lamport::open(Path::new("lamport"), disk.clone()).unwrap()
+    }
+
+    #[test]
+    fn a_receive_is_later_than_its_send_and_than_all_before_it() {
+        let clock = open(&TestDisk::default());
+        assert_eq!((clock.tick(), clock.tick()), (1, 2));
+        assert_eq!(clock.observe(100), 101);
+        assert_eq!(clock.observe(50), 102);
+        assert_eq!((clock.tick(), clock.now()), (103, 103));
+    }
+
+    #[test]
+    fn a_restart_goes_on_above_everything_handed_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lamport");
+        let mut last = 0;
+        for _ in 0..3 {
+            let clock = Lamport::open(&path, OsFiles).unwrap();
+            let first = clock.tick();
+            assert!(first > last, "{first} after {last}");
+            last = clock.observe(first + BLOCK * 3);
+        }
+    }
+
+    #[test]
+    fn threads_never_share_a_value() {
+        let clock = open(&TestDisk::default());
+        let values: Vec<u64> = std::thread::scope(|scope| {
+            let run = |jump: u64| {
+                (0..10_000_u64)
+                    .map(|i| {
+                        if i % 64 == 0 {
+                            clock.observe(i * jump)
+                        } else {
+                            clock.tick()
+                        }
+                    })
+                    .collect::<Vec<_>>()
+            };
+            let threads: Vec<_> = (0..4)
+                .map(|jump| scope.spawn(move || run(jump * 1_000)))
+                .collect();
+            threads
+                .into_iter()
+                .flat_map(|thread| thread.join().unwrap())
+                .collect()
+        });
+        assert_eq!(values.iter().collect::<HashSet<_>>().len(), values.len());
+    }
+
+    #[test]
+    fn half_a_block_is_reserved_before_anyone_waits() {
+        let disk = TestDisk::default();
+        let clock = open(&disk);
+        disk.set(|state| state.held = true);
+        clock.observe(BLOCK / 2 + 1);
+        disk.wait_for_attempts(2);
+        // The write is still under way; the rest of the block is there.
+        assert_eq!(clock.observe(BLOCK - 1), BLOCK);
+        disk.set(|state| state.held = false);
+    }
+
+    #[test]
+    fn a_crash_before_the_reservation_is_durable_repeats_no_value() {
+        let disk = TestDisk::default();
+        let clock = open(&disk);
+        disk.set(|state| state.held = true);
+        std::thread::scope(|scope| {
+            let leap = scope.spawn(|| clock.observe(BLOCK * 5));
+            disk.wait_for_attempts(2);
+            assert!(!leap.is_finished(), "handed out above the ceiling on disk");
+            assert!(clock.now() <= BLOCK);
+            let reborn = open(&disk.crashed());
+            assert!(reborn.tick() > clock.now());
+            disk.set(|state| state.held = false);
+            assert_eq!(leap.join().unwrap(), BLOCK * 5 + 1);
+        });
+        assert!(open(&disk.crashed()).tick() > BLOCK * 5 + 1);
+    }
+
+    #[test]
+    fn one_liar_cannot_exhaust_the_clock() {
+        let clock = open(&TestDisk::default());
+        assert_eq!(clock.observe(u64::MAX), 1);
+        assert_eq!(clock.observe(BELIEVED + MAX_LEAP), 2);
+        assert_eq!(clock.refused(), 2);
+        assert_eq!(clock.observe(BELIEVED), BELIEVED + 1);
+        // From there on it is followed, in small leaps, and never beyond what ticks alone could exhaust.
+        assert_eq!(clock.observe(BELIEVED + MAX_LEAP), BELIEVED + MAX_LEAP + 1);
+        assert!(!clock.believes(MAX_FOLLOWED));
+        assert_eq!(clock.refused(), 2);
+    }
+
+    #[tokio::test]
+    async fn without_a_disk_the_clock_stands_still_and_says_so() {
+        let disk = TestDisk::default();
+        let clock = open(&disk);
+        disk.set(|state| state.failing = true);
+        assert_eq!(clock.observe(BLOCK * 2), BLOCK);
+        assert_eq!(clock.tick(), BLOCK);
+        assert_eq!(clock.failed().await, "no space left");
+        assert!(open(&disk.crashed()).tick() > BLOCK);
+    }
+
+    #[test]
+    fn a_failed_reservation_is_tried_again_while_values_are_left() {
+        let disk = TestDisk::default();
+        let clock = open(&disk);
+        disk.set(|state| state.failing = true);
+        clock.observe(BLOCK / 2 + 1);
+        disk.wait_for_attempts(2);
+        disk.set(|state| state.failing = false);
+        disk.wait_for_attempts(3);
+        assert_eq!(clock.observe(BLOCK + 5), BLOCK + 6);
+    }
+
+    #[test]
+    fn a_damaged_file_is_refused_by_name() {
+        for text in [
+            "",
+            "12",
+            "12 00000000\n",
+            "x 00000000\n",
+            &line(12)[..5],
+            &format!("{}1", line(12)),
+        ] {
+            let disk = TestDisk::default();
+            disk.set(|state| state.stored = Some(text.as_bytes().to_vec()));
+            let error = Lamport::open(Path::new("d/lamport"), disk).unwrap_err();
+            assert!(
+                error.to_string().starts_with("d/lamport is damaged"),
+                "{text:?}: {error}"
+            );
+        }
+        assert_eq!(parse(line(12).as_bytes()), Ok(12));
+    }
+}
