@@ -3,3 +3,7 @@
 //!
 //! [`supervisor`] owns the processes, [`cluster`] the picture, [`service`] what can be asked of both, [`http`]
 //! and [`ws`] the outside forms, [`tail`] the console logs. [`gateway`] puts them together.
+
+pub mod cluster;
+pub mod supervisor;
+pub mod tail;

@@ -16,7 +16,7 @@ const POLL: Duration = Duration::from_millis(50);
 pub(super) struct Handle {
     pid: Pid,
     #[cfg(target_os = "linux")]
-    fd: Option<tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>>,
+    fd: Option<std::os::fd::OwnedFd>,
 }
 
 impl Handle {
@@ -36,21 +36,21 @@ impl Handle {
     pub(super) fn signal(&self, signal: Signal) -> io::Result<()> {
         #[cfg(target_os = "linux")]
         if let Some(fd) = &self.fd {
-            return Ok(rustix::process::pidfd_send_signal(fd.get_ref(), signal)?);
+            return Ok(rustix::process::pidfd_send_signal(fd, signal)?);
         }
         Ok(kill_process(self.pid, signal)?)
     }
 
-    /// Returns when the process has ended.
-    pub(super) async fn ended(&self) {
+    /// Blocks until the process has ended, child or not.
+    pub(super) fn wait(&self) {
         #[cfg(target_os = "linux")]
         if let Some(fd) = &self.fd
-            && fd.readable().await.is_ok()
+            && wait_readable(fd).is_ok()
         {
             return;
         }
         while test_kill_process(self.pid).is_ok() {
-            tokio::time::sleep(POLL).await;
+            std::thread::sleep(POLL);
         }
     }
 }
@@ -70,15 +70,22 @@ fn to_pid(pid: u32) -> io::Result<Pid> {
 }
 
 #[cfg(target_os = "linux")]
-fn open_pidfd(pid: Pid) -> io::Result<Option<tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>>> {
+fn open_pidfd(pid: Pid) -> io::Result<Option<std::os::fd::OwnedFd>> {
     use rustix::{
         io::Errno,
         process::{PidfdFlags, pidfd_open},
     };
-    use tokio::io::{Interest, unix::AsyncFd};
-    match pidfd_open(pid, PidfdFlags::NONBLOCK) {
-        Ok(fd) => Ok(Some(AsyncFd::with_interest(fd, Interest::READABLE)?)),
-        Err(Errno::NOSYS | Errno::PERM | Errno::INVAL) => Ok(None),
+    match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(fd) => Ok(Some(fd)),
+        // Not in this kernel, or not allowed in this container.
+        Err(Errno::NOSYS | Errno::PERM) => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+#[cfg(target_os = "linux")]
+fn wait_readable(fd: &std::os::fd::OwnedFd) -> rustix::io::Result<()> {
+    use rustix::event::{PollFd, PollFlags, poll};
+    rustix::io::retry_on_intr(|| poll(&mut [PollFd::new(fd, PollFlags::IN)], None))?;
+    Ok(())
 }

@@ -106,8 +106,8 @@ impl Supervisor {
         let slot = &self.inner.slots[index];
         let is_lost = slot.current.lock().process.is_none() && slot.state.borrow().is_running();
         if is_lost {
-            let how = format!("{} no longer answers on {}", slot.spec.id, slot.spec.host);
-            self.inner.cluster.deed(index, &Deed::Ended { how: how.clone(), expected: false });
+            let how = format!("no longer answers on {}", slot.spec.host);
+            self.inner.cluster.deed(index, &Deed::Silent { host: slot.spec.host.clone() });
             self.set_state(index, ProcessState::Exited { how, at_ms: now_ms(), expected: false });
         }
     }

@@ -79,10 +79,11 @@ impl Process {
         let handle = Arc::new(Handle::open(pid)?);
         let (told, exit) = watch::channel(None);
         let held = Arc::clone(&handle);
-        tokio::spawn(async move {
-            held.ended().await;
+        // A thread and not a blocking task: the runtime would wait for that at its end, and the node may outlive us.
+        std::thread::Builder::new().name(format!("wait-{pid}")).spawn(move || {
+            held.wait();
             told.send_replace(Some(Exit::Unknown));
-        });
+        })?;
         Ok(Self { pid, handle, exit })
     }
 

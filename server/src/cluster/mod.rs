@@ -1,0 +1,149 @@
+//! The one picture of the cluster: what nodes say and what the gateway did, folded into a [`ClusterView`].
+//!
+//! Feeds and the supervisor call in; a publisher task sends what changed to the browsers. A role, a process state
+//! or a lost connection goes out at once; positions are coalesced (a node at most every [`STATUS_EVERY`], the
+//! trace every [`TRACE_EVERY`]). The gateway applies each change to its own view by the same code as the
+//! browser, and a subscriber gets a snapshot and exactly the changes after it.
+
+mod events_client;
+mod feed;
+mod fold;
+mod happenings;
+mod rate;
+mod sse;
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use parking_lot::Mutex;
+use tokio::{
+    sync::{Notify, broadcast},
+    time::{Instant, sleep_until},
+};
+use wiber_app::view::{ClusterView, HEARTBEAT_MS, LiveFrame, ProcessState};
+use wiber_protocol::{config::ClusterConfig, event::TraceBatch, status::NodeStatus};
+
+use self::fold::Fold;
+pub use self::{feed::spawn_feeds, happenings::Deed};
+
+/// The least time between two changes of one node's positions on the wire.
+const STATUS_EVERY: Duration = Duration::from_millis(100);
+/// The least time between two batches of trace events on the wire.
+const TRACE_EVERY: Duration = Duration::from_millis(40);
+/// Without any change, an empty one is sent this often.
+const HEARTBEAT: Duration = Duration::from_millis(HEARTBEAT_MS);
+/// Changes kept for browsers that read slowly; one that is further behind gets a new snapshot.
+const KEPT_CHANGES: usize = 128;
+
+/// The gateway's clock, milliseconds since the Unix epoch.
+pub fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The picture. Clones share it.
+#[derive(Clone)]
+pub struct Cluster {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    fold: Mutex<Fold>,
+    /// Each change, as the JSON text of its frame.
+    changes: broadcast::Sender<Arc<str>>,
+    /// Something waits to be sent.
+    wake: Notify,
+}
+
+impl Cluster {
+    pub fn new(config: &ClusterConfig) -> Self {
+        let inner = Inner {
+            fold: Mutex::new(Fold::new(&config.nodes, now_ms())),
+            changes: broadcast::channel(KEPT_CHANGES).0,
+            wake: Notify::new(),
+        };
+        let cluster = Self { inner: Arc::new(inner) };
+        tokio::spawn(cluster.clone().publish());
+        cluster
+    }
+
+    /// The picture now.
+    pub fn view(&self) -> ClusterView {
+        let mut view = self.inner.fold.lock().view().clone();
+        view.at_ms = now_ms();
+        view
+    }
+
+    /// A snapshot as the JSON of its frame, and every change after it.
+    pub fn subscribe(&self) -> (String, broadcast::Receiver<Arc<str>>) {
+        let (view, changes) = {
+            let fold = self.inner.fold.lock();
+            (fold.view().clone(), self.inner.changes.subscribe())
+        };
+        (to_json(&LiveFrame::Snapshot { view }), changes)
+    }
+
+    /// A node's status arrived on a live stream.
+    pub fn status(&self, node: usize, status: NodeStatus) {
+        self.fold(|fold| fold.status(node, status, now_ms(), Instant::now()));
+    }
+
+    pub fn trace(&self, node: usize, batch: TraceBatch) {
+        self.fold(|fold| fold.trace(node, batch));
+    }
+
+    /// A node's event stream ended.
+    pub fn lost(&self, node: usize) {
+        self.fold(|fold| fold.lost(node));
+    }
+
+    pub fn process(&self, node: usize, state: ProcessState) {
+        self.fold(|fold| fold.process(node, state));
+    }
+
+    /// Something the gateway did to a node or learned about its process.
+    pub fn deed(&self, node: usize, deed: &Deed) {
+        tracing::info!("{}", self.fold(|fold| fold.deed(node, deed, now_ms())));
+    }
+
+    fn fold<T>(&self, change: impl FnOnce(&mut Fold) -> T) -> T {
+        let result = change(&mut self.inner.fold.lock());
+        self.inner.wake.notify_one();
+        result
+    }
+
+    async fn publish(self) {
+        let mut last_frame = Instant::now();
+        loop {
+            let due = self.inner.fold.lock().due();
+            let due = due.map_or(last_frame + HEARTBEAT, |due| due.min(last_frame + HEARTBEAT));
+            tokio::select! {
+                () = self.inner.wake.notified() => {}
+                () = sleep_until(due) => {}
+            }
+            if self.publish_due(last_frame + HEARTBEAT <= Instant::now()) {
+                last_frame = Instant::now();
+            }
+        }
+    }
+
+    /// Sends what is due. Under the lock, so that a snapshot and the changes after it never overlap.
+    fn publish_due(&self, heartbeat: bool) -> bool {
+        let mut fold = self.inner.fold.lock();
+        let Some((seq, at_ms, change)) = fold.take_due(Instant::now(), now_ms(), heartbeat) else {
+            return false;
+        };
+        if self.inner.changes.receiver_count() > 0 {
+            let frame: Arc<str> = to_json(&LiveFrame::Change { seq, at_ms, change }).into();
+            // Fails only when the last receiver went away just now.
+            let _ = self.inner.changes.send(frame);
+        }
+        true
+    }
+}
+
+fn to_json(frame: &LiveFrame) -> String {
+    serde_json::to_string(frame).expect("a frame has string keys only and no failing serializer")
+}
