@@ -1,0 +1,385 @@
+//! A disk in memory that loses what a power cut loses, for simulations and tests.
+//!
+//! A write, a new length and a new name count at once for whoever looks, and for good only after the sync that covers
+//! them. [`MemoryDisk::crash`] keeps any subset of the rest: writes in pieces, names and unlinks one by one,
+//! as a file system may. Which, a seed decides.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+
+use crate::disk::{Disk, DiskFile};
+
+/// Cloning shares the disk.
+#[derive(Clone, Default)]
+pub struct MemoryDisk {
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    files: Vec<Content>,
+    names: BTreeMap<PathBuf, usize>,
+    durable_names: BTreeMap<PathBuf, usize>,
+    unsynced_names: Vec<(PathBuf, NameChange)>,
+    now_us: u64,
+    /// Handles of an earlier life fail.
+    life: u64,
+    /// Changes until the power goes; `None` for never.
+    changes_left: Option<u64>,
+    fail_next_sync: bool,
+    counts: DiskCounts,
+}
+
+#[derive(Clone, Default)]
+struct Content {
+    now: Vec<u8>,
+    durable: Vec<u8>,
+    unsynced: Vec<Change>,
+}
+
+#[derive(Clone)]
+enum Change {
+    Write { position: usize, bytes: Vec<u8> },
+    SetLen(usize),
+}
+
+#[derive(Clone, Copy)]
+enum NameChange {
+    Points(usize),
+    Gone,
+}
+
+/// What was asked of a disk since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DiskCounts {
+    pub writes: u64,
+    pub syncs: u64,
+    pub dir_syncs: u64,
+}
+
+impl MemoryDisk {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Lets so many more changes and syncs happen, then fails everything until [`MemoryDisk::crash`].
+    pub fn cut_power_after(&self, changes: u64) {
+        self.inner.lock().changes_left = Some(changes);
+    }
+
+    /// The next sync of a file fails, and what it was to cover is lost.
+    pub fn fail_next_sync(&self) {
+        self.inner.lock().fail_next_sync = true;
+    }
+
+    pub fn counts(&self) -> DiskCounts {
+        self.inner.lock().counts
+    }
+
+    /// Ends this life of the disk: what was synced stays, of the rest any part.
+    pub fn crash(&self, seed: u64) {
+        let mut inner = self.inner.lock();
+        let mut dice = Dice(seed);
+        let keep_percent = [0, 50, 90, 100][dice.below(4)];
+        let piece_bytes = [8, 512, 4096][dice.below(3)];
+        for content in &mut inner.files {
+            let unsynced = std::mem::take(&mut content.unsynced);
+            let mut survived = std::mem::take(&mut content.durable);
+            for change in unsynced {
+                for part in change.in_pieces(piece_bytes) {
+                    if dice.below(100) < keep_percent {
+                        part.apply(&mut survived);
+                    }
+                }
+            }
+            content.now.clone_from(&survived);
+            content.durable = survived;
+        }
+        let mut names = std::mem::take(&mut inner.durable_names);
+        for (path, change) in std::mem::take(&mut inner.unsynced_names) {
+            if dice.below(100) < keep_percent {
+                change.apply(&path, &mut names);
+            }
+        }
+        inner.names.clone_from(&names);
+        inner.durable_names = names;
+        inner.life += 1;
+        inner.changes_left = None;
+        inner.fail_next_sync = false;
+    }
+
+    /// All files as whoever looks sees them.
+    pub fn contents(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let inner = self.inner.lock();
+        inner
+            .names
+            .iter()
+            .map(|(path, file)| (path.clone(), inner.files[*file].now.clone()))
+            .collect()
+    }
+
+    /// Replaces a file behind everybody's back, durably.
+    pub fn put(&self, path: &Path, bytes: Vec<u8>) {
+        let mut inner = self.inner.lock();
+        let file = inner.files.len();
+        inner.files.push(Content {
+            now: bytes.clone(),
+            durable: bytes,
+            unsynced: Vec::new(),
+        });
+        inner.names.insert(path.to_owned(), file);
+        inner.durable_names.insert(path.to_owned(), file);
+    }
+
+    /// Takes a file away behind everybody's back, durably.
+    pub fn remove(&self, path: &Path) {
+        let mut inner = self.inner.lock();
+        inner.names.remove(path);
+        inner.durable_names.remove(path);
+    }
+
+    fn handle(&self, file: usize, life: u64) -> Arc<dyn DiskFile> {
+        Arc::new(MemoryFile {
+            disk: self.clone(),
+            file,
+            life,
+        })
+    }
+}
+
+impl Inner {
+    /// Counts one change. The one at which the power goes still reaches the disk's cache.
+    fn change(&mut self) -> io::Result<()> {
+        self.now_us += 10;
+        match &mut self.changes_left {
+            Some(0) => Err(io::Error::other("the power is off")),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn rename(&mut self, path: &Path, change: NameChange) {
+        change.apply(path, &mut self.names);
+        self.unsynced_names.push((path.to_owned(), change));
+    }
+
+    fn find(&self, path: &Path) -> io::Result<usize> {
+        self.names
+            .get(path)
+            .copied()
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+impl NameChange {
+    fn apply(self, path: &Path, names: &mut BTreeMap<PathBuf, usize>) {
+        match self {
+            Self::Points(file) => names.insert(path.to_owned(), file),
+            Self::Gone => names.remove(path),
+        };
+    }
+}
+
+impl Change {
+    fn apply(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Write {
+                position,
+                bytes: written,
+            } => {
+                let end = position + written.len();
+                if bytes.len() < end {
+                    bytes.resize(end, 0);
+                }
+                bytes[*position..end].copy_from_slice(written);
+            }
+            Self::SetLen(len) => bytes.resize(*len, 0),
+        }
+    }
+
+    /// The parts that reach a platter one by one, cut at multiples of `piece_bytes`.
+    fn in_pieces(self, piece_bytes: usize) -> Vec<Self> {
+        let Self::Write { position, bytes } = self else {
+            return vec![self];
+        };
+        let mut pieces = Vec::new();
+        let mut at = 0;
+        while at < bytes.len() {
+            let end = ((position + at) / piece_bytes + 1) * piece_bytes - position;
+            let end = end.min(bytes.len());
+            pieces.push(Self::Write {
+                position: position + at,
+                bytes: bytes[at..end].to_vec(),
+            });
+            at = end;
+        }
+        pieces
+    }
+}
+
+impl Disk for MemoryDisk {
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let mut inner = self.inner.lock();
+        if inner.names.contains_key(path) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        inner.change()?;
+        let file = inner.files.len();
+        inner.files.push(Content::default());
+        inner.rename(path, NameChange::Points(file));
+        Ok(self.handle(file, inner.life))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let inner = self.inner.lock();
+        Ok(self.handle(inner.find(path)?, inner.life))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut inner = self.inner.lock();
+        let file = inner.find(from)?;
+        inner.change()?;
+        // One step for whoever looks; a crash may keep the new name and the old one, never neither.
+        inner.rename(to, NameChange::Points(file));
+        inner.rename(from, NameChange::Gone);
+        Ok(())
+    }
+
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        let mut inner = self.inner.lock();
+        inner.find(path)?;
+        inner.change()?;
+        inner.rename(path, NameChange::Gone);
+        Ok(())
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let inner = self.inner.lock();
+        let names = inner.names.keys().filter(|path| path.parent() == Some(dir));
+        Ok(names
+            .filter_map(|path| path.file_name()?.to_str().map(str::to_owned))
+            .collect())
+    }
+
+    fn create_dir_all(&self, _dir: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        let mut inner = self.inner.lock();
+        inner.change()?;
+        inner.counts.dir_syncs += 1;
+        let (here, elsewhere) = std::mem::take(&mut inner.unsynced_names)
+            .into_iter()
+            .partition(|(path, _)| path.parent() == Some(dir));
+        inner.unsynced_names = elsewhere;
+        let here: Vec<(PathBuf, NameChange)> = here;
+        for (path, change) in here {
+            change.apply(&path, &mut inner.durable_names);
+        }
+        Ok(())
+    }
+
+    fn now_us(&self) -> u64 {
+        self.inner.lock().now_us
+    }
+}
+
+struct MemoryFile {
+    disk: MemoryDisk,
+    file: usize,
+    life: u64,
+}
+
+impl MemoryFile {
+    fn with<T>(&self, run: impl FnOnce(&mut Inner, usize) -> io::Result<T>) -> io::Result<T> {
+        let mut inner = self.disk.inner.lock();
+        if inner.life != self.life {
+            return Err(io::Error::other("a handle from before the crash"));
+        }
+        run(&mut inner, self.file)
+    }
+
+    fn change(&self, change: Change) -> io::Result<()> {
+        self.with(|inner, file| {
+            let powered = inner.change();
+            if powered.is_ok() || inner.changes_left == Some(0) {
+                change.apply(&mut inner.files[file].now);
+                inner.files[file].unsynced.push(change);
+            }
+            inner.counts.writes += 1;
+            powered
+        })
+    }
+}
+
+impl DiskFile for MemoryFile {
+    fn size_bytes(&self) -> io::Result<u64> {
+        self.with(|inner, file| Ok(inner.files[file].now.len() as u64))
+    }
+
+    fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<()> {
+        self.with(|inner, file| {
+            let start = to_usize(position)?;
+            let part = inner.files[file].now.get(start..start.saturating_add(buf.len()));
+            buf.copy_from_slice(part.ok_or(io::ErrorKind::UnexpectedEof)?);
+            Ok(())
+        })
+    }
+
+    fn write_at(&self, buf: &[u8], position: u64) -> io::Result<()> {
+        self.change(Change::Write {
+            position: to_usize(position)?,
+            bytes: buf.to_vec(),
+        })
+    }
+
+    fn set_len(&self, size_bytes: u64) -> io::Result<()> {
+        self.change(Change::SetLen(to_usize(size_bytes)?))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.with(|inner, file| {
+            inner.change()?;
+            inner.counts.syncs += 1;
+            let content = &mut inner.files[file];
+            if std::mem::take(&mut inner.fail_next_sync) {
+                content.unsynced.clear();
+                return Err(io::Error::other("the disk did not answer"));
+            }
+            content.unsynced.clear();
+            content.durable.clone_from(&content.now);
+            Ok(())
+        })
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+fn to_usize(position: u64) -> io::Result<usize> {
+    usize::try_from(position).map_err(|_| io::ErrorKind::InvalidInput.into())
+}
+
+/// Throws that a seed decides: `SplitMix64`.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((mixed ^ (mixed >> 31)) >> 33).map_or(0, |throw| throw % limit)
+    }
+}
