@@ -1,1 +1,103 @@
-//! Being written.
+//! The async client of a Wiber cluster: publish, read and subscribe, over whichever node answers.
+//!
+//! A caller of this library should not have to know which node leads, or that it just changed. A publish is
+//! retried under one id until its deadline, so it is one record however often it was sent; a read asks the nodes
+//! in turn; a subscription goes on at the next offset wherever it was cut off. What cannot be known (did the
+//! lost node commit it?) is said to be unknown and never guessed.
+//!
+//! A node has two kept connections here, opened when first needed: one for publishes, which are pipelined, and
+//! one for reads, so that a long page delays no publish. Every subscription has one of its own.
+
+mod backoff;
+mod link;
+mod options;
+mod publish;
+mod read;
+mod subscribe;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
+};
+
+use wiber_protocol::config::{ClusterConfig, NodeSpec};
+pub use wiber_protocol::line::{Consistency, LineError, RecordLine};
+
+use crate::link::Link;
+pub use crate::{
+    options::ClientOptions,
+    publish::{PublishError, Published},
+    read::{ReadError, ReadFrom, ReadPage},
+    subscribe::{Subscription, SubscriptionEvent},
+};
+
+/// A client of one cluster. Clones share its connections; they are closed when the last clone is dropped.
+#[derive(Clone, Debug)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    options: ClientOptions,
+    nodes: Vec<Node>,
+    /// Index of the node that gave the last good answer: the one to ask first.
+    preferred: AtomicUsize,
+    /// Names this client in the ids it makes.
+    producer: u64,
+    /// How many ids it has made.
+    sequence: AtomicU64,
+}
+
+/// One node of the configuration and the kept connections to it.
+#[derive(Debug)]
+struct Node {
+    spec: NodeSpec,
+    publishes: Link,
+    reads: Link,
+}
+
+impl Client {
+    /// Connects to nothing yet. Must be called within a tokio runtime, on which the connections will live.
+    ///
+    /// # Panics
+    /// If `config` names no node, which [`ClusterConfig::parse`] does not allow.
+    pub fn new(config: &ClusterConfig, options: ClientOptions) -> Self {
+        assert!(!config.nodes.is_empty(), "a cluster without nodes");
+        let node = |spec: &NodeSpec| Node {
+            spec: spec.clone(),
+            publishes: Link::open(spec, &options),
+            reads: Link::open(spec, &options),
+        };
+        let nodes = config.nodes.iter().map(node).collect();
+        Self {
+            inner: Arc::new(Inner {
+                options,
+                nodes,
+                preferred: AtomicUsize::new(0),
+                producer: rand::random(),
+                sequence: AtomicU64::new(0),
+            }),
+        }
+    }
+}
+
+impl Inner {
+    fn preferred(&self) -> usize {
+        self.preferred.load(Ordering::Relaxed)
+    }
+
+    fn prefer(&self, node: usize) {
+        self.preferred.store(node, Ordering::Relaxed);
+    }
+
+    fn after(&self, node: usize) -> usize {
+        (node + 1) % self.nodes.len()
+    }
+
+    /// An id that no other publish has: producer and sequence.
+    fn make_id(&self) -> String {
+        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
+        format!("{:016x}-{sequence}", self.producer)
+    }
+}

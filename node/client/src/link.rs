@@ -1,0 +1,238 @@
+//! One kept connection to one node: commands go out as they come, answers come back in the same order.
+//!
+//! A task owns the socket. It connects when there is something to ask, keeps the connection while it is good, and
+//! when it breaks tells every waiting caller which of two things happened: the command never left, or it left and
+//! its fate is unknown.
+
+use std::{collections::VecDeque, io, time::Duration};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep_until, timeout},
+};
+use wiber_protocol::{
+    config::NodeSpec,
+    line::{Line, LineSplitter, MAX_ANSWER_LINE_BYTES, RecordLine},
+};
+
+use crate::ClientOptions;
+
+/// Commands that wait for the task; at the bound, callers wait to be let in.
+const MAX_QUEUED: usize = 256;
+/// Commands sent and not yet answered; at the bound, the queue is no longer emptied.
+const MAX_IN_FLIGHT: usize = 1024;
+/// Bytes that wait for the socket; at the bound, the queue is no longer emptied.
+const MAX_UNSENT_BYTES: usize = 1 << 20;
+/// The most bytes of records one answer may have; beyond, the connection is given up. A node's own bound for one
+/// page is far lower.
+const MAX_ANSWER_BYTES: usize = 64 << 20;
+const READ_CHUNK_BYTES: usize = 64 << 10;
+
+/// A whole answer: the line that ends it, and the records before that.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) records: Vec<RecordLine>,
+    pub(crate) reply: String,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The command did not leave: nothing happened.
+    NotSent(String),
+    /// The command may have arrived.
+    Lost(String),
+}
+
+#[derive(Debug)]
+struct Request {
+    line: Bytes,
+    answer: oneshot::Sender<Result<Answer, Failure>>,
+}
+
+/// The callers' end.
+#[derive(Debug)]
+pub(crate) struct Link {
+    requests: mpsc::Sender<Request>,
+}
+
+impl Link {
+    /// Starts the task. It ends when the link is dropped.
+    pub(crate) fn open(spec: &NodeSpec, options: &ClientOptions) -> Self {
+        let (requests, queue) = mpsc::channel(MAX_QUEUED);
+        let link = LinkTask {
+            host: spec.host.clone(),
+            port: spec.port,
+            connect_timeout: options.connect_timeout,
+            stall_timeout: options.attempt_timeout * 2,
+            queue,
+        };
+        tokio::spawn(link.run());
+        Self { requests }
+    }
+
+    /// Sends one command line and waits for its whole answer, for as long as that takes.
+    pub(crate) async fn ask(&self, line: Bytes) -> Result<Answer, Failure> {
+        let (answer, answered) = oneshot::channel();
+        let ended = || "the connection's task has ended".to_owned();
+        if self.requests.send(Request { line, answer }).await.is_err() {
+            return Err(Failure::NotSent(ended()));
+        }
+        answered.await.unwrap_or_else(|_| Err(Failure::Lost(ended())))
+    }
+}
+
+struct LinkTask {
+    host: String,
+    port: u16,
+    connect_timeout: Duration,
+    /// How long commands may wait without a byte from the node before the connection is given up.
+    stall_timeout: Duration,
+    queue: mpsc::Receiver<Request>,
+}
+
+impl LinkTask {
+    async fn run(mut self) {
+        while let Some(first) = self.queue.recv().await {
+            match self.connect().await {
+                Ok(stream) => {
+                    let mut connection = Connection::new(stream);
+                    connection.send(first);
+                    let reason = connection.serve(&mut self.queue, self.stall_timeout).await;
+                    tracing::debug!(host = self.host, port = self.port, reason, "connection ended");
+                    connection.fail(&reason);
+                }
+                Err(reason) => {
+                    // Whoever waits behind the first would meet the same, one after the other.
+                    let rest = std::iter::from_fn(|| self.queue.try_recv().ok());
+                    for request in std::iter::once(first).chain(rest) {
+                        let _ = request.answer.send(Err(Failure::NotSent(reason.clone())));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<TcpStream, String> {
+        let (host, port) = (self.host.as_str(), self.port);
+        let stream = timeout(self.connect_timeout, TcpStream::connect((host, port)))
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            .map_err(|e| format!("cannot connect to {host}:{port}: {e}"))?;
+        // Commands are small and someone waits for each.
+        stream
+            .set_nodelay(true)
+            .map_err(|e| format!("cannot set up the connection to {host}:{port}: {e}"))?;
+        Ok(stream)
+    }
+}
+
+/// What ended a connection, as a sentence.
+type Reason = String;
+
+/// One connection's state.
+struct Connection {
+    stream: TcpStream,
+    lines: LineSplitter,
+    unsent: BytesMut,
+    /// Whose commands were sent, in order.
+    waiting: VecDeque<oneshot::Sender<Result<Answer, Failure>>>,
+    /// Records of the answer that is arriving.
+    records: Vec<RecordLine>,
+    records_bytes: usize,
+    /// When the node last said something, or was asked something after a silence.
+    alive_at: Instant,
+}
+
+impl Connection {
+    fn new(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            lines: LineSplitter::new(MAX_ANSWER_LINE_BYTES),
+            unsent: BytesMut::new(),
+            waiting: VecDeque::new(),
+            records: Vec::new(),
+            records_bytes: 0,
+            alive_at: Instant::now(),
+        }
+    }
+
+    fn send(&mut self, request: Request) {
+        if request.answer.is_closed() {
+            return;
+        }
+        if self.waiting.is_empty() {
+            self.alive_at = Instant::now();
+        }
+        self.unsent.extend_from_slice(&request.line);
+        self.waiting.push_back(request.answer);
+    }
+
+    /// Sends and receives until the connection is no good any more.
+    async fn serve(&mut self, queue: &mut mpsc::Receiver<Request>, stall_timeout: Duration) -> Reason {
+        loop {
+            let room = self.waiting.len() < MAX_IN_FLIGHT && self.unsent.len() < MAX_UNSENT_BYTES;
+            let stalled_at = self.alive_at + stall_timeout;
+            let (mut reader, mut writer) = self.stream.split();
+            let received = self.lines.buffer();
+            received.reserve(READ_CHUNK_BYTES);
+            tokio::select! {
+                request = queue.recv(), if room => match request {
+                    Some(request) => self.send(request),
+                    None => return "the client was dropped".to_owned(),
+                },
+                written = writer.write(&self.unsent), if !self.unsent.is_empty() => match written {
+                    Ok(count) => self.unsent.advance(count),
+                    Err(e) => return format!("sending failed: {e}"),
+                },
+                read = reader.read_buf(received) => match read {
+                    Ok(0) => return "the node closed the connection".to_owned(),
+                    Ok(_) => if let Err(reason) = self.take_lines() { return reason },
+                    Err(e) => return format!("receiving failed: {e}"),
+                },
+                () = sleep_until(stalled_at), if !self.waiting.is_empty() => {
+                    return format!("no answer in {stall_timeout:?}");
+                }
+            }
+        }
+    }
+
+    fn take_lines(&mut self) -> Result<(), Reason> {
+        self.alive_at = Instant::now();
+        while let Some(line) = self.lines.next_line() {
+            let Line::Text(line) = line else {
+                return Err(format!("a line of more than {MAX_ANSWER_LINE_BYTES} bytes"));
+            };
+            let line = std::str::from_utf8(&line).map_err(|_| "a line that is not UTF-8".to_owned())?;
+            if line.starts_with("RECORD ") {
+                self.records_bytes += line.len();
+                if self.records_bytes > MAX_ANSWER_BYTES {
+                    return Err(format!("an answer of more than {MAX_ANSWER_BYTES} bytes"));
+                }
+                self.records
+                    .push(RecordLine::parse(line).map_err(|e| e.to_string())?);
+                continue;
+            }
+            let Some(answer) = self.waiting.pop_front() else {
+                return Err(format!("an answer nobody waits for: `{line}`"));
+            };
+            self.records_bytes = 0;
+            let records = std::mem::take(&mut self.records);
+            // Whoever no longer waits has given up on this attempt.
+            let _ = answer.send(Ok(Answer {
+                records,
+                reply: line.to_owned(),
+            }));
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, reason: &str) {
+        for answer in self.waiting.drain(..) {
+            let _ = answer.send(Err(Failure::Lost(reason.to_owned())));
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! One page of a topic, from the first node that can give it.
+
+use bytes::Bytes;
+use tokio::time::timeout;
+use wiber_protocol::line::{Command, Consistency, MAX_READ_RECORDS, ReadRange, RecordLine, Reply};
+
+use crate::{
+    Client, Inner,
+    link::{Answer, Failure},
+};
+
+/// Where a page begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadFrom {
+    /// So that it ends with the newest record.
+    Last,
+    /// At this offset, or at the first that is still there.
+    Offset(u64),
+}
+
+/// Some records of one topic, oldest first, with consecutive offsets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadPage {
+    pub records: Vec<RecordLine>,
+    /// The offset of the topic's newest record when it was read; 0 if there is none.
+    pub high_watermark: u64,
+    /// The first offset that can still be read.
+    pub log_start_offset: u64,
+    /// How sure the page is.
+    pub consistency: Consistency,
+}
+
+/// Why there is no page.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// The request itself is wrong.
+    #[error("{0}")]
+    Rejected(String),
+    /// No node gave an answer that is as sure as asked; the last reason.
+    #[error("no node could answer the read: {0}")]
+    Unavailable(String),
+}
+
+impl Client {
+    /// Reads up to `limit` records (at most [`MAX_READ_RECORDS`]) of `topic`. Asks each node once, the last good
+    /// one first, so it takes no longer than one attempt a node; an unknown topic is an empty page.
+    pub async fn read(
+        &self,
+        topic: &str,
+        from: ReadFrom,
+        limit: u64,
+        consistency: Consistency,
+    ) -> Result<ReadPage, ReadError> {
+        let limit = limit.min(MAX_READ_RECORDS);
+        let range = match from {
+            ReadFrom::Last => ReadRange::Last { count: limit },
+            ReadFrom::Offset(offset) => ReadRange::From { offset, limit },
+        };
+        let mut line = Vec::new();
+        let command = Command::Read {
+            topic,
+            range,
+            consistency,
+        };
+        command
+            .write(&mut line)
+            .map_err(|e| ReadError::Rejected(e.to_string()))?;
+        self.inner.read_line(topic, &line.into()).await
+    }
+}
+
+impl Inner {
+    async fn read_line(&self, topic: &str, line: &Bytes) -> Result<ReadPage, ReadError> {
+        let mut reason = String::new();
+        let mut node = self.preferred();
+        for _ in 0..self.nodes.len() {
+            let asked = timeout(
+                self.options.attempt_timeout,
+                self.nodes[node].reads.ask(line.clone()),
+            )
+            .await;
+            let page = match asked {
+                Ok(Ok(answer)) => judge(topic, answer)?,
+                Ok(Err(Failure::NotSent(reason) | Failure::Lost(reason))) => Err(reason),
+                Err(_) => Err("no answer in time".to_owned()),
+            };
+            match page {
+                Ok(page) => {
+                    self.prefer(node);
+                    return Ok(page);
+                }
+                Err(why) => reason = self.named(node, &why),
+            }
+            node = self.after(node);
+        }
+        Err(ReadError::Unavailable(reason))
+    }
+}
+
+/// The page of an answer; or why another node should be asked; or why none should.
+fn judge(topic: &str, Answer { records, reply }: Answer) -> Result<Result<ReadPage, String>, ReadError> {
+    let (high_watermark, log_start_offset, consistency) = match Reply::parse(&reply) {
+        Some(Reply::ReadEnd {
+            high_watermark,
+            log_start_offset,
+            consistency,
+        }) => (high_watermark, log_start_offset, consistency),
+        Some(Reply::Refused { .. }) => return Err(ReadError::Rejected(reply)),
+        _ => return Ok(Err(reply)),
+    };
+    let consecutive = records
+        .windows(2)
+        .all(|pair| pair[0].offset.checked_add(1) == Some(pair[1].offset));
+    if !consecutive || records.iter().any(|record| record.topic != topic) {
+        return Ok(Err("a page whose records do not belong together".to_owned()));
+    }
+    Ok(Ok(ReadPage {
+        records,
+        high_watermark,
+        log_start_offset,
+        consistency,
+    }))
+}
