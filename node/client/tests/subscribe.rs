@@ -1,0 +1,220 @@
+//! Subscribing to nodes that do what the test says.
+
+mod support;
+
+use std::time::Duration;
+
+use support::{FakeNode, client, dead_node, options, record, soon};
+use wiber_client::{ClientOptions, Subscription, SubscriptionEvent};
+
+async fn expect_connected(subscription: &mut Subscription, node: &str, next_offset: u64) {
+    let node = node.to_owned();
+    assert_eq!(
+        soon(subscription.next()).await,
+        SubscriptionEvent::Connected { node, next_offset }
+    );
+}
+
+async fn expect_record(subscription: &mut Subscription, offset: u64) {
+    let event = soon(subscription.next()).await;
+    let SubscriptionEvent::Record(record) = event else {
+        panic!("{event:?} instead of record {offset}")
+    };
+    assert_eq!((record.offset, record.text), (offset, format!("text {offset}")));
+}
+
+async fn expect_disconnected(subscription: &mut Subscription, words: &str) {
+    let event = soon(subscription.next()).await;
+    let SubscriptionEvent::Disconnected { reason } = event else {
+        panic!("{event:?} instead of a lost connection")
+    };
+    assert!(reason.contains(words), "`{words}` is not in `{reason}`");
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_resumed_elsewhere_at_the_next_offset() {
+    let (first, second) = (FakeNode::start("n1").await, FakeNode::start("n2").await);
+    let client = client(&[&first.spec, &second.spec], options());
+    let mut subscription = client.subscribe("t", None).expect("a topic");
+    let script = async {
+        let mut talk = first.accept().await;
+        talk.expect("SUBSCRIBE t").await;
+        talk.say(&format!(
+            "OK subscribed t 5\n{}\n{}",
+            record("t", 5),
+            record("t", 6)
+        ))
+        .await;
+        drop(talk);
+        let mut talk = second.accept().await;
+        talk.expect("SUBSCRIBE t --from 7").await;
+        talk.say(&format!("OK subscribed t 7\n{}", record("t", 7))).await;
+        talk
+    };
+    let events = async {
+        expect_connected(&mut subscription, "n1", 5).await;
+        expect_record(&mut subscription, 5).await;
+        expect_record(&mut subscription, 6).await;
+        expect_disconnected(&mut subscription, "n1: the node closed the connection").await;
+        expect_connected(&mut subscription, "n2", 7).await;
+        expect_record(&mut subscription, 7).await;
+    };
+    let (mut talk, ()) = tokio::join!(script, events);
+    drop(subscription);
+    talk.expect_end().await;
+}
+
+#[tokio::test]
+async fn a_gap_or_a_repeat_is_never_passed_on() {
+    let node = FakeNode::start("n1").await;
+    let client = client(&[&node.spec], options());
+    let mut subscription = client.subscribe("t", Some(0)).expect("a topic");
+    let script = async {
+        for (expected, sent) in [
+            ("SUBSCRIBE t --from 1", vec![record("t", 1), record("t", 3)]),
+            ("SUBSCRIBE t --from 2", vec![record("t", 2), record("t", 2)]),
+            ("SUBSCRIBE t --from 3", vec![record("u", 3)]),
+            ("SUBSCRIBE t --from 3", vec!["RECORD {}".to_owned()]),
+            ("SUBSCRIBE t --from 3", vec![record("t", 3)]),
+        ] {
+            let mut talk = node.accept().await;
+            talk.expect(expected).await;
+            let next = expected.rsplit(' ').next().expect("an offset");
+            talk.say(&format!("OK subscribed t {next}\n{}", sent.join("\n")))
+                .await;
+        }
+    };
+    let events = async {
+        expect_connected(&mut subscription, "n1", 1).await;
+        expect_record(&mut subscription, 1).await;
+        expect_disconnected(&mut subscription, "offset 3 of `t` instead of 2").await;
+        expect_connected(&mut subscription, "n1", 2).await;
+        expect_record(&mut subscription, 2).await;
+        expect_disconnected(&mut subscription, "offset 2 of `t` instead of 3").await;
+        expect_connected(&mut subscription, "n1", 3).await;
+        expect_disconnected(&mut subscription, "offset 3 of `u`").await;
+        expect_connected(&mut subscription, "n1", 3).await;
+        expect_disconnected(&mut subscription, "JSON").await;
+        expect_connected(&mut subscription, "n1", 3).await;
+        expect_record(&mut subscription, 3).await;
+    };
+    tokio::join!(script, events);
+}
+
+#[tokio::test]
+async fn records_that_are_no_longer_kept_are_told_by_where_it_starts() {
+    let node = FakeNode::start("n1").await;
+    let client = client(&[&node.spec], options());
+    let mut subscription = client.subscribe("t", Some(3)).expect("a topic");
+    let script = async {
+        for answer in ["OK subscribed t 2", "OK subscribed t"] {
+            let mut talk = node.accept().await;
+            talk.expect("SUBSCRIBE t --from 3").await;
+            talk.say(answer).await;
+            talk.expect_end().await;
+        }
+        let mut talk = node.accept().await;
+        talk.expect("SUBSCRIBE t --from 3").await;
+        talk.say(&format!("OK subscribed t 100\n{}", record("t", 100)))
+            .await;
+    };
+    let events = async {
+        expect_disconnected(&mut subscription, "starts at offset 2 instead of 3").await;
+        expect_disconnected(&mut subscription, "answered `OK subscribed t`").await;
+        expect_connected(&mut subscription, "n1", 100).await;
+        expect_record(&mut subscription, 100).await;
+    };
+    tokio::join!(script, events);
+}
+
+#[tokio::test]
+async fn a_dead_or_refusing_node_is_left_for_another() {
+    let (refusing, good) = (FakeNode::start("n2").await, FakeNode::start("n3").await);
+    let client = client(&[&dead_node("n1").spec, &refusing.spec, &good.spec], options());
+    let mut subscription = client.subscribe("t", None).expect("a topic");
+    let script = async {
+        let mut talk = refusing.accept().await;
+        talk.expect("SUBSCRIBE t").await;
+        talk.say("ERR unavailable still recovering").await;
+        let mut talk = good.accept().await;
+        talk.expect("SUBSCRIBE t").await;
+        talk.say("OK subscribed t 1").await;
+        talk
+    };
+    let events = async {
+        expect_disconnected(&mut subscription, "n1: cannot connect").await;
+        expect_disconnected(
+            &mut subscription,
+            "n2: answered `ERR unavailable still recovering`",
+        )
+        .await;
+        expect_connected(&mut subscription, "n3", 1).await;
+    };
+    tokio::join!(script, events);
+}
+
+#[tokio::test]
+async fn a_silent_node_is_asked_and_then_left() {
+    let node = FakeNode::start("n1").await;
+    let options = ClientOptions {
+        keepalive: Duration::from_millis(100),
+        ..options()
+    };
+    let client = client(&[&node.spec], options);
+    let mut subscription = client.subscribe("t", None).expect("a topic");
+    let script = async {
+        let mut talk = node.accept().await;
+        talk.expect("SUBSCRIBE t").await;
+        talk.say("OK subscribed t 1").await;
+        for _ in 0..3 {
+            talk.expect("PING").await;
+            talk.say("PONG").await;
+        }
+        talk.expect("PING").await;
+        talk.expect_end().await;
+    };
+    let events = async {
+        expect_connected(&mut subscription, "n1", 1).await;
+        expect_disconnected(&mut subscription, "silent for").await;
+    };
+    tokio::join!(script, events);
+}
+
+#[tokio::test]
+async fn a_slow_consumer_gets_every_record() {
+    const RECORDS: u64 = 20_000;
+    let node = FakeNode::start("n1").await;
+    let client = client(&[&node.spec], options());
+    let mut subscription = client.subscribe("t", Some(1)).expect("a topic");
+    let script = async {
+        let mut talk = node.accept().await;
+        talk.expect("SUBSCRIBE t --from 1").await;
+        talk.say("OK subscribed t 1").await;
+        for offset in 1..=RECORDS {
+            talk.say(&record("t", offset)).await;
+        }
+        talk
+    };
+    let events = async {
+        expect_connected(&mut subscription, "n1", 1).await;
+        for offset in 1..=RECORDS {
+            if offset % 500 == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            expect_record(&mut subscription, offset).await;
+        }
+    };
+    tokio::join!(script, events);
+}
+
+#[tokio::test]
+async fn a_subscription_ends_with_its_consumer() {
+    let node = FakeNode::start("n1").await;
+    let client = client(&[&node.spec], options());
+    let subscription = client.subscribe("t", None).expect("a topic");
+    let mut talk = node.accept().await;
+    talk.expect("SUBSCRIBE t").await;
+    drop(subscription);
+    talk.expect_end().await;
+    assert!(client.subscribe("no topic", None).is_err());
+}
