@@ -13,8 +13,10 @@
 mod access;
 mod events;
 mod http;
+#[cfg(test)]
+mod tests;
 
-use std::{future::Future, io, pin::Pin, sync::Arc, time::Duration};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -66,14 +68,16 @@ pub async fn serve(
     host: String,
     source: Arc<dyn StatusSource>,
     shutdown: CancellationToken,
-) -> io::Result<()> {
+) {
     let events = Arc::new(Events::new(Arc::clone(&source), shutdown.clone()));
-    let feed = Arc::clone(&events);
-    let router = router(Admin { source, events }, host);
-    tokio::select! {
-        () = feed.run() => Ok(()),
-        served = http::serve(listener, router, shutdown) => served,
-    }
+    let router = router(
+        Admin {
+            source,
+            events: Arc::clone(&events),
+        },
+        host,
+    );
+    tokio::join!(events.run(), http::serve(listener, router, shutdown));
 }
 
 fn router(admin: Admin, host: String) -> Router {

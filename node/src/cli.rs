@@ -10,7 +10,10 @@ use std::{
 use clap::{Parser, error::ErrorKind};
 use wiber_protocol::config::{ClusterConfig, ConfigError, NodeSpec};
 
-use crate::folder::StartedBy;
+use crate::{
+    console::{self, ConsoleError},
+    folder::StartedBy,
+};
 
 /// The exit code of a start that was refused before anything was touched.
 pub const REFUSED: u8 = 2;
@@ -55,6 +58,8 @@ pub enum StartError {
         config: PathBuf,
         known: Vec<String>,
     },
+    #[error("--log: {0}")]
+    Log(#[from] ConsoleError),
     #[error("--form-without: `{id}` is this node itself")]
     WithoutItself { id: String },
 }
@@ -79,8 +84,10 @@ pub fn start_error(reason: impl Display) -> ExitCode {
     ExitCode::from(REFUSED)
 }
 
-/// The cluster's configuration, and this node's place in it.
+/// The cluster's configuration, and this node's place in it. Whatever the command line got wrong is refused here,
+/// before anything is touched.
 pub fn read_config(args: &Args) -> Result<(ClusterConfig, NodeSpec), StartError> {
+    args.log.as_deref().map(console::check_filter).transpose()?;
     let path = &args.config;
     let bytes = std::fs::read(path).map_err(|source| StartError::Read {
         path: path.clone(),
@@ -210,6 +217,12 @@ mod tests {
         );
         let error = read(CONFIG, &["--id", "n1", "--form-without", "n1"]).unwrap_err();
         assert_eq!(error, "--form-without: `n1` is this node itself");
+    }
+
+    #[test]
+    fn a_wrong_filter_is_refused_before_anything_is_opened() {
+        let error = read(CONFIG, &["--id", "n1", "--log", "raft=loud"]).unwrap_err();
+        assert!(error.starts_with("--log: `raft=loud` is no filter"), "{error}");
     }
 
     #[test]

@@ -10,6 +10,8 @@ mod file;
 mod format;
 mod layer;
 mod output;
+#[cfg(test)]
+mod tests;
 
 use std::{
     io::{self, IsTerminal},
@@ -34,7 +36,7 @@ const LIBRARIES: &str =
 pub enum ConsoleError {
     #[error("cannot open the console's file: {0}")]
     Io(#[from] io::Error),
-    #[error("--log: `{filter}` is not a filter: {reason}")]
+    #[error("`{filter}` is no filter for what to print: {reason}")]
     Filter { filter: String, reason: String },
     #[error("something else prints already")]
     Installed,
@@ -76,6 +78,11 @@ pub fn install(
         .map_err(|_| ConsoleError::Installed)?;
     print_panics();
     Ok(ConsoleGuard { _outputs: outputs })
+}
+
+/// Refuses what [`install`] would refuse, with nothing opened yet.
+pub fn check_filter(filter: &str) -> Result<(), ConsoleError> {
+    parse_filter(filter).map(drop)
 }
 
 fn parse_filter(filter: &str) -> Result<EnvFilter, ConsoleError> {

@@ -14,7 +14,7 @@ use rand::RngCore;
 use serde::{Deserialize, Serialize};
 use wiber_protocol::{
     ids::{ClusterId, RaftId},
-    membership::Membership,
+    membership::{Member, Membership},
 };
 
 use crate::small_files::SmallFiles;
@@ -32,6 +32,10 @@ pub struct Identity {
     pub cluster_id: Option<ClusterId>,
     /// What the cluster was agreed to start as.
     pub founding: Option<Membership>,
+    /// Configured nodes the cluster was formed without; they may join later.
+    pub awaited: Vec<Member>,
+    /// The folder has a log of this cluster. If it is then missing, the node's votes are lost with it.
+    pub log_started: bool,
 }
 
 /// Why a node has no identity to start with.
@@ -66,6 +70,8 @@ struct Fields {
     raft_id: RaftId,
     cluster_id: Option<ClusterId>,
     founding: Option<Membership>,
+    awaited: Vec<Member>,
+    log_started: bool,
 }
 
 impl Fields {
@@ -89,6 +95,8 @@ impl Identity {
                 raft_id,
                 cluster_id: None,
                 founding: None,
+                awaited: Vec::new(),
+                log_started: false,
             };
             identity.store(path, files)?;
             return Ok(identity);
@@ -119,6 +127,8 @@ impl Identity {
             raft_id: self.raft_id,
             cluster_id: self.cluster_id,
             founding: self.founding.clone(),
+            awaited: self.awaited.clone(),
+            log_started: self.log_started,
         };
         let checksum = identity.checksum()?;
         let mut text = serde_json::to_vec_pretty(&IdentityFile { identity, checksum })?;
@@ -144,6 +154,8 @@ impl Identity {
             raft_id,
             cluster_id,
             founding,
+            awaited,
+            log_started,
             ..
         } = fields;
         Ok(Self {
@@ -151,6 +163,8 @@ impl Identity {
             raft_id,
             cluster_id,
             founding,
+            awaited,
+            log_started,
         })
     }
 }
@@ -159,7 +173,6 @@ impl Identity {
 mod tests {
     use rand::{SeedableRng, rngs::StdRng};
     use tempfile::TempDir;
-    use wiber_protocol::membership::Member;
 
     use super::*;
     use crate::small_files::OsFiles;
@@ -204,6 +217,12 @@ mod tests {
             voter_sets: vec![[identity.raft_id].into()],
             members: [(identity.raft_id, member)].into(),
         });
+        identity.awaited = vec![Member {
+            name: "n3".into(),
+            host: "127.0.0.1".into(),
+            port: 9103,
+        }];
+        identity.log_started = true;
         identity.store(&path, &OsFiles).unwrap();
         assert_eq!(load(&path, "n1", 2).unwrap(), identity);
     }

@@ -1,11 +1,12 @@
 //! What a node has counted since it started, and all its numbers in Prometheus' text form for `/metrics`.
 
-use std::{
-    fmt::{Display, Write},
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-};
+mod page;
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use wiber_protocol::status::{NodeStatus, PeerStatus, Role};
+
+use self::page::{Kind, Page};
 
 /// Counts since the process started. All only rise, but [`Counters::connections_open`].
 #[derive(Debug, Default)]
@@ -306,51 +307,6 @@ fn counted(page: &mut Page, counters: &Counters, rpcs_left_out: u64) {
         left_out,
         rpcs_left_out,
     );
-}
-
-#[derive(Clone, Copy)]
-enum Kind {
-    Gauge,
-    Counter,
-}
-
-/// Prometheus' text exposition format, version 0.0.4. Writing to a `String` can't fail.
-#[derive(Default)]
-struct Page {
-    text: String,
-}
-
-impl Page {
-    fn gauge(&mut self, name: &str, help: &str) {
-        self.head(Kind::Gauge, name, help);
-    }
-
-    fn single(&mut self, kind: Kind, name: &str, help: &str, value: impl Display) {
-        self.head(kind, name, help);
-        self.sample(name, &[], value);
-    }
-
-    fn head(&mut self, kind: Kind, name: &str, help: &str) {
-        let kind = match kind {
-            Kind::Gauge => "gauge",
-            Kind::Counter => "counter",
-        };
-        let _ = write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
-    }
-
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
-        self.text.push_str(name);
-        for (i, (label, text)) in labels.iter().enumerate() {
-            let text = text
-                .replace('\\', "\\\\")
-                .replace('"', "\\\"")
-                .replace('\n', "\\n");
-            let open = if i == 0 { '{' } else { ',' };
-            let _ = write!(self.text, "{open}{label}=\"{text}\"");
-        }
-        let close = if labels.is_empty() { "" } else { "}" };
-        let _ = writeln!(self.text, "{close} {value}");
-    }
 }
 
 #[cfg(test)]

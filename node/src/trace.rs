@@ -8,6 +8,8 @@
 
 mod permits;
 mod subscription;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::VecDeque,

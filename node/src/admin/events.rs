@@ -27,7 +27,7 @@ use wiber_protocol::status::Role;
 use super::{Admin, StatusSource};
 
 /// Listeners at once; another gets 503.
-const MAX_LISTENERS: usize = 32;
+pub(super) const MAX_LISTENERS: usize = 32;
 /// Between two documents, unless role or term changed.
 const STATUS_INTERVAL: Duration = Duration::from_millis(100);
 /// Without any change a document is sent this often, as ages and percentiles move on by themselves.

@@ -11,8 +11,9 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -25,25 +26,18 @@ const MAX_HEADER_BYTES: usize = 16 * 1024;
 /// After a failed `accept` (no file descriptors left, say) the next one is tried this much later.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// At the shutdown a connection whose other end does not read is given no longer.
+const END_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Accepts until `shutdown`; returns when the last connection has ended.
-pub(super) async fn serve(
-    listener: TcpListener,
-    router: Router,
-    shutdown: CancellationToken,
-) -> io::Result<()> {
+pub(super) async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
             Some(_) = connections.join_next() => continue,
-            slot = Arc::clone(&slots).acquire_owned() => {
-                let slot = slot.map_err(io::Error::other)?;
-                tokio::select! {
-                    () = shutdown.cancelled() => break,
-                    stream = listener.accept() => stream.map(|(stream, _)| (stream, slot)),
-                }
-            }
+            accepted = accept(&listener, &slots) => accepted,
         };
         match accepted {
             Ok((stream, slot)) => {
@@ -59,8 +53,22 @@ pub(super) async fn serve(
             }
         }
     }
-    while connections.join_next().await.is_some() {}
-    Ok(())
+    let all = async { while connections.join_next().await.is_some() {} };
+    if timeout(END_TIMEOUT, all).await.is_err() {
+        connections.shutdown().await;
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    let slot = Arc::clone(slots)
+        .acquire_owned()
+        .await
+        .map_err(io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    Ok((stream, slot))
 }
 
 async fn connection(stream: TcpStream, router: Router, shutdown: CancellationToken) {

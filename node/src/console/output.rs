@@ -13,7 +13,7 @@ use tracing::Level;
 use super::format::{Line, date, render_date};
 
 /// Lines waiting for one output. What comes on top is dropped and counted.
-const MAX_QUEUED_LINES: usize = 4_096;
+pub(super) const MAX_QUEUED_LINES: usize = 4_096;
 /// At the end an output that is stuck is not waited for any longer.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -52,6 +52,18 @@ impl Queue {
         } else {
             state.lines.push_back(line);
             self.filled.notify_one();
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.state.lock().lines.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn wait_for_dropped(&self) {
+        while self.state.lock().dropped == 0 {
+            std::thread::yield_now();
         }
     }
 
