@@ -132,7 +132,7 @@ fn what_the_engine_repeats_is_said_once_in_a_while() {
 
 #[test]
 fn a_stuck_output_delays_nobody_and_admits_what_it_dropped() {
-    let (open, gate) = mpsc::channel();
+    let (open, gate) = mpsc::sync_channel(1);
     let written = Written::default();
     let output = Output::start(
         "test",
@@ -165,7 +165,7 @@ fn a_stuck_output_delays_nobody_and_admits_what_it_dropped() {
 
 #[test]
 fn a_failed_write_is_counted_and_the_next_one_tried() {
-    let (open, gate) = mpsc::channel();
+    let (open, gate) = mpsc::sync_channel(1);
     let written = Written::default();
     let output = Output::start(
         "test",
@@ -196,7 +196,7 @@ fn a_failed_write_is_counted_and_the_next_one_tried() {
 
 #[test]
 fn the_end_does_not_wait_for_a_stuck_output() {
-    let (open, gate) = mpsc::channel();
+    let (open, gate) = mpsc::sync_channel(1);
     let output = Output::start(
         "test",
         Gated {
@@ -213,7 +213,7 @@ fn the_end_does_not_wait_for_a_stuck_output() {
         "info",
         || tracing::info!(target: "node", "stuck"),
     );
-    let (ended, end) = mpsc::channel();
+    let (ended, end) = mpsc::sync_channel(1);
     std::thread::spawn(move || {
         drop(output);
         ended.send(()).unwrap();

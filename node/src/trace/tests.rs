@@ -48,11 +48,11 @@ async fn an_event_says_where_when_and_what() {
         leg: Leg::Request,
     };
     trace.local(EventKind::Role, 3, |event| {
-        event.detail = Some("candidate".into())
+        event.detail = Some("candidate".into());
     });
     clock.advance_us(5);
     trace.message(EventKind::Send, 40, "n2", rpc.clone(), 3, |event| {
-        event.records = Some(1)
+        event.records = Some(1);
     });
     let events = read(&mut trace.subscribe(), 2).await.events;
     let (role, send) = (&events[0], &events[1]);
