@@ -334,7 +334,12 @@ mod tests {
             entry_crc: 9,
         };
         let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        assert_eq!(hex(&frame.encode(FrameSeed::new(STAMP, 4), 128)), "");
+        assert_eq!(
+            hex(&frame.encode(FrameSeed::new(STAMP, 4), 128)),
+            concat!(
+                "5746524d0500000004000000000000000200000000000000030000000000000077186a23179d809609000000021e620f"
+            )
+        );
         let header = SegmentHeader {
             stamp: STAMP,
             base_index: 4,
@@ -343,6 +348,13 @@ mod tests {
             chain_from: 1,
             flushed_end: 4,
         };
-        assert_eq!(hex(&header.encode()), "");
+        assert_eq!(
+            hex(&header.encode()),
+            concat!(
+                "574942455253454701000000020000000700000000000000000000000000000004000000000000000300000000000000",
+                "4d0000000000000001000000000000000400000000000000000000000000000000000000000000000000000000000000",
+                "0000000000000000000000000000000000000000000000000000000053148e94"
+            )
+        );
     }
 }

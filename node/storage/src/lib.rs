@@ -60,6 +60,7 @@
 //! entries are never taken for frames.
 
 mod api;
+mod cuts;
 mod disk;
 mod error;
 mod failure;

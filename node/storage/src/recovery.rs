@@ -190,13 +190,16 @@ fn examine_blank(dir: &Path, listing: Listing, disk: &dyn Disk) -> Result<Plan, 
     Ok(Plan::Blank { leftovers })
 }
 
+/// `(term, index)` last saved as committed.
+type Hint = Option<(u64, u64)>;
+
 /// The commit hint is never flushed, so an unreadable one is no damage.
 fn examine_committed(
     dir: &Path,
     listing: &Listing,
     stamp: Stamp,
     disk: &dyn Disk,
-) -> Result<(Option<Slots>, Option<(u64, u64)>), OpenError> {
+) -> Result<(Option<Slots>, Hint), OpenError> {
     if !listing.has_committed {
         return Ok((None, None));
     }

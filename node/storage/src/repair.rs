@@ -186,7 +186,7 @@ impl Resuming<'_> {
         if found.cut {
             tried("truncate", &path, file.set_len(len_bytes))?;
         }
-        self.rewrite(&path, &*file, from, len_bytes)?;
+        rewrite(&path, &*file, from, len_bytes)?;
         tried("fsync", &path, file.sync_all())?;
         let end = End {
             index: found.scanned.end_index,
@@ -205,19 +205,20 @@ impl Resuming<'_> {
             end,
         ))
     }
+}
 
-    fn rewrite(&self, path: &Path, file: &dyn DiskFile, from: u64, to: u64) -> Result<(), Failure> {
-        let mut buf = vec![0; COPY_BYTES];
-        let mut position = from;
-        while position < to {
-            let left = usize::try_from(to - position).unwrap_or(COPY_BYTES);
-            let part = &mut buf[..left.min(COPY_BYTES)];
-            tried("read", path, file.read_at(part, position))?;
-            tried("write", path, file.write_at(part, position))?;
-            position += part.len() as u64;
-        }
-        Ok(())
+/// Writes bytes `from..to` of a file over themselves, so that the next sync can't leave them out.
+fn rewrite(path: &Path, file: &dyn DiskFile, from: u64, to: u64) -> Result<(), Failure> {
+    let mut buf = vec![0; COPY_BYTES];
+    let mut position = from;
+    while position < to {
+        let left = usize::try_from(to - position).unwrap_or(COPY_BYTES);
+        let part = &mut buf[..left.min(COPY_BYTES)];
+        tried("read", path, file.read_at(part, position))?;
+        tried("write", path, file.write_at(part, position))?;
+        position += part.len() as u64;
     }
+    Ok(())
 }
 
 fn unlink_all(files: &[PathBuf], dir: &Path, disk: &dyn Disk) -> Result<(), Failure> {

@@ -270,3 +270,68 @@ pub(crate) fn encode_committed(term: u64, index: u64) -> [u8; 16] {
 pub(crate) fn decode_committed(bytes: &[u8]) -> Option<(u64, u64)> {
     (bytes.len() == 16).then(|| (u64_at(bytes, 0), u64_at(bytes, 8)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STAMP: Stamp = Stamp { cluster: 7, group: 2 };
+
+    /// The bytes on disk are decided once: these never change under version 1.
+    #[test]
+    fn version_1_is_these_bytes() {
+        let bytes = encode(SlotKind::Vote, STAMP, 6, b"ABCD");
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(
+            hex,
+            concat!(
+                "57534c540100000006000000000000000700000000000000000000000000000002000000010000000400000000000000",
+                "414243440000000000000000000000000000000000000000000000000000000000000000000000000000000000000000",
+                "000000000000000000000000000000000000000000000000000000001da4e3b5"
+            )
+        );
+    }
+
+    #[test]
+    fn a_slot_survives_and_no_flipped_byte_does() {
+        let bytes = encode(SlotKind::Vote, STAMP, 6, b"ABCD");
+        assert_eq!(
+            decode(&bytes, SlotKind::Vote, STAMP),
+            Ok((6, Bytes::from_static(b"ABCD")))
+        );
+        assert!(matches!(
+            decode(&bytes, SlotKind::Start, STAMP),
+            Err(HeaderFlaw::Torn(_))
+        ));
+        for at in 0..bytes.len() {
+            let mut flipped = bytes;
+            flipped[at] ^= 1;
+            assert!(
+                matches!(decode(&flipped, SlotKind::Vote, STAMP), Err(HeaderFlaw::Torn(_))),
+                "byte {at}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_start_is_read_back() {
+        for purged_term in [None, Some(0), Some(9)] {
+            let start = Start {
+                first_index: 4,
+                purged_term,
+                log_end: 7,
+            };
+            assert_eq!(Start::decode(&start.encode()), Some(start));
+        }
+        assert_eq!(Start::decode(&[0; 31]), None);
+        assert_eq!(
+            Start {
+                first_index: 4,
+                purged_term: Some(2),
+                log_end: 7
+            }
+            .purged(),
+            Some((2, 3))
+        );
+    }
+}

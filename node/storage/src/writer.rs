@@ -13,17 +13,12 @@ use bytes::Bytes;
 use crate::{
     api::{Done, LogOptions, Observer, StoredEntry},
     disk::Disk,
-    failure::{Failure, tried},
-    format::{SEGMENT_HEADER_BYTES, SegmentHeader},
-    reader::{Stretch, find_end_of},
-    segment::{Segment, SegmentId, position_of, segment_path},
+    failure::Failure,
+    segment::{Segment, SegmentId},
     shared::{Command, Shared, Task},
     tail::{End, Tail},
     vote::{SLOT_BYTES, Slots, Start, encode_committed},
 };
-
-/// Purged segments unlinked in one turn: unlinking a large file takes a while, and appends are waiting.
-const UNLINKS_PER_TURN: usize = 1;
 
 /// Owns the files. Driven by a thread, or by a simulation that owns it.
 pub struct Writer {
@@ -152,9 +147,9 @@ impl Writer {
                 .flushed(self.flushed_end, self.tail.len_bytes(), &places);
             self.report_flush(bytes, elapsed_us);
         }
-        mem::take(&mut self.staged)
-            .into_iter()
-            .for_each(|done| done(Ok(())));
+        for done in mem::take(&mut self.staged) {
+            done(Ok(()));
+        }
         Ok(())
     }
 
@@ -176,7 +171,7 @@ impl Writer {
         Ok(())
     }
 
-    fn save_start(&mut self, start: Start) -> Result<(), Failure> {
+    pub(crate) fn save_start(&mut self, start: Start) -> Result<(), Failure> {
         self.start_slots.write(&start.encode())?;
         let start_us = self.disk.now_us();
         self.start_slots.sync()?;
@@ -186,7 +181,7 @@ impl Writer {
     }
 
     /// Goes on in a new segment; everything before it is flushed.
-    fn open_segment(&mut self, end: End) -> Result<(), Failure> {
+    pub(crate) fn open_segment(&mut self, end: End) -> Result<(), Failure> {
         let id = SegmentId(self.next_segment_id);
         self.next_segment_id += 1;
         self.tail = Tail::create(&*self.disk, &self.dir, self.options.stamp, id, end)?;
@@ -196,160 +191,6 @@ impl Writer {
             .state
             .segments
             .push(Segment::new(id, end.index));
-        Ok(())
-    }
-
-    /// Cuts entries at and beyond `end_index`. Segments go from the newest back, each for good before the next, so
-    /// that a power cut in between leaves a log without a hole.
-    fn cut(&mut self, end_index: u64) -> Result<(), Failure> {
-        let end_index = end_index.max(self.start.first_index);
-        if end_index < self.tail.end_index {
-            let keep = {
-                let inside = self.shared.lock();
-                position_of(&inside.state.segments, end_index).unwrap_or(0)
-            };
-            loop {
-                let gone = {
-                    let mut inside = self.shared.lock();
-                    let segments = &mut inside.state.segments;
-                    if segments.len() > keep + 1 {
-                        segments.pop()
-                    } else {
-                        None
-                    }
-                };
-                let Some(gone) = gone else { break };
-                self.shared.open_files.forget(gone.id);
-                let path = segment_path(&self.dir, gone.base_index);
-                tried("unlink", &path, self.disk.unlink(&path))?;
-                tried("fsync", &self.dir, self.disk.sync_dir(&self.dir))?;
-            }
-            self.cut_last_segment(end_index)?;
-        }
-        let mut inside = self.shared.lock();
-        inside.state.cut_done();
-        inside.state.flushed(self.flushed_end, self.tail.len_bytes(), &[]);
-        Ok(())
-    }
-
-    fn cut_last_segment(&mut self, end_index: u64) -> Result<(), Failure> {
-        let segment = self.shared.lock().state.segments.last().cloned();
-        let Some(mut segment) = segment else { return Ok(()) };
-        let path = segment_path(&self.dir, segment.base_index);
-        let file = tried(
-            "open",
-            &path,
-            self.shared.open_files.get(&*self.disk, segment.id, &path),
-        )?;
-        let (len_bytes, end) = tried("read", &path, self.end_at(&*file, &segment, &path, end_index))?;
-        tried("truncate", &path, file.set_len(len_bytes))?;
-        tried("fsync", &path, file.sync_all())?;
-        segment.cut(len_bytes);
-        let stamp = self.options.stamp;
-        self.tail = Tail::resume(path, file, stamp, segment.id, segment.base_index, len_bytes, end);
-        self.flushed_end = end_index;
-        if let Some(last) = self.shared.lock().state.segments.last_mut() {
-            *last = segment;
-        }
-        Ok(())
-    }
-
-    /// The length of a segment that ends before `end_index`, and the log's end there, as its frames tell.
-    fn end_at(
-        &self,
-        file: &dyn crate::disk::DiskFile,
-        segment: &Segment,
-        path: &std::path::Path,
-        end_index: u64,
-    ) -> io::Result<(u64, End)> {
-        let mut bytes = [0; SEGMENT_HEADER_BYTES];
-        file.read_at(&mut bytes, 0)?;
-        let header = SegmentHeader::decode(&bytes, self.options.stamp).map_err(|flaw| {
-            io::Error::new(io::ErrorKind::InvalidData, format!("segment header: {flaw:?}"))
-        })?;
-        let mut end = End {
-            index: end_index,
-            last_term: header.base_term,
-            prefix_hash: header.prefix_hash,
-            chain_from: header.chain_from,
-        };
-        if end_index == segment.base_index {
-            return Ok((SEGMENT_HEADER_BYTES as u64, end));
-        }
-        let (index, position) = segment.nearest(end_index - 1);
-        let seed = crate::format::FrameSeed::new(self.options.stamp, segment.base_index);
-        let stretch = Stretch {
-            path,
-            seed,
-            index,
-            position,
-            end_position: segment.len_bytes,
-        };
-        let (len_bytes, last) = find_end_of(file, stretch, end_index - 1)?;
-        end.last_term = last.term;
-        end.prefix_hash = last.prefix_hash;
-        Ok((len_bytes, end))
-    }
-
-    fn purge(&mut self, term: u64, index: u64) -> Result<(), Failure> {
-        let first_index = index + 1;
-        if first_index <= self.start.first_index {
-            return Ok(());
-        }
-        let start = Start {
-            first_index,
-            purged_term: Some(term),
-            log_end: self.tail.end_index,
-        };
-        if first_index > self.tail.end_index {
-            return self.restart(start);
-        }
-        self.save_start(start)?;
-        let mut inside = self.shared.lock();
-        let kept_from = position_of(&inside.state.segments, first_index).unwrap_or(0);
-        let gone: Vec<Segment> = inside.state.segments.drain(..kept_from).collect();
-        drop(inside);
-        self.forget(gone);
-        Ok(())
-    }
-
-    /// Empties the log, which goes on at `start`, beyond its end. Once the start is durable what lies below is void,
-    /// so the new segment comes next and the old ones go when there is time.
-    fn restart(&mut self, start: Start) -> Result<(), Failure> {
-        self.save_start(start)?;
-        let gone = mem::take(&mut self.shared.lock().state.segments);
-        let index = start.first_index;
-        self.open_segment(End {
-            index,
-            last_term: start.purged_term.unwrap_or(0),
-            prefix_hash: 0,
-            chain_from: index,
-        })?;
-        self.flushed_end = index;
-        self.shared
-            .lock()
-            .state
-            .flushed(index, self.tail.len_bytes(), &[]);
-        self.forget(gone);
-        Ok(())
-    }
-
-    fn forget(&mut self, gone: Vec<Segment>) {
-        for segment in gone {
-            self.shared.open_files.forget(segment.id);
-            self.purged_files
-                .push(segment_path(&self.dir, segment.base_index));
-        }
-    }
-
-    fn unlink_purged(&mut self) -> Result<(), Failure> {
-        for path in self
-            .purged_files
-            .drain(..self.purged_files.len().min(UNLINKS_PER_TURN))
-        {
-            tried("unlink", &path, self.disk.unlink(&path))?;
-            tried("fsync", &self.dir, self.disk.sync_dir(&self.dir))?;
-        }
         Ok(())
     }
 
