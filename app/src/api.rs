@@ -25,6 +25,24 @@ pub async fn start_cluster() -> Result<StartReport, ApiError> {
     answer(on_server::service()?.start_cluster().await)
 }
 
+/// Stops every running node gracefully, all at once.
+#[server(prefix = "/api/fn", endpoint = "stop_cluster", protocol = Http<JsonOrForm, Json>)]
+pub async fn stop_cluster() -> Result<Vec<ActionReport>, ApiError> {
+    let service = on_server::service()?;
+    let running: Vec<String> = service
+        .view()
+        .nodes
+        .into_iter()
+        .filter(|node| node.live || node.process.is_running())
+        .map(|node| node.id)
+        .collect();
+    let stopping = running
+        .into_iter()
+        .map(|node| service.act(node, NodeAction::Stop));
+    let stopped = futures_util::future::join_all(stopping).await;
+    answer(stopped.into_iter().collect())
+}
+
 /// Starts, stops, kills or restarts one node.
 #[server(name = ActOnNode, prefix = "/api/fn", endpoint = "node_action", protocol = Http<JsonOrForm, Json>)]
 pub async fn node_action(node: String, action: NodeAction) -> Result<ActionReport, ApiError> {
@@ -48,7 +66,7 @@ pub async fn publish(
 }
 
 /// The last `count` records of a conversation, oldest first.
-#[server(prefix = "/api/fn", endpoint = "history", protocol = Http<JsonOrForm, Json>)]
+#[server(name = ReadHistory, prefix = "/api/fn", endpoint = "history", protocol = Http<JsonOrForm, Json>)]
 pub async fn history(convo: String, count: usize) -> Result<HistoryPage, ApiError> {
     answer(
         on_server::service()?

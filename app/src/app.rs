@@ -1,13 +1,28 @@
-//! The document, the head with the places, and the routes.
+//! The document, and the routes.
 
 use leptos::prelude::*;
 use leptos_meta::{HashedStylesheet, MetaTags, Title, provide_meta_context};
 use leptos_router::{
-    components::{A, Route, Router, Routes},
+    components::{Route, Router, Routes},
     path,
 };
 
-use crate::{cluster::ClusterPage, live::provide_live, terminal::Terminals, timeline::Timeline};
+use crate::{
+    cluster::ClusterPage,
+    head::Head,
+    keys::{KeyBoard, provide_keys},
+    live::{provide_live, use_live},
+    terminal::Terminals,
+    theme::BEFORE_PAINT,
+    timeline::Timeline,
+};
+
+/// Fonts that the first screen needs.
+const EARLY_FONTS: [&str; 3] = [
+    "charis-sil-latin-400-normal",
+    "charis-sil-latin-700-normal",
+    "ibm-plex-mono-latin-400-normal",
+];
 
 /// The whole document, as the server sends it.
 pub fn shell(options: LeptosOptions) -> impl IntoView {
@@ -17,8 +32,22 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
             <head>
                 <meta charset="utf-8" />
                 <meta name="viewport" content="width=device-width, initial-scale=1" />
-                <link rel="icon" href="/favicon.svg" type="image/svg+xml" />
+                <meta name="color-scheme" content="light dark" />
+                <script nonce=leptos::nonce::use_nonce()>{BEFORE_PAINT}</script>
+                {EARLY_FONTS
+                    .map(|font| {
+                        view! {
+                            <link
+                                rel="preload"
+                                href=format!("/fonts/{font}.woff2")
+                                r#as="font"
+                                type="font/woff2"
+                                crossorigin="anonymous"
+                            />
+                        }
+                    })}
                 <HashedStylesheet id="style" options=options.clone() />
+                <link rel="icon" href="/favicon.svg" type="image/svg+xml" />
                 <AutoReload options=options.clone() />
                 <HydrationScripts options />
                 <MetaTags />
@@ -35,23 +64,87 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
 pub fn App() -> impl IntoView {
     provide_meta_context();
     provide_live();
+    provide_keys();
+    // Controls that only wasm can serve appear with it.
+    #[cfg(feature = "hydrate")]
+    Effect::new(|_| {
+        if let Some(root) = document().document_element() {
+            let _ = root.set_attribute("data-wasm", "");
+        }
+    });
     view! {
         <Title text="Wiber" />
+        <a class="skip" href="#main">"Skip to the page"</a>
         <Router>
-            <header class="head">
-                <nav aria-label="Places">
-                    <A href="/">"Cluster"</A>
-                    <A href="/timeline">"Timeline"</A>
-                    <A href="/terminals">"Terminals"</A>
-                </nav>
-            </header>
-            <main id="main">
-                <Routes fallback=|| view! { <p>"There is no such page."</p> }>
+            <Head />
+            <main id="main" tabindex="-1">
+                <Routes fallback=NotFound>
                     <Route path=path!("/") view=ClusterPage />
-                    <Route path=path!("/timeline") view=Timeline />
-                    <Route path=path!("/terminals") view=Terminals />
+                    <Route path=path!("/timeline") view=TimelinePage />
+                    <Route path=path!("/terminals") view=TerminalsPage />
                 </Routes>
             </main>
+            <Foot />
+            <KeyBoard />
         </Router>
+    }
+}
+
+#[component]
+fn TimelinePage() -> impl IntoView {
+    view! {
+        <Title text="Timeline · Wiber" />
+        <Timeline />
+    }
+}
+
+#[component]
+fn TerminalsPage() -> impl IntoView {
+    view! {
+        <Title text="Terminals · Wiber" />
+        <Terminals />
+    }
+}
+
+#[component]
+fn NotFound() -> impl IntoView {
+    #[cfg(feature = "ssr")]
+    if let Some(response) = use_context::<leptos_axum::ResponseOptions>() {
+        response.set_status(axum::http::StatusCode::NOT_FOUND);
+    }
+    view! {
+        <Title text="Not found · Wiber" />
+        <div class="lede">
+            <h1>"There is no such page"</h1>
+            <p class="gloss">
+                "The places are in the head of this page; "<a href="/">"the cluster"</a>" is the first."
+            </p>
+        </div>
+    }
+}
+
+/// Where the numbers come from, and what was left out of them.
+#[component]
+fn Foot() -> impl IntoView {
+    let live = use_live();
+    let cluster = Memo::new(move |_| {
+        live.nodes()
+            .iter()
+            .find_map(|node| node.status.as_ref()?.cluster_id.map(|id| id.to_string()))
+    });
+    let left_out = Memo::new(move |_| live.nodes().iter().map(|node| node.rpcs_left_out).sum::<u64>());
+    view! {
+        <footer class="foot">
+            <p>
+                <span>"Every number here is from a node’s own events."</span>
+                <span hidden=move || cluster.get().is_none()>
+                    "cluster "<code>{move || cluster.get()}</code>
+                </span>
+                <span hidden=move || left_out.get() == 0>
+                    <code>{move || crate::words::grouped(left_out.get())}</code>
+                    " calls between nodes left out of the trace by sampling"
+                </span>
+            </p>
+        </footer>
     }
 }

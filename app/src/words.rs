@@ -1,4 +1,9 @@
 //! How numbers, ages and times are written, the same everywhere on the page. Pure functions.
+//!
+//! A number and its unit never part at the end of a line: they are joined by a no-break space.
+
+/// U+00A0, between a number and its unit.
+pub const NBSP: char = '\u{a0}';
 
 /// `4818286` as `4,818,286`.
 pub fn grouped(number: u64) -> String {
@@ -18,4 +23,189 @@ pub fn head_and_tail(number: u64) -> (String, String) {
     let text = grouped(number);
     let split = text.len().saturating_sub(3);
     (text[..split].to_owned(), text[split..].to_owned())
+}
+
+/// A span of time in its two largest units: `41 s`, `3 min 50 s`, `2 h 17 min`, `3 d 4 h`.
+pub fn duration(ms: u64) -> String {
+    let s = ms / 1_000;
+    let (days, hours, minutes, seconds) = (s / 86_400, s / 3_600 % 24, s / 60 % 60, s % 60);
+    let (large, small) = match (days, hours, minutes) {
+        (0, 0, 0) => return format!("{seconds}{NBSP}s"),
+        (0, 0, _) => ((minutes, "min"), (seconds, "s")),
+        (0, _, _) => ((hours, "h"), (minutes, "min")),
+        _ => ((days, "d"), (hours, "h")),
+    };
+    let mut text = format!("{}{NBSP}{}", large.0, large.1);
+    if small.0 > 0 {
+        text.push_str(&format!(" {}{NBSP}{}", small.0, small.1));
+    }
+    text
+}
+
+/// How old something is: tenths of a second below ten seconds, then as [`duration`].
+pub fn age(ms: u64) -> String {
+    if ms < 10_000 {
+        format!("{}.{}{NBSP}s", ms / 1_000, ms / 100 % 10)
+    } else {
+        duration(ms)
+    }
+}
+
+/// `7_900_000_000` as `7.9 GB`, in powers of ten.
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
+    if count < 1_000 {
+        return format!("{count}{NBSP}B");
+    }
+    let mut unit = 0;
+    let mut scaled = count / 100;
+    while scaled >= 10_000 && unit + 1 < UNITS.len() {
+        scaled /= 1_000;
+        unit += 1;
+    }
+    if scaled >= 100 {
+        format!("{}{NBSP}{}", scaled / 10, UNITS[unit])
+    } else {
+        format!("{}.{}{NBSP}{}", scaled / 10, scaled % 10, UNITS[unit])
+    }
+}
+
+/// Milliseconds with two or three telling digits: `0.071`, `0.71`, `6.8`, `132`.
+pub fn millis(ms: f64) -> String {
+    if ms < 0.1 {
+        format!("{ms:.3}")
+    } else if ms < 2.0 {
+        format!("{ms:.2}")
+    } else if ms < 100.0 {
+        format!("{ms:.1}")
+    } else {
+        format!("{ms:.0}")
+    }
+}
+
+/// A rate per second: `12,480/s`, and `0.4/s` where a whole number would say nothing.
+pub fn per_second(rate: f64) -> String {
+    if rate > 0.0 && rate < 9.95 {
+        return format!("{rate:.1}/s");
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rate of records, rounded"
+    )]
+    let whole = rate.max(0.0).round() as u64;
+    format!("{}/s", grouped(whole))
+}
+
+/// `n1`, `n1 and n2`, `n1, n2 and n3`.
+pub fn list<S: AsRef<str>>(names: &[S]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => one.as_ref().to_owned(),
+        [first @ .., last] => {
+            let first: Vec<&str> = first.iter().map(AsRef::as_ref).collect();
+            format!("{} and {}", first.join(", "), last.as_ref())
+        }
+    }
+}
+
+/// `1 entry`, `11 entries`.
+pub fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{}{NBSP}{}", grouped(count), if count == 1 { one } else { many })
+}
+
+/// A small count as a word, to stand in a sentence.
+pub fn count_word(count: usize) -> String {
+    const WORDS: [&str; 10] = [
+        "no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
+    ];
+    WORDS
+        .get(count)
+        .map_or_else(|| count.to_string(), |word| (*word).to_owned())
+}
+
+/// The same with a capital, to open a sentence.
+pub fn count_word_capital(count: usize) -> String {
+    let word = count_word(count);
+    let mut letters = word.chars();
+    letters
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// The time of day, `11:58:12.604`, of a moment in milliseconds since the Unix epoch, `offset_min` minutes
+/// east of UTC.
+pub fn time_of_day(at_ms: i64, offset_min: i32) -> String {
+    let ms = (at_ms + i64::from(offset_min) * 60_000).rem_euclid(86_400_000);
+    format!(
+        "{:02}:{:02}:{:02}.{:03}",
+        ms / 3_600_000,
+        ms / 60_000 % 60,
+        ms / 1_000 % 60,
+        ms % 1_000
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_are_grouped_and_split_before_the_moving_digits() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(4_818_286), "4,818,286");
+        assert_eq!(head_and_tail(4_818_286), ("4,818,".to_owned(), "286".to_owned()));
+        assert_eq!(head_and_tail(42), (String::new(), "42".to_owned()));
+    }
+
+    #[test]
+    fn spans_are_told_in_their_two_largest_units() {
+        assert_eq!(duration(41_900), "41\u{a0}s");
+        assert_eq!(duration(230_000), "3\u{a0}min 50\u{a0}s");
+        assert_eq!(duration(240_000), "4\u{a0}min");
+        assert_eq!(duration(8_220_000), "2\u{a0}h 17\u{a0}min");
+        assert_eq!(duration(273_600_000), "3\u{a0}d 4\u{a0}h");
+    }
+
+    #[test]
+    fn ages_have_tenths_only_while_they_matter() {
+        assert_eq!(age(80), "0.0\u{a0}s");
+        assert_eq!(age(1_250), "1.2\u{a0}s");
+        assert_eq!(age(12_000), "12\u{a0}s");
+    }
+
+    #[test]
+    fn sizes_and_rates_keep_two_telling_digits() {
+        assert_eq!(bytes(999), "999\u{a0}B");
+        assert_eq!(bytes(1_250), "1.2\u{a0}kB");
+        assert_eq!(bytes(64_000_000), "64\u{a0}MB");
+        assert_eq!(bytes(7_900_000_000), "7.9\u{a0}GB");
+        assert_eq!(bytes(999_950), "999\u{a0}kB");
+        assert_eq!(per_second(12_479.6), "12,480/s");
+        assert_eq!(per_second(0.4), "0.4/s");
+        assert_eq!(per_second(0.0), "0/s");
+        assert_eq!(millis(0.071), "0.071");
+        assert_eq!(millis(0.714), "0.71");
+        assert_eq!(millis(6.81), "6.8");
+        assert_eq!(millis(132.4), "132");
+    }
+
+    #[test]
+    fn names_and_counts_read_as_a_sentence() {
+        assert_eq!(list(&["n1"]), "n1");
+        assert_eq!(list(&["n1", "n2", "n3"]), "n1, n2 and n3");
+        assert_eq!(counted(1, "entry", "entries"), "1\u{a0}entry");
+        assert_eq!(counted(1_200, "entry", "entries"), "1,200\u{a0}entries");
+        assert_eq!(count_word_capital(2), "Two");
+        assert_eq!(count_word(12), "12");
+    }
+
+    #[test]
+    fn the_time_of_day_follows_the_offset_across_midnight() {
+        assert_eq!(time_of_day(0, 0), "00:00:00.000");
+        assert_eq!(time_of_day(86_399_604, 0), "23:59:59.604");
+        assert_eq!(time_of_day(86_399_604, 60), "00:59:59.604");
+        assert_eq!(time_of_day(1_000, -1), "23:59:01.000");
+    }
 }

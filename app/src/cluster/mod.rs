@@ -1,13 +1,143 @@
-//! The Cluster page: the state of the world in a sentence, the log of every node, what happened.
+//! The Cluster page: the state of the world in a sentence, the log of every node on one scale, what happened,
+//! a conversation, and the terminals.
 
+pub mod consequence;
+mod controls;
+mod facts;
+pub mod figure;
+#[cfg(test)]
+pub(crate) mod fixture;
+mod happened;
+pub mod headline;
+mod icons;
+mod row;
+mod scales;
+mod spark;
+pub mod standing;
+
+use controls::ClusterControls;
+use facts::Facts;
+use figure::{FigureAxis, how_to_read};
+use happened::Happened;
 use leptos::prelude::*;
+use leptos_meta::Title;
+use row::NodeRow;
+use scales::{ClockAxis, LatencyAxis};
+use spark::Spark;
 
-use crate::{conversation::Conversation, terminal::Terminals};
+use crate::{conversation::Conversation, live::use_live, terminal::Terminals};
 
 #[component]
 pub fn ClusterPage() -> impl IntoView {
+    let live = use_live();
+    let facts = Facts::of(live);
+    let ids = Memo::new(move |_| live.node_ids());
+    let how = Memo::new(move |_| facts.axis.with(|axis| how_to_read(axis.as_ref())));
+    let title = Memo::new(move |_| {
+        facts
+            .headline
+            .with(|headline| format!("{} · Wiber", headline.spoken()))
+    });
     view! {
-        <Conversation />
+        <Title text=move || title.get() />
+        <Lede facts />
+        <section class="the-log" aria-labelledby="the-log">
+            <div class="title">
+                <h2 id="the-log">"The log"</h2>
+                <p>{move || how.get()}</p>
+            </div>
+            <div class="set figure">
+                <div class="row axis-row">
+                    <div class="who"></div>
+                    <div class="figure-cell">
+                        <FigureAxis axis=facts.axis />
+                    </div>
+                    <ClockAxis />
+                    <LatencyAxis />
+                    <div></div>
+                </div>
+                <For each=move || ids.get() key=String::clone let:id>
+                    <NodeRow id facts />
+                </For>
+            </div>
+            <Warnings />
+        </section>
+        <div class="two">
+            <Happened />
+            <Conversation />
+        </div>
         <Terminals />
+    }
+}
+
+/// The headline, what it means, and what can be done about it.
+#[component]
+fn Lede(facts: Facts) -> impl IntoView {
+    let headline = facts.headline;
+    let clauses = Memo::new(move |_| headline.with(|headline| headline.clauses.clone()));
+    let pulse = Memo::new(move |_| headline.with(|headline| headline.pulse.clone()));
+    let gloss = Memo::new(move |_| headline.with(|headline| headline.gloss.clone()));
+    let spoken = Memo::new(move |_| headline.with(headline::Headline::spoken));
+    view! {
+        <div class="lede">
+            <h1>
+                {move || {
+                    clauses
+                        .get()
+                        .into_iter()
+                        .enumerate()
+                        .map(|(place, pieces)| {
+                            view! {
+                                {(place > 0).then(separator)}
+                                <span class="nw">
+                                    {pieces
+                                        .into_iter()
+                                        .map(|piece| {
+                                            view! { <span class=piece.ink.class()>{piece.text}</span> }
+                                        })
+                                        .collect_view()}
+                                </span>
+                            }
+                        })
+                        .collect_view()
+                }}
+                <span class="pulse" class:absent=move || pulse.get().is_none()>
+                    {separator()}
+                    <span class="nw">{move || pulse.get()}</span>
+                    <Spark />
+                </span>
+            </h1>
+            <ClusterControls facts />
+            <p class="gloss">{move || gloss.get()}</p>
+            <p class="vh" role="status">{move || spoken.get()}</p>
+        </div>
+    }
+}
+
+fn separator() -> impl IntoView {
+    view! { <span class="sep" aria-hidden="true">" · "</span> }
+}
+
+/// Differences between the configuration and the committed membership, as the nodes report them.
+#[component]
+fn Warnings() -> impl IntoView {
+    let live = use_live();
+    let warnings = Memo::new(move |_| {
+        let mut warnings: Vec<String> = Vec::new();
+        for node in live.nodes().iter().filter(|node| node.live) {
+            for warning in node.status.iter().flat_map(|status| &status.warnings) {
+                if !warnings.contains(warning) {
+                    warnings.push(warning.clone());
+                }
+            }
+        }
+        warnings
+    });
+    view! {
+        <ul class="warnings small" hidden=move || warnings.with(Vec::is_empty)>
+            <For each=move || warnings.get() key=String::clone let:warning>
+                <li><b class="alarm">"! "</b>{warning}</li>
+            </For>
+        </ul>
     }
 }

@@ -23,6 +23,9 @@ use crate::view::{Change, ClusterView, Happening, NodeView, SequenceGap};
 /// The newest trace events that are written into a rendered page; the socket's snapshot brings the rest.
 pub const RENDERED_TRACE_EVENTS: usize = 200;
 
+/// Samples of the commit rate that are kept, one a second.
+pub const RATE_SAMPLES: usize = 60;
+
 /// How the page hears of the cluster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Connection {
@@ -66,6 +69,9 @@ pub struct Live {
     now_ms: RwSignal<i64>,
     /// The same clock when the newest frame arrived.
     heard_at_ms: RwSignal<i64>,
+    /// Minutes by which the reader's clock is ahead of UTC; 0 until the browser says.
+    utc_offset_min: RwSignal<i32>,
+    rates: RwSignal<VecDeque<f64>>,
 }
 
 /// The live picture. Panics outside [`provide_live`]'s tree, which spans the whole app.
@@ -116,6 +122,8 @@ impl Live {
             paused: RwSignal::new(false),
             now_ms: RwSignal::new(view.at_ms),
             heard_at_ms: RwSignal::new(view.at_ms),
+            utc_offset_min: RwSignal::new(0),
+            rates: RwSignal::new(VecDeque::new()),
             view: StoredValue::new(view),
         }
     }
@@ -166,6 +174,11 @@ impl Live {
         self.paused.get()
     }
 
+    /// The same for event handlers, which follow nothing.
+    pub fn paused_untracked(self) -> bool {
+        self.paused.get_untracked()
+    }
+
     /// Holds painting, or goes on with the newest.
     pub fn set_paused(self, paused: bool) {
         self.paused.set(paused);
@@ -179,9 +192,24 @@ impl Live {
         self.now_ms.get()
     }
 
+    /// The gateway's clock when the newest frame arrived, milliseconds since the Unix epoch.
+    pub fn heard_at_ms(self) -> i64 {
+        self.heard_at_ms.get()
+    }
+
     /// How long ago the newest frame arrived, milliseconds.
     pub fn age_ms(self) -> i64 {
         (self.now_ms.get() - self.heard_at_ms.get()).max(0)
+    }
+
+    /// A moment as the time of day where the reader is: UTC on the server, local time once in the browser.
+    pub fn time_of_day(self, at_ms: i64) -> String {
+        crate::words::time_of_day(at_ms, self.utc_offset_min.get())
+    }
+
+    /// The commit rate as this page saw it, one sample a second, oldest first, at most [`RATE_SAMPLES`].
+    pub fn rates(self) -> VecDeque<f64> {
+        self.rates.get()
     }
 
     fn cell(self, id: &str) -> Option<ArcRwSignal<NodeView>> {

@@ -9,7 +9,7 @@ use gloo_timers::future::TimeoutFuture;
 use leptos::{prelude::*, task::spawn_local};
 
 use super::{
-    Connection, Live,
+    Connection, Live, RATE_SAMPLES,
     pace::{Pace, Paint},
 };
 use crate::view::{HEARTBEAT_MS, LiveFrame};
@@ -19,11 +19,16 @@ const SILENCE_MS: u32 = 4 * HEARTBEAT_MS as u32;
 /// The first and the longest wait before the socket is opened again; each failure doubles it.
 const RETRY_FIRST_MS: u32 = 250;
 const RETRY_LONGEST_MS: u32 = 5_000;
+/// How often the commit rate is sampled.
+const SAMPLE_MS: f64 = 1_000.0;
 /// How often ages are brought up to date.
 const TICK_MS: u32 = 250;
 
 /// Starts the socket and the clock, for as long as the page is open.
 pub(super) fn keep_current(live: Live) {
+    #[expect(clippy::cast_possible_truncation, reason = "minutes, less than a day of them")]
+    live.utc_offset_min
+        .set(-js_sys::Date::new_0().get_timezone_offset() as i32);
     spawn_local(async move {
         let pace = Rc::new(RefCell::new(Pace::default()));
         let mut retry_ms = RETRY_FIRST_MS;
@@ -100,23 +105,34 @@ fn paint_in_time(live: Live, pace: &Rc<RefCell<Pace>>) {
     }
 }
 
-/// Moves `now_ms` on between frames by the browser's own monotonic clock.
+/// Moves `now_ms` on between frames by the browser's own monotonic clock, and samples the commit rate.
 async fn tick(live: Live) {
     let mut base_ms = monotonic_ms();
     let mut heard_at_ms = live.heard_at_ms.get_untracked();
+    let mut sampled_ms = base_ms;
     loop {
         TimeoutFuture::new(TICK_MS).await;
-        let heard_now = live.heard_at_ms.get_untracked();
-        if heard_now != heard_at_ms {
-            heard_at_ms = heard_now;
-            base_ms = monotonic_ms();
-            continue;
+        let monotonic_now_ms = monotonic_ms();
+        if monotonic_now_ms - sampled_ms >= SAMPLE_MS && live.connection.get_untracked() == Connection::Live {
+            sampled_ms = monotonic_now_ms;
+            let rate = live.view.with_value(|view| view.records_per_s);
+            live.rates.update(|rates| {
+                rates.push_back(rate);
+                let excess = rates.len().saturating_sub(RATE_SAMPLES);
+                rates.drain(..excess);
+            });
         }
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "milliseconds since the page was opened"
-        )]
-        live.now_ms.set(heard_at_ms + (monotonic_ms() - base_ms) as i64);
+        let heard_now_ms = live.heard_at_ms.get_untracked();
+        if heard_now_ms == heard_at_ms {
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "milliseconds since the page was opened"
+            )]
+            live.now_ms.set(heard_at_ms + (monotonic_now_ms - base_ms) as i64);
+        } else {
+            heard_at_ms = heard_now_ms;
+            base_ms = monotonic_now_ms;
+        }
     }
 }
 

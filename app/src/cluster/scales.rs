@@ -1,0 +1,237 @@
+//! A node's clock, its flushes and its round trips, on small scales that are the same in every row.
+
+use leptos::prelude::*;
+use wiber_protocol::status::ClockStatus;
+
+use super::figure::percent;
+use crate::{
+    view::NodeView,
+    words::{grouped, millis},
+};
+
+/// The latency scale is logarithmic, from 0.01 ms …
+const LATENCY_LEAST_MS: f64 = 0.01;
+/// … over this many powers of ten.
+const LATENCY_DECADES: f64 = 4.0;
+/// The clock scale reaches this far to both sides.
+const CLOCK_REACH_MS: f64 = 5.0;
+
+/// A latency's place on the scale, in percent.
+pub fn latency_x(ms: f64) -> f64 {
+    let decades = (ms.max(LATENCY_LEAST_MS) / LATENCY_LEAST_MS).log10();
+    (100.0 * decades / LATENCY_DECADES).min(100.0)
+}
+
+/// A clock offset's place on the scale, in percent.
+pub fn clock_x(offset_ms: f64) -> f64 {
+    (50.0 + 50.0 * offset_ms / CLOCK_REACH_MS).clamp(0.0, 100.0)
+}
+
+/// What a clock says of itself.
+pub fn clock_words(clock: &ClockStatus) -> String {
+    match (clock.offset_ms, clock.error_bound_ms) {
+        (Some(offset), Some(bound)) => format!("{} ± {bound:.2}", signed(offset)),
+        (Some(offset), None) => signed(offset),
+        (None, _) => "not synchronised".to_owned(),
+    }
+}
+
+fn signed(ms: f64) -> String {
+    format!("{}{:.2}", if ms < 0.0 { '−' } else { '+' }, ms.abs())
+}
+
+#[component]
+pub fn ClockAxis() -> impl IntoView {
+    view! {
+        <div class="scale-axis clock-axis" aria-hidden="true">
+            <span class="axis-name">"Lamport time, clock"</span>
+        </div>
+    }
+}
+
+#[component]
+pub fn LatencyAxis() -> impl IntoView {
+    view! {
+        <div class="scale-axis latency-axis" aria-hidden="true">
+            <span class="axis-name">"fsync p50 to p99, round trips, ms"</span>
+            <div class="latency-ticks">
+                {[(0.01, "0.01"), (0.1, ""), (1.0, "1"), (10.0, ""), (100.0, "100")]
+                    .map(|(ms, text)| {
+                        view! {
+                            <span class="axis-tick" style:--x=percent(latency_x(ms))>
+                                {text}
+                            </span>
+                        }
+                    })}
+            </div>
+        </div>
+    }
+}
+
+/// Lamport time, and the clock against the cluster's as far as that is measured.
+#[component]
+pub fn ClockCell(node: Memo<NodeView>) -> impl IntoView {
+    let clock = Memo::new(move |_| {
+        node.with(|node| {
+            node.status
+                .as_ref()
+                .filter(|_| node.live)
+                .map(|status| status.clock.clone())
+        })
+    });
+    let interval = Memo::new(move |_| {
+        clock.get().and_then(|clock| {
+            let (offset, bound) = (clock.offset_ms?, clock.error_bound_ms.unwrap_or(0.0));
+            Some((clock_x(offset), clock_x(offset - bound), clock_x(offset + bound)))
+        })
+    });
+    view! {
+        <div class="cell clock">
+            <span class="lab">"Lamport"</span>
+            <span class="num lamport">{move || clock.get().map(|clock| grouped(clock.lamport))}</span>
+            <span class="track" class:absent=move || interval.get().is_none() aria-hidden="true">
+                <i class="track-zero"></i>
+                <i
+                    class="track-span"
+                    style:left=move || percent(interval.get().map_or(0.0, |interval| interval.1))
+                    style:width=move || percent(interval.get().map_or(0.0, |interval| interval.2 - interval.1))
+                ></i>
+                <i class="track-dot" style:left=move || percent(interval.get().map_or(0.0, |interval| interval.0))></i>
+            </span>
+            <span class="small q clock-words">
+                {move || clock.get().map_or_else(|| "silent".to_owned(), |clock| clock_words(&clock))}
+            </span>
+        </div>
+    }
+}
+
+/// One line of the latency cell.
+#[derive(Clone, Debug, PartialEq)]
+struct Latency {
+    name: String,
+    /// The dot, and the end of the whisker where there is one; milliseconds.
+    from_ms: Option<f64>,
+    to_ms: Option<f64>,
+    /// What stands in place of a number.
+    instead: &'static str,
+    alarm: bool,
+}
+
+fn latencies(node: &NodeView) -> Vec<Latency> {
+    let Some(status) = node.status.as_ref().filter(|_| node.live) else {
+        return Vec::new();
+    };
+    let ms = |us: Option<u64>| us.map(|us| f64::from(u32::try_from(us).unwrap_or(u32::MAX)) / 1_000.0);
+    let fsync = Latency {
+        name: "fsync".into(),
+        from_ms: ms(status.storage.fsync_p50_us),
+        to_ms: ms(status.storage.fsync_p99_us),
+        instead: "none yet",
+        alarm: false,
+    };
+    let peers = status.peers.iter().map(|peer| Latency {
+        name: format!("to {}", peer.id),
+        from_ms: peer.rtt_ms.filter(|_| peer.connected),
+        to_ms: None,
+        instead: if peer.connected {
+            "not measured"
+        } else {
+            "no connection"
+        },
+        alarm: !peer.connected,
+    });
+    std::iter::once(fsync).chain(peers).collect()
+}
+
+/// The median flush to the slowest hundredth, and the round trip to each peer.
+#[component]
+pub fn LatencyCell(node: Memo<NodeView>) -> impl IntoView {
+    let lines = Memo::new(move |_| node.with(latencies));
+    let count = Memo::new(move |_| lines.with(Vec::len));
+    let line = move |place: usize| Memo::new(move |_| lines.with(|lines| lines.get(place).cloned()));
+    view! {
+        <div class="cell latency" class:absent=move || count.get() == 0>
+            {move || (0..count.get()).map(|place| view! { <LatencyLine line=line(place) /> }).collect_view()}
+        </div>
+    }
+}
+
+#[component]
+fn LatencyLine(line: Memo<Option<Latency>>) -> impl IntoView {
+    let from = Memo::new(move |_| line.get().and_then(|line| line.from_ms).map(latency_x));
+    let to = Memo::new(move |_| line.get().and_then(|line| line.to_ms).map(latency_x));
+    let number = move || {
+        line.get().map(|line| match (line.from_ms, line.to_ms) {
+            (Some(from), Some(to)) => format!("{} to {}", millis(from), millis(to)),
+            (Some(from), None) => millis(from),
+            (None, _) => line.instead.to_owned(),
+        })
+    };
+    view! {
+        <span class="latency-name">{move || line.get().map(|line| line.name)}</span>
+        <span class="track" aria-hidden="true">
+            <i
+                class="track-whisker"
+                class:absent=move || to.get().is_none()
+                style:left=move || percent(from.get().unwrap_or(0.0))
+                style:width=move || percent((to.get().unwrap_or(0.0) - from.get().unwrap_or(0.0)).max(0.0))
+            ></i>
+            <i
+                class="track-dot"
+                class:absent=move || from.get().is_none()
+                style:left=move || percent(from.get().unwrap_or(0.0))
+            ></i>
+        </span>
+        <span class="num" class:alarm=move || line.get().is_some_and(|line| line.alarm)>
+            {number}
+        </span>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wiber_protocol::status::Role;
+
+    use super::*;
+    use crate::cluster::fixture::{gone, live};
+
+    #[test]
+    fn the_latency_scale_has_a_place_for_everything() {
+        assert!(latency_x(0.0).abs() < 1e-9);
+        assert!((latency_x(1.0) - 50.0).abs() < 1e-9);
+        assert!((latency_x(9_000.0) - 100.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn an_unmeasured_clock_says_so() {
+        let clock = ClockStatus {
+            state: "unsynchronised".into(),
+            ..ClockStatus::default()
+        };
+        assert_eq!(clock_words(&clock), "not synchronised");
+        let clock = ClockStatus {
+            offset_ms: Some(-0.04),
+            error_bound_ms: Some(0.28),
+            ..clock
+        };
+        assert_eq!(clock_words(&clock), "−0.04 ± 0.28");
+        assert!((clock_x(0.0) - 50.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_lost_connection_has_no_round_trip_even_if_one_was_measured() {
+        let mut node = live("n1", Role::Follower, 7);
+        if let Some(status) = &mut node.status {
+            status.peers[0].rtt_ms = Some(0.3);
+            status.peers[1].rtt_ms = Some(0.4);
+            status.peers[1].connected = true;
+        }
+        let lines = latencies(&node);
+        assert_eq!(
+            (lines[1].from_ms, lines[1].instead, lines[1].alarm),
+            (None, "no connection", true)
+        );
+        assert_eq!(lines[2].from_ms, Some(0.4));
+        assert!(latencies(&gone("n1", true)).is_empty());
+    }
+}
