@@ -1,9 +1,18 @@
 //! The gateway: starts and watches the nodes, folds what they say into one picture, and serves the page, the
 //! REST forms and the WebSockets.
 //!
-//! [`supervisor`] owns the processes, [`cluster`] the picture, [`service`] what can be asked of both, [`http`]
-//! and [`ws`] the outside forms, [`tail`] the console logs. [`gateway`] puts them together.
+//! [`supervisor`] owns the processes, [`cluster`] the picture, [`messages`] the way to the cluster's topics,
+//! [`service`] what can be asked of all three; [`http`] and [`ws`] are the outside forms, [`tail`] follows the
+//! console logs. [`gateway`] puts them together.
 
-pub mod cluster;
-pub mod supervisor;
-pub mod tail;
+// Leptos expands a page into nested generic types; the default limit is too low for a whole one.
+#![recursion_limit = "256"]
+
+mod cluster;
+pub mod gateway;
+mod http;
+mod messages;
+mod service;
+mod supervisor;
+mod tail;
+mod ws;

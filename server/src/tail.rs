@@ -14,11 +14,11 @@ use std::{
 };
 
 /// The most lines of the past that can be asked for.
-pub const MAX_TAIL_LINES: usize = 10_000;
+pub(crate) const MAX_TAIL_LINES: usize = 10_000;
 /// How far back the past is read for them, per file.
 const MAX_TAIL_BYTES: u64 = 8 << 20;
 /// A longer line is cut here and marked.
-pub const MAX_LINE_BYTES: usize = 16 << 10;
+pub(crate) const MAX_LINE_BYTES: usize = 16 << 10;
 /// The most read at one look; the rest comes with the next.
 const READ_BYTES: usize = 256 << 10;
 /// What stands where the rest of a long line was.
@@ -68,15 +68,15 @@ impl Lines {
 
 /// What one look found.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Look {
-    pub lines: Vec<String>,
+pub(crate) struct Look {
+    pub(crate) lines: Vec<String>,
     /// There is more to read now.
-    pub has_more: bool,
+    pub(crate) has_more: bool,
 }
 
 /// A followed file. All its methods block on the disk.
 #[derive(Debug)]
-pub struct Tail {
+pub(crate) struct Tail {
     path: PathBuf,
     open: Option<Open>,
     lines: Lines,
@@ -98,14 +98,21 @@ impl Open {
             Err(error) => return Err(error),
         };
         let identity = identity(&file.metadata()?);
-        Ok(Some(Self { file, at: 0, identity }))
+        Ok(Some(Self {
+            file,
+            at: 0,
+            identity,
+        }))
     }
 
     /// Reads on. Fewer bytes than [`READ_BYTES`] mean that the end was reached.
     fn read(&mut self) -> io::Result<Vec<u8>> {
         self.file.seek(SeekFrom::Start(self.at))?;
         let mut bytes = Vec::new();
-        self.file.by_ref().take(READ_BYTES as u64).read_to_end(&mut bytes)?;
+        self.file
+            .by_ref()
+            .take(READ_BYTES as u64)
+            .read_to_end(&mut bytes)?;
         self.at += bytes.len() as u64;
         Ok(bytes)
     }
@@ -118,9 +125,13 @@ fn identity(metadata: &std::fs::Metadata) -> (u64, u64) {
 impl Tail {
     /// Starts at the end of the file and gives its last `count` lines, those of the rotated file before it
     /// included.
-    pub fn open(path: &Path, count: usize) -> io::Result<(Self, Vec<String>)> {
+    pub(crate) fn open(path: &Path, count: usize) -> io::Result<(Self, Vec<String>)> {
         let count = count.min(MAX_TAIL_LINES);
-        let mut tail = Self { path: path.to_owned(), open: Open::new(path)?, lines: Lines::default() };
+        let mut tail = Self {
+            path: path.to_owned(),
+            open: Open::new(path)?,
+            lines: Lines::default(),
+        };
         let mut last = VecDeque::new();
         if let Some(open) = &mut tail.open {
             last = last_lines(open, count, &mut tail.lines)?;
@@ -140,12 +151,12 @@ impl Tail {
     }
 
     /// Whether the file exists, or did when it was last looked at.
-    pub fn exists(&self) -> bool {
+    pub(crate) fn exists(&self) -> bool {
         self.open.is_some()
     }
 
     /// Reads what is new.
-    pub fn look(&mut self) -> io::Result<Look> {
+    pub(crate) fn look(&mut self) -> io::Result<Look> {
         let mut look = Look::default();
         let Some(open) = &mut self.open else {
             self.open = Open::new(&self.path)?;
@@ -153,7 +164,9 @@ impl Tail {
             return Ok(look);
         };
         // The name is looked up before the reading: what is written after the name moved is in the new file.
-        let named = std::fs::metadata(&self.path).ok().map(|metadata| identity(&metadata));
+        let named = std::fs::metadata(&self.path)
+            .ok()
+            .map(|metadata| identity(&metadata));
         let length = open.file.metadata()?.len();
         if length < open.at {
             open.at = 0;
@@ -219,11 +232,18 @@ mod tests {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("console.log");
-            Self { _folder: folder, path }
+            Self {
+                _folder: folder,
+                path,
+            }
         }
 
         fn append(&self, text: &str) {
-            let mut file = OpenOptions::new().create(true).append(true).open(&self.path).unwrap();
+            let mut file = OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(&self.path)
+                .unwrap();
             file.write_all(text.as_bytes()).unwrap();
         }
 
@@ -326,7 +346,12 @@ mod tests {
         let (mut tail, _) = Tail::open(&log.path, 0).unwrap();
         let long = "x".repeat(3 * READ_BYTES);
         log.append(&format!("{long}\n\u{1b}[31mred\u{1b}[0m\n"));
-        OpenOptions::new().append(true).open(&log.path).unwrap().write_all(b"\xff!\n").unwrap();
+        OpenOptions::new()
+            .append(true)
+            .open(&log.path)
+            .unwrap()
+            .write_all(b"\xff!\n")
+            .unwrap();
         let lines = drain(&mut tail);
         assert_eq!(lines[0].len(), MAX_LINE_BYTES + CUT_MARK.len());
         assert_eq!(lines[1..], ["\u{1b}[31mred\u{1b}[0m", "\u{fffd}!"]);

@@ -41,7 +41,9 @@ pub(super) struct EventStream {
 
 impl EventStream {
     pub(super) async fn open(host: &str, port: u16) -> Result<Self, StreamError> {
-        timeout(CONNECT_TIMEOUT, Self::open_unbounded(host, port)).await.unwrap_or(Err(StreamError::NoAnswer))
+        timeout(CONNECT_TIMEOUT, Self::open_unbounded(host, port))
+            .await
+            .unwrap_or(Err(StreamError::NoAnswer))
     }
 
     async fn open_unbounded(host: &str, port: u16) -> Result<Self, StreamError> {
@@ -52,8 +54,14 @@ impl EventStream {
             // An error here ends the body as well, and that is where it is told.
             let _ = connection.await;
         });
-        let name = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-        let request = Request::get("/events").header(HOST, name).body(Empty::<Bytes>::new());
+        let name = if host.contains(':') {
+            format!("[{host}]:{port}")
+        } else {
+            format!("{host}:{port}")
+        };
+        let request = Request::get("/events")
+            .header(HOST, name)
+            .body(Empty::<Bytes>::new());
         let request = request.map_err(io::Error::other)?;
         let response = sender.send_request(request).await?;
         if response.status() != StatusCode::OK {
@@ -68,9 +76,15 @@ impl EventStream {
 
     /// The next events; `None` when the node closed the stream.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<SseEvent>>, StreamError> {
-        let frame = timeout(SILENCE, self.body.frame()).await.map_err(|_| StreamError::Silent)?;
-        let Some(frame) = frame.transpose()? else { return Ok(None) };
-        let Ok(bytes) = frame.into_data() else { return Ok(Some(Vec::new())) };
+        let frame = timeout(SILENCE, self.body.frame())
+            .await
+            .map_err(|_| StreamError::Silent)?;
+        let Some(frame) = frame.transpose()? else {
+            return Ok(None);
+        };
+        let Ok(bytes) = frame.into_data() else {
+            return Ok(Some(Vec::new()));
+        };
         Ok(Some(self.parser.feed(&bytes)?))
     }
 }

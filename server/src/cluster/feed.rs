@@ -24,10 +24,14 @@ const TRY_RUNNING: Duration = Duration::from_millis(100);
 const TRY_UNKNOWN: Duration = Duration::from_millis(500);
 
 /// Reads every node's events for as long as the gateway runs.
-pub fn spawn_feeds(cluster: &Cluster, supervisor: &Supervisor) {
+pub(crate) fn spawn_feeds(cluster: &Cluster, supervisor: &Supervisor) {
     for (index, spec) in supervisor.specs().enumerate() {
-        let feed =
-            Feed { index, spec: spec.clone(), cluster: cluster.clone(), supervisor: supervisor.clone() };
+        let feed = Feed {
+            index,
+            spec: spec.clone(),
+            cluster: cluster.clone(),
+            supervisor: supervisor.clone(),
+        };
         tokio::spawn(feed.run());
     }
 }
@@ -74,7 +78,9 @@ impl Feed {
             for event in events {
                 match event.name.as_str() {
                     "status" => {
-                        let Some(status) = self.parse::<NodeStatus>(&event) else { continue };
+                        let Some(status) = self.parse::<NodeStatus>(&event) else {
+                            continue;
+                        };
                         if !is_known {
                             if !self.is_this_node(&status) {
                                 return Ok(());
@@ -84,7 +90,9 @@ impl Feed {
                         self.cluster.status(self.index, status);
                     }
                     "trace" if is_known => {
-                        let Some(batch) = self.parse::<TraceBatch>(&event) else { continue };
+                        let Some(batch) = self.parse::<TraceBatch>(&event) else {
+                            continue;
+                        };
                         self.cluster.trace(self.index, batch);
                     }
                     _ => {}
@@ -97,7 +105,9 @@ impl Feed {
     fn is_this_node(&self, status: &NodeStatus) -> bool {
         if status.id != self.spec.id {
             tracing::warn!(
-                expected = self.spec.id, found = status.id, port = self.spec.admin_port(),
+                expected = self.spec.id,
+                found = status.id,
+                port = self.spec.admin_port(),
                 "another node answers on this admin port"
             );
             return false;

@@ -75,15 +75,28 @@ impl Fold {
         &self.sent
     }
 
+    pub(super) fn any_runs(&self) -> bool {
+        self.nodes.iter().any(|node| node.view.process.is_running())
+    }
+
     pub(super) fn status(&mut self, node: usize, status: NodeStatus, at_ms: i64, now: Instant) {
-        let sentences = self.scene().status(self.nodes[node].view.status.as_ref(), &status);
+        let sentences = self
+            .scene()
+            .status(self.nodes[node].view.status.as_ref(), &status);
         let fold = &mut self.nodes[node];
         fold.rate.note(now, status.record_count);
         let stands = |status: &NodeStatus| {
-            (status.role, status.term, status.leader.clone(), status.voted_for.clone(), status.formation.clone())
+            (
+                status.role,
+                status.term,
+                status.leader.clone(),
+                status.voted_for.clone(),
+                status.formation.clone(),
+            )
         };
         let live = fold.view.process.is_running();
-        fold.is_urgent |= fold.view.live != live || fold.view.status.as_ref().map(stands) != Some(stands(&status));
+        fold.is_urgent |=
+            fold.view.live != live || fold.view.status.as_ref().map(stands) != Some(stands(&status));
         fold.is_changed = true;
         fold.view.live = live;
         fold.view.status = Some(status);
@@ -150,7 +163,8 @@ impl Fold {
             if node.is_urgent {
                 return Some(at_once);
             }
-            node.is_changed.then(|| node.sent_at.map_or(at_once, |at| at + STATUS_EVERY))
+            node.is_changed
+                .then(|| node.sent_at.map_or(at_once, |at| at + STATUS_EVERY))
         };
         let has_trace = !(self.trace.is_empty() && self.happenings.is_empty());
         let trace_due = has_trace.then(|| self.trace_sent_at.map_or(at_once, |at| at + TRACE_EVERY));
@@ -188,7 +202,9 @@ impl Fold {
             change.records_per_s = Some(rate);
         }
         let seq = self.sent.seq + 1;
-        self.sent.apply(seq, at_ms, change.clone()).expect("the number is the next one");
+        self.sent
+            .apply(seq, at_ms, change.clone())
+            .expect("the number is the next one");
         Some((seq, at_ms, change))
     }
 
@@ -204,7 +220,9 @@ impl Fold {
     }
 
     fn scene(&self) -> Scene<'_> {
-        Scene { nodes: self.nodes.iter().map(|node| &node.view).collect() }
+        Scene {
+            nodes: self.nodes.iter().map(|node| &node.view).collect(),
+        }
     }
 
     fn say(&mut self, node: Option<usize>, at_ms: i64, sentence: Sentence) {

@@ -11,7 +11,7 @@ use wiber_protocol::{
 
 /// Something the gateway did, or learned about a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Deed {
+pub(crate) enum Deed {
     Started {
         pid: u32,
     },
@@ -51,24 +51,49 @@ pub(super) struct Scene<'a> {
 impl Scene<'_> {
     pub(super) fn deed(&self, node: usize, deed: &Deed) -> Sentence {
         let id = &self.nodes[node].id;
-        let say = |text: String, alarm: bool| Sentence { term: self.term(), text, alarm };
+        let say = |text: String, alarm: bool| Sentence {
+            term: self.term(),
+            text,
+            alarm,
+        };
         match deed {
             Deed::Started { pid } => say(format!("{id} was started (process {pid})."), false),
             Deed::StartFailed { why } => say(format!("{id} could not be started: {why}."), true),
-            Deed::Found { pid, by_gateway: true } => {
-                say(format!("{id} was found running (process {pid}); an earlier gateway had started it."), false)
-            }
-            Deed::Found { pid, by_gateway: false } => {
-                say(format!("{id} was found running (process {pid}), started by hand."), false)
-            }
+            Deed::Found {
+                pid,
+                by_gateway: true,
+            } => say(
+                format!("{id} was found running (process {pid}); an earlier gateway had started it."),
+                false,
+            ),
+            Deed::Found {
+                pid,
+                by_gateway: false,
+            } => say(
+                format!("{id} was found running (process {pid}), started by hand."),
+                false,
+            ),
             Deed::Ended { how, expected } => {
-                let verb = if *expected { format!("was {how}") } else { format!("ended by itself: {how}") };
+                let verb = if *expected {
+                    format!("was {how}")
+                } else {
+                    format!("ended by itself: {how}")
+                };
                 let (left, no_majority) = self.left_without(node);
-                say(format!("{id} {verb}{}. {left}", self.while_leading(node)), !expected || no_majority)
+                say(
+                    format!("{id} {verb}{}. {left}", self.while_leading(node)),
+                    !expected || no_majority,
+                )
             }
             Deed::Silent { host } => {
                 let (left, _) = self.left_without(node);
-                say(format!("{id} no longer answers on {host}{}. {left}", self.while_leading(node)), true)
+                say(
+                    format!(
+                        "{id} no longer answers on {host}{}. {left}",
+                        self.while_leading(node)
+                    ),
+                    true,
+                )
             }
         }
     }
@@ -77,16 +102,31 @@ impl Scene<'_> {
     pub(super) fn status(&self, before: Option<&NodeStatus>, after: &NodeStatus) -> Vec<Sentence> {
         let id = &after.id;
         let mut sentences = Vec::new();
-        let mut say = |text: String, alarm: bool| sentences.push(Sentence { term: after.term, text, alarm });
+        let mut say = |text: String, alarm: bool| {
+            sentences.push(Sentence {
+                term: after.term,
+                text,
+                alarm,
+            })
+        };
         let same_run = before.filter(|before| before.pid == after.pid);
         if before.map(|before| &before.formation) != Some(&after.formation) {
             match &after.formation {
                 Formation::Waiting { missing } if !missing.is_empty() => {
-                    say(format!("{id} is blank and waits for {} to form a cluster.", missing.join(", ")), false);
+                    say(
+                        format!(
+                            "{id} is blank and waits for {} to form a cluster.",
+                            missing.join(", ")
+                        ),
+                        false,
+                    );
                 }
                 Formation::Waiting { .. } => {}
                 Formation::Joining => {
-                    say(format!("{id} is blank and asks the cluster to take it in under a new identity."), false);
+                    say(
+                        format!("{id} is blank and asks the cluster to take it in under a new identity."),
+                        false,
+                    );
                 }
                 Formation::Formed => {
                     if same_run.is_some() {
@@ -107,7 +147,11 @@ impl Scene<'_> {
     #[expect(clippy::unused_self, reason = "the other sentences need the scene")]
     pub(super) fn event(&self, event: &TraceEvent) -> Option<Sentence> {
         let id = &event.node;
-        let detail = event.detail.as_deref().map(str::trim).filter(|detail| !detail.is_empty());
+        let detail = event
+            .detail
+            .as_deref()
+            .map(str::trim)
+            .filter(|detail| !detail.is_empty());
         let (text, alarm) = match event.kind {
             EventKind::Role => (format!("{id} {}", detail?), false),
             EventKind::Vote => match event.peer.as_deref() {
@@ -118,12 +162,21 @@ impl Scene<'_> {
             _ => return None,
         };
         let stop = if text.ends_with('.') { "" } else { "." };
-        Some(Sentence { term: event.term, text: format!("{text}{stop}"), alarm })
+        Some(Sentence {
+            term: event.term,
+            text: format!("{text}{stop}"),
+            alarm,
+        })
     }
 
     /// The highest term that any node told of.
     fn term(&self) -> u64 {
-        self.nodes.iter().filter_map(|node| node.status.as_ref()).map(|status| status.term).max().unwrap_or(0)
+        self.nodes
+            .iter()
+            .filter_map(|node| node.status.as_ref())
+            .map(|status| status.term)
+            .max()
+            .unwrap_or(0)
     }
 
     fn while_leading(&self, node: usize) -> String {
@@ -131,7 +184,11 @@ impl Scene<'_> {
             .status
             .as_ref()
             .is_some_and(|status| status.role == Role::Leader && status.term == self.term());
-        if led { format!(" while leading term {}", self.term()) } else { String::new() }
+        if led {
+            format!(" while leading term {}", self.term())
+        } else {
+            String::new()
+        }
     }
 
     /// How many are alive without this node, and whether that is too few.
@@ -158,19 +215,43 @@ mod tests {
     use super::*;
 
     fn node(id: &str, role: Role, process: ProcessState) -> NodeView {
-        let status = NodeStatus { id: id.into(), role, term: 7, pid: 9, ..NodeStatus::default() };
-        NodeView { id: id.into(), process, status: Some(status), ..NodeView::default() }
+        let status = NodeStatus {
+            id: id.into(),
+            role,
+            term: 7,
+            pid: 9,
+            ..NodeStatus::default()
+        };
+        NodeView {
+            id: id.into(),
+            process,
+            status: Some(status),
+            ..NodeView::default()
+        }
     }
 
     #[test]
     fn a_killed_leader_is_told_with_its_consequence() {
-        let running = || ProcessState::Running { pid: 9, by_gateway: true };
-        let gone = || ProcessState::Exited { how: String::new(), at_ms: 0, expected: true };
-        let killed = Deed::Ended { how: "killed (SIGKILL, from this page)".into(), expected: true };
+        let running = || ProcessState::Running {
+            pid: 9,
+            by_gateway: true,
+        };
+        let gone = || ProcessState::Exited {
+            how: String::new(),
+            at_ms: 0,
+            expected: true,
+        };
+        let killed = Deed::Ended {
+            how: "killed (SIGKILL, from this page)".into(),
+            expected: true,
+        };
         let n1 = node("n1", Role::Leader, running());
         let n2 = node("n2", Role::Follower, running());
         let n3 = node("n3", Role::Follower, running());
-        let told = Scene { nodes: vec![&n1, &n2, &n3] }.deed(0, &killed);
+        let told = Scene {
+            nodes: vec![&n1, &n2, &n3],
+        }
+        .deed(0, &killed);
         assert_eq!(
             told.text,
             "n1 was killed (SIGKILL, from this page) while leading term 7. 2 of 3 alive: no further failure could be borne."
@@ -178,16 +259,31 @@ mod tests {
         assert_eq!((told.term, told.alarm), (7, false));
 
         let n3 = node("n3", Role::Follower, gone());
-        let ended = Deed::Ended { how: "exit status 137".into(), expected: false };
-        let told = Scene { nodes: vec![&n1, &n2, &n3] }.deed(1, &ended);
-        assert_eq!(told.text, "n2 ended by itself: exit status 137. 1 of 3 alive: no majority.");
+        let ended = Deed::Ended {
+            how: "exit status 137".into(),
+            expected: false,
+        };
+        let told = Scene {
+            nodes: vec![&n1, &n2, &n3],
+        }
+        .deed(1, &ended);
+        assert_eq!(
+            told.text,
+            "n2 ended by itself: exit status 137. 1 of 3 alive: no majority."
+        );
         assert!(told.alarm);
     }
 
     #[test]
     fn a_warning_is_told_once() {
-        let before = NodeStatus { id: "n1".into(), ..NodeStatus::default() };
-        let after = NodeStatus { warnings: vec!["n4 is in cluster.yaml only".into()], ..before.clone() };
+        let before = NodeStatus {
+            id: "n1".into(),
+            ..NodeStatus::default()
+        };
+        let after = NodeStatus {
+            warnings: vec!["n4 is in cluster.yaml only".into()],
+            ..before.clone()
+        };
         let scene = Scene { nodes: Vec::new() };
         let told = scene.status(Some(&before), &after);
         assert_eq!(told.len(), 1);

@@ -26,7 +26,7 @@ use wiber_app::view::{ClusterView, HEARTBEAT_MS, LiveFrame, ProcessState};
 use wiber_protocol::{config::ClusterConfig, event::TraceBatch, status::NodeStatus};
 
 use self::fold::Fold;
-pub use self::{feed::spawn_feeds, happenings::Deed};
+pub(crate) use self::{feed::spawn_feeds, happenings::Deed};
 
 /// The least time between two changes of one node's positions on the wire.
 const STATUS_EVERY: Duration = Duration::from_millis(100);
@@ -38,14 +38,14 @@ const HEARTBEAT: Duration = Duration::from_millis(HEARTBEAT_MS);
 const KEPT_CHANGES: usize = 128;
 
 /// The gateway's clock, milliseconds since the Unix epoch.
-pub fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The picture. Clones share it.
 #[derive(Clone)]
-pub struct Cluster {
+pub(crate) struct Cluster {
     inner: Arc<Inner>,
 }
 
@@ -58,26 +58,33 @@ struct Inner {
 }
 
 impl Cluster {
-    pub fn new(config: &ClusterConfig) -> Self {
+    pub(crate) fn new(config: &ClusterConfig) -> Self {
         let inner = Inner {
             fold: Mutex::new(Fold::new(&config.nodes, now_ms())),
             changes: broadcast::channel(KEPT_CHANGES).0,
             wake: Notify::new(),
         };
-        let cluster = Self { inner: Arc::new(inner) };
+        let cluster = Self {
+            inner: Arc::new(inner),
+        };
         tokio::spawn(cluster.clone().publish());
         cluster
     }
 
     /// The picture now.
-    pub fn view(&self) -> ClusterView {
+    pub(crate) fn view(&self) -> ClusterView {
         let mut view = self.inner.fold.lock().view().clone();
         view.at_ms = now_ms();
         view
     }
 
+    /// Whether any node's process runs.
+    pub(crate) fn any_runs(&self) -> bool {
+        self.inner.fold.lock().any_runs()
+    }
+
     /// A snapshot as the JSON of its frame, and every change after it.
-    pub fn subscribe(&self) -> (String, broadcast::Receiver<Arc<str>>) {
+    pub(crate) fn subscribe(&self) -> (String, broadcast::Receiver<Arc<str>>) {
         let (view, changes) = {
             let fold = self.inner.fold.lock();
             (fold.view().clone(), self.inner.changes.subscribe())
@@ -86,25 +93,25 @@ impl Cluster {
     }
 
     /// A node's status arrived on a live stream.
-    pub fn status(&self, node: usize, status: NodeStatus) {
+    pub(crate) fn status(&self, node: usize, status: NodeStatus) {
         self.fold(|fold| fold.status(node, status, now_ms(), Instant::now()));
     }
 
-    pub fn trace(&self, node: usize, batch: TraceBatch) {
+    pub(crate) fn trace(&self, node: usize, batch: TraceBatch) {
         self.fold(|fold| fold.trace(node, batch));
     }
 
     /// A node's event stream ended.
-    pub fn lost(&self, node: usize) {
+    pub(crate) fn lost(&self, node: usize) {
         self.fold(|fold| fold.lost(node));
     }
 
-    pub fn process(&self, node: usize, state: ProcessState) {
+    pub(crate) fn process(&self, node: usize, state: ProcessState) {
         self.fold(|fold| fold.process(node, state));
     }
 
     /// Something the gateway did to a node or learned about its process.
-    pub fn deed(&self, node: usize, deed: &Deed) {
+    pub(crate) fn deed(&self, node: usize, deed: &Deed) {
         tracing::info!("{}", self.fold(|fold| fold.deed(node, deed, now_ms())));
     }
 

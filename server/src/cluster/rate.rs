@@ -36,8 +36,14 @@ impl Rate {
         let (Some((first_at, first)), Some((_, last))) = (self.counts.front(), self.counts.back()) else {
             return 0.0;
         };
-        let span = now.duration_since(*first_at).min(WINDOW).max(Duration::from_millis(100));
-        #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than a float's precision")]
+        let span = now
+            .duration_since(*first_at)
+            .min(WINDOW)
+            .max(Duration::from_millis(100));
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a rate needs no more than a float's precision"
+        )]
         let records = (last - first) as f64;
         records / span.as_secs_f64()
     }

@@ -76,7 +76,10 @@ mod tests {
     use super::*;
 
     fn event(name: &str, data: &str) -> SseEvent {
-        SseEvent { name: name.into(), data: data.into() }
+        SseEvent {
+            name: name.into(),
+            data: data.into(),
+        }
     }
 
     #[test]

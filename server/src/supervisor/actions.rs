@@ -34,7 +34,7 @@ enum Start {
 
 impl Supervisor {
     /// Starts every local node that does not run.
-    pub async fn start_all(&self) -> StartReport {
+    pub(crate) async fn start_all(&self) -> StartReport {
         let starts = (0..self.inner.slots.len()).map(|index| {
             let supervisor = self.clone();
             tokio::spawn(async move { supervisor.start_one(index).await })
@@ -56,13 +56,17 @@ impl Supervisor {
         }
         if !report.errors.is_empty() {
             let any_runs = !(report.started.is_empty() && report.already_running.is_empty());
-            report.status = if any_runs { StartStatus::Partial } else { StartStatus::Error };
+            report.status = if any_runs {
+                StartStatus::Partial
+            } else {
+                StartStatus::Error
+            };
         }
         report
     }
 
     /// Does one thing to one node.
-    pub async fn act(&self, node: String, action: NodeAction) -> Result<ActionReport, ServiceError> {
+    pub(crate) async fn act(&self, node: String, action: NodeAction) -> Result<ActionReport, ServiceError> {
         let index = self.index_of(&node)?;
         let supervisor = self.clone();
         let done = tokio::spawn(async move {
@@ -73,11 +77,15 @@ impl Supervisor {
         let action = done
             .await
             .map_err(|_| ServiceError::Unavailable(format!("the action on {node} was cut off")))??;
-        Ok(ActionReport { status: "ok".to_owned(), node, action })
+        Ok(ActionReport {
+            status: "ok".to_owned(),
+            node,
+            action,
+        })
     }
 
     /// Stops what a gateway started, and returns when all of it has ended.
-    pub async fn shutdown(&self) {
+    pub(crate) async fn shutdown(&self) {
         self.inner.closing.send_replace(true);
         let stops = self.inner.slots.iter().map(|slot| async move {
             let _one_at_a_time = slot.action.lock().await;
@@ -95,10 +103,13 @@ impl Supervisor {
         join_all(stops).await;
     }
 
-    pub fn index_of(&self, node: &str) -> Result<usize, ServiceError> {
+    pub(crate) fn index_of(&self, node: &str) -> Result<usize, ServiceError> {
         self.specs().position(|spec| spec.id == node).ok_or_else(|| {
             let known: Vec<_> = self.specs().map(|spec| spec.id.as_str()).collect();
-            ServiceError::UnknownNode(format!("There is no node {node}; cluster.yaml names {}.", known.join(", ")))
+            ServiceError::UnknownNode(format!(
+                "There is no node {node}; cluster.yaml names {}.",
+                known.join(", ")
+            ))
         })
     }
 
@@ -108,7 +119,9 @@ impl Supervisor {
         match action {
             NodeAction::Start => match self.start_locked(index).await {
                 Ok(Start::Started) => Ok(ActionDone::Started),
-                Ok(Start::AlreadyRunning) => Err(ServiceError::WrongState(format!("{id} is running already."))),
+                Ok(Start::AlreadyRunning) => {
+                    Err(ServiceError::WrongState(format!("{id} is running already.")))
+                }
                 Err(error) => Err(ServiceError::Unavailable(format!("{id} did not start: {error}"))),
             },
             NodeAction::Kill => {
@@ -142,7 +155,10 @@ impl Supervisor {
         match slot.process() {
             Some(process) => Ok(process),
             None if slot.state.borrow().is_running() => Err(remote(slot)),
-            None => Err(ServiceError::WrongState(format!("{} is not running.", slot.spec.id))),
+            None => Err(ServiceError::WrongState(format!(
+                "{} is not running.",
+                slot.spec.id
+            ))),
         }
     }
 
@@ -160,7 +176,10 @@ impl Supervisor {
             return Ok(Start::AlreadyRunning);
         }
         if !slot.local {
-            return Err(format!("{} is on {}, not on this machine: start it there", slot.spec.id, slot.spec.host));
+            return Err(format!(
+                "{} is on {}, not on this machine: start it there",
+                slot.spec.id, slot.spec.host
+            ));
         }
         if *self.inner.closing.borrow() {
             return Err("the gateway is about to end".to_owned());
@@ -171,7 +190,9 @@ impl Supervisor {
         let process = match started {
             Ok(process) => process,
             Err(why) => {
-                self.inner.cluster.deed(index, &Deed::StartFailed { why: why.clone() });
+                self.inner
+                    .cluster
+                    .deed(index, &Deed::StartFailed { why: why.clone() });
                 return Err(why);
             }
         };
@@ -179,12 +200,15 @@ impl Supervisor {
         if self.take_on(index, process, true) {
             self.inner.cluster.deed(index, &Deed::Started { pid });
         }
-        let settled = state.wait_for(|state| !matches!(state, ProcessState::Starting { .. } | ProcessState::Stopped));
+        let settled =
+            state.wait_for(|state| !matches!(state, ProcessState::Starting { .. } | ProcessState::Stopped));
         match tokio::time::timeout(START_TIMEOUT, settled).await {
             Ok(Ok(state)) => match &*state {
-                ProcessState::Exited { how, .. } => {
-                    Err(self.inner.launcher.last_error(&slot.spec.id).unwrap_or_else(|| how.clone()))
-                }
+                ProcessState::Exited { how, .. } => Err(self
+                    .inner
+                    .launcher
+                    .last_error(&slot.spec.id)
+                    .unwrap_or_else(|| how.clone())),
                 _ => Ok(Start::Started),
             },
             _ => Err(format!(
@@ -210,7 +234,10 @@ async fn kill(slot: &Slot, process: &Process, asked: Asked) -> Result<(), Servic
         return Ok(());
     }
     let id = &slot.spec.id;
-    Err(ServiceError::Unavailable(format!("{id} (process {}) was killed and has not ended yet.", process.pid)))
+    Err(ServiceError::Unavailable(format!(
+        "{id} (process {}) was killed and has not ended yet.",
+        process.pid
+    )))
 }
 
 /// SIGTERM, and SIGKILL if that does not help in time.
@@ -219,7 +246,11 @@ async fn stop(slot: &Slot, process: &Process, asked: Asked) -> Result<(), Servic
     if has_ended(slot, process, STOP_TIMEOUT).await {
         return Ok(());
     }
-    tracing::warn!(node = slot.spec.id, pid = process.pid, "did not stop in time: killing it");
+    tracing::warn!(
+        node = slot.spec.id,
+        pid = process.pid,
+        "did not stop in time: killing it"
+    );
     kill(slot, process, Asked::KillAfterStop).await
 }
 
@@ -228,7 +259,10 @@ fn signal(slot: &Slot, process: &Process, signal: Signal, asked: Asked) -> Resul
     process.signal(signal).map_err(|error| {
         slot.current.lock().asked = before;
         let id = &slot.spec.id;
-        ServiceError::WrongState(format!("{id} (process {}) can't be signalled: {error}.", process.pid))
+        ServiceError::WrongState(format!(
+            "{id} (process {}) can't be signalled: {error}.",
+            process.pid
+        ))
     })
 }
 

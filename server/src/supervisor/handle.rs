@@ -66,7 +66,12 @@ fn to_pid(pid: u32) -> io::Result<Pid> {
         .ok()
         .filter(|pid| *pid > 1)
         .and_then(Pid::from_raw)
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, format!("{pid} is no process id of a node")))
+        .ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("{pid} is no process id of a node"),
+            )
+        })
 }
 
 #[cfg(target_os = "linux")]

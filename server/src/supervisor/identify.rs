@@ -9,18 +9,27 @@ pub(super) fn runs_as(pid: u32, id: &str) -> bool {
     let arguments = arguments(pid);
     let joined = format!("--id={id}");
     arguments.iter().any(|argument| *argument == joined)
-        || arguments.windows(2).any(|pair| pair[0] == "--id" && pair[1] == id)
+        || arguments
+            .windows(2)
+            .any(|pair| pair[0] == "--id" && pair[1] == id)
 }
 
 #[cfg(target_os = "linux")]
 fn arguments(pid: u32) -> Vec<String> {
     let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    bytes.split(|byte| *byte == 0).map(|part| String::from_utf8_lossy(part).into_owned()).collect()
+    bytes
+        .split(|byte| *byte == 0)
+        .map(|part| String::from_utf8_lossy(part).into_owned())
+        .collect()
 }
 
 #[cfg(not(target_os = "linux"))]
 fn arguments(pid: u32) -> Vec<String> {
-    let listed = std::process::Command::new("ps").args(["-o", "args=", "-p", &pid.to_string()]).output();
-    let text = listed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let listed = std::process::Command::new("ps")
+        .args(["-o", "args=", "-p", &pid.to_string()])
+        .output();
+    let text = listed
+        .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+        .unwrap_or_default();
     text.split_whitespace().map(str::to_owned).collect()
 }

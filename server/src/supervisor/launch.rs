@@ -18,21 +18,23 @@ const MAX_ERROR_BYTES: u64 = 4096;
 
 /// What every node is started with.
 #[derive(Clone, Debug)]
-pub struct Launcher {
+pub(crate) struct Launcher {
     /// The `wiber-node` executable.
-    pub binary: PathBuf,
-    pub config: PathBuf,
-    pub data_root: PathBuf,
+    pub(crate) binary: PathBuf,
+    pub(crate) config: PathBuf,
+    pub(crate) data_root: PathBuf,
 }
 
 impl Launcher {
     /// The node's executable: the one asked for, else the one beside the gateway's own, else whatever PATH has.
-    pub fn find_binary(wanted: Option<PathBuf>) -> PathBuf {
+    pub(crate) fn find_binary(wanted: Option<PathBuf>) -> PathBuf {
         let beside = || {
             let own = std::env::current_exe().ok()?;
             Some(own.with_file_name("wiber-node")).filter(|path| path.is_file())
         };
-        wanted.or_else(beside).unwrap_or_else(|| PathBuf::from("wiber-node"))
+        wanted
+            .or_else(beside)
+            .unwrap_or_else(|| PathBuf::from("wiber-node"))
     }
 
     /// Starts a node. An error is a sentence for people.
@@ -59,11 +61,16 @@ impl Launcher {
     pub(super) fn last_error(&self, id: &str) -> Option<String> {
         let mut file = File::open(self.error_file(id)).ok()?;
         let length = file.metadata().ok()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(MAX_ERROR_BYTES))).ok()?;
+        file.seek(SeekFrom::Start(length.saturating_sub(MAX_ERROR_BYTES)))
+            .ok()?;
         let mut bytes = Vec::new();
         file.take(MAX_ERROR_BYTES).read_to_end(&mut bytes).ok()?;
         let text = String::from_utf8_lossy(&bytes);
-        text.lines().rev().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
+        text.lines()
+            .rev()
+            .map(str::trim)
+            .find(|line| !line.is_empty())
+            .map(str::to_owned)
     }
 
     fn error_file(&self, id: &str) -> PathBuf {

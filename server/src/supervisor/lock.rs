@@ -47,7 +47,10 @@ impl LockFile {
     pub(super) fn holder(&self) -> Option<LockInfo> {
         let mut file = File::open(&self.0).ok()?;
         let mut text = String::new();
-        file.by_ref().take(MAX_LOCK_BYTES).read_to_string(&mut text).ok()?;
+        file.by_ref()
+            .take(MAX_LOCK_BYTES)
+            .read_to_string(&mut text)
+            .ok()?;
         let info: LockInfo = serde_json::from_str(&text).ok()?;
         if !is_alive(info.pid) {
             return None;
@@ -77,7 +80,10 @@ mod tests {
         let held = File::open(&path).unwrap();
         held.lock().unwrap();
         let holder = lock.holder().expect("held by this process");
-        assert_eq!((holder.pid, holder.started_by), (std::process::id(), StartedBy::Gateway));
+        assert_eq!(
+            (holder.pid, holder.started_by),
+            (std::process::id(), StartedBy::Gateway)
+        );
 
         std::fs::write(&path, text(0)).unwrap();
         assert_eq!(lock.holder(), None, "no such process");

@@ -19,7 +19,7 @@ use tokio::{sync::watch, time::MissedTickBehavior};
 use wiber_app::view::ProcessState;
 use wiber_protocol::config::{ClusterConfig, NodeSpec};
 
-pub use self::launch::Launcher;
+pub(crate) use self::launch::Launcher;
 use self::{
     lock::{LockFile, StartedBy},
     process::Process,
@@ -32,7 +32,7 @@ const LOOK_FOR_LOCKS: Duration = Duration::from_millis(500);
 
 /// The nodes' processes. Clones share them.
 #[derive(Clone)]
-pub struct Supervisor {
+pub(crate) struct Supervisor {
     inner: Arc<Inner>,
 }
 
@@ -46,35 +46,42 @@ struct Inner {
 
 impl Supervisor {
     /// Takes in the nodes that run already, then goes on looking for such nodes.
-    pub fn new(config: &ClusterConfig, launcher: Launcher, cluster: Cluster) -> Self {
+    pub(crate) fn new(config: &ClusterConfig, launcher: Launcher, cluster: Cluster) -> Self {
         let slots = config
             .nodes
             .iter()
             .map(|spec| Slot::new(spec.clone(), LockFile::new(&launcher.data_root, &spec.id)))
             .collect();
         let closing = watch::channel(false).0;
-        let supervisor = Self { inner: Arc::new(Inner { slots, launcher, cluster, closing }) };
+        let supervisor = Self {
+            inner: Arc::new(Inner {
+                slots,
+                launcher,
+                cluster,
+                closing,
+            }),
+        };
         supervisor.adopt_by_locks();
         tokio::spawn(supervisor.clone().look_for_locks());
         supervisor
     }
 
-    pub fn specs(&self) -> impl Iterator<Item = &NodeSpec> {
+    pub(crate) fn specs(&self) -> impl Iterator<Item = &NodeSpec> {
         self.inner.slots.iter().map(|slot| &slot.spec)
     }
 
     /// The node's process state, and its changes. `index` is the node's place in the configuration.
-    pub fn state(&self, index: usize) -> watch::Receiver<ProcessState> {
+    pub(crate) fn state(&self, index: usize) -> watch::Receiver<ProcessState> {
         self.inner.slots[index].state.subscribe()
     }
 
-    pub fn is_local(&self, index: usize) -> bool {
+    pub(crate) fn is_local(&self, index: usize) -> bool {
         self.inner.slots[index].local
     }
 
     /// The node's admin port answers as this node with this process id. Returns whether to believe it: while
     /// another process is known to run the node, the answer is not that node's.
-    pub fn answers(&self, index: usize, pid: u32) -> bool {
+    pub(crate) fn answers(&self, index: usize, pid: u32) -> bool {
         let slot = &self.inner.slots[index];
         let known = slot.current.lock().process.as_ref().map(|process| process.pid);
         match known {
@@ -102,13 +109,25 @@ impl Supervisor {
     }
 
     /// The node's admin port can't be reached. For a node without a process here that is all there is to know.
-    pub fn silent(&self, index: usize) {
+    pub(crate) fn silent(&self, index: usize) {
         let slot = &self.inner.slots[index];
         let is_lost = slot.current.lock().process.is_none() && slot.state.borrow().is_running();
         if is_lost {
             let how = format!("no longer answers on {}", slot.spec.host);
-            self.inner.cluster.deed(index, &Deed::Silent { host: slot.spec.host.clone() });
-            self.set_state(index, ProcessState::Exited { how, at_ms: now_ms(), expected: false });
+            self.inner.cluster.deed(
+                index,
+                &Deed::Silent {
+                    host: slot.spec.host.clone(),
+                },
+            );
+            self.set_state(
+                index,
+                ProcessState::Exited {
+                    how,
+                    at_ms: now_ms(),
+                    expected: false,
+                },
+            );
         }
     }
 
@@ -142,7 +161,9 @@ impl Supervisor {
     }
 
     fn adopt(&self, index: usize, pid: u32, by_gateway: bool) -> bool {
-        let Ok(process) = Process::adopt(pid) else { return false };
+        let Ok(process) = Process::adopt(pid) else {
+            return false;
+        };
         if self.take_on(index, process, by_gateway) {
             self.inner.cluster.deed(index, &Deed::Found { pid, by_gateway });
         }
@@ -150,9 +171,18 @@ impl Supervisor {
     }
 
     fn set_remote(&self, index: usize, pid: u32) {
-        let state = ProcessState::Running { pid, by_gateway: false };
+        let state = ProcessState::Running {
+            pid,
+            by_gateway: false,
+        };
         if *self.inner.slots[index].state.borrow() != state {
-            self.inner.cluster.deed(index, &Deed::Found { pid, by_gateway: false });
+            self.inner.cluster.deed(
+                index,
+                &Deed::Found {
+                    pid,
+                    by_gateway: false,
+                },
+            );
         }
         self.set_state(index, state);
     }
@@ -166,7 +196,11 @@ impl Supervisor {
             if current.process.is_some() {
                 return false;
             }
-            *current = Current { process: Some(process.clone()), by_gateway, asked: Asked::Run };
+            *current = Current {
+                process: Some(process.clone()),
+                by_gateway,
+                asked: Asked::Run,
+            };
         }
         self.set_state(index, ProcessState::Starting { pid });
         let supervisor = self.clone();
@@ -181,11 +215,27 @@ impl Supervisor {
         let slot = &self.inner.slots[index];
         let ended = std::mem::take(&mut *slot.current.lock());
         let expected = ended.asked != Asked::Run;
-        let last_error =
-            if ended.by_gateway { self.inner.launcher.last_error(&slot.spec.id) } else { None };
+        let last_error = if ended.by_gateway {
+            self.inner.launcher.last_error(&slot.spec.id)
+        } else {
+            None
+        };
         let how = ended.asked.describe(exit, last_error.as_deref());
-        self.inner.cluster.deed(index, &Deed::Ended { how: how.clone(), expected });
-        self.set_state(index, ProcessState::Exited { how, at_ms: now_ms(), expected });
+        self.inner.cluster.deed(
+            index,
+            &Deed::Ended {
+                how: how.clone(),
+                expected,
+            },
+        );
+        self.set_state(
+            index,
+            ProcessState::Exited {
+                how,
+                at_ms: now_ms(),
+                expected,
+            },
+        );
     }
 
     fn set_state(&self, index: usize, state: ProcessState) {

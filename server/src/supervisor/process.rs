@@ -3,12 +3,7 @@
 //! A child tells its exit status; an adopted process (the gateway that started it is gone, or somebody started it
 //! by hand) only that it ended, since its status goes to its own parent.
 
-use std::{
-    fmt, io,
-    os::unix::process::ExitStatusExt,
-    process::ExitStatus,
-    sync::Arc,
-};
+use std::{fmt, io, os::unix::process::ExitStatusExt, process::ExitStatus, sync::Arc};
 
 use rustix::process::Signal;
 use tokio::{process::Child, sync::watch};
@@ -50,7 +45,10 @@ fn signal_name(signal: i32) -> &'static str {
         (Signal::PIPE, ", SIGPIPE"),
         (Signal::TERM, ", SIGTERM"),
     ];
-    names.iter().find(|(known, _)| known.as_raw() == signal).map_or("", |(_, name)| name)
+    names
+        .iter()
+        .find(|(known, _)| known.as_raw() == signal)
+        .map_or("", |(_, name)| name)
 }
 
 /// One run of a node. Clones are the same run.
@@ -64,7 +62,9 @@ pub(super) struct Process {
 impl Process {
     /// A child of this gateway. Fails if it can't be held, which a child that was not waited for always can.
     pub(super) fn of_child(mut child: Child) -> io::Result<Self> {
-        let pid = child.id().ok_or_else(|| io::Error::other("the child was waited for"))?;
+        let pid = child
+            .id()
+            .ok_or_else(|| io::Error::other("the child was waited for"))?;
         let handle = Arc::new(Handle::open(pid)?);
         let (told, exit) = watch::channel(None);
         tokio::spawn(async move {
@@ -80,10 +80,12 @@ impl Process {
         let (told, exit) = watch::channel(None);
         let held = Arc::clone(&handle);
         // A thread and not a blocking task: the runtime would wait for that at its end, and the node may outlive us.
-        std::thread::Builder::new().name(format!("wait-{pid}")).spawn(move || {
-            held.wait();
-            told.send_replace(Some(Exit::Unknown));
-        })?;
+        std::thread::Builder::new()
+            .name(format!("wait-{pid}"))
+            .spawn(move || {
+                held.wait();
+                told.send_replace(Some(Exit::Unknown));
+            })?;
         Ok(Self { pid, handle, exit })
     }
 

@@ -1,0 +1,70 @@
+//! What the gateway serves over HTTP: the REST forms, the WebSockets, the page and its files.
+//!
+//! Every request passes the same gates, outermost first: who asks ([`access`]), how much (a body is bounded in
+//! size and time), and what the answer says to a browser ([`headers`]).
+
+mod access;
+mod answer;
+mod headers;
+mod page;
+mod rest;
+mod serve;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::FromRef,
+    middleware::{from_fn, from_fn_with_state},
+};
+use leptos::config::LeptosOptions;
+use tower_http::{limit::RequestBodyLimitLayer, timeout::RequestBodyTimeoutLayer};
+use wiber_app::service::ClusterService;
+
+pub(crate) use self::page::options as leptos_options;
+pub(crate) use self::{
+    answer::{PathOf, QueryOf, Refusal},
+    serve::serve,
+};
+use crate::{
+    cluster::Cluster,
+    messages::Messages,
+    supervisor::Supervisor,
+    ws::{self, Sockets},
+};
+
+/// The largest body: a message of the largest size, escaped as JSON at its worst for text.
+const MAX_BODY_BYTES: usize = 4 << 20;
+/// How long the next piece of a body may be waited for.
+const BODY_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What every request may need.
+#[derive(Clone)]
+pub(crate) struct Gateway {
+    pub(crate) service: Arc<dyn ClusterService>,
+    pub(crate) cluster: Cluster,
+    pub(crate) supervisor: Supervisor,
+    pub(crate) messages: Messages,
+    pub(crate) sockets: Sockets,
+    pub(crate) data_root: PathBuf,
+    pub(crate) leptos: LeptosOptions,
+}
+
+impl FromRef<Gateway> for LeptosOptions {
+    fn from_ref(gateway: &Gateway) -> Self {
+        gateway.leptos.clone()
+    }
+}
+
+/// Everything, for a gateway that listens on `own_port`.
+pub(crate) fn router(gateway: Gateway, own_port: u16) -> Router {
+    page::routes(&gateway)
+        .merge(rest::routes())
+        .merge(ws::routes())
+        .method_not_allowed_fallback(rest::wrong_method)
+        .layer(RequestBodyTimeoutLayer::new(BODY_TIMEOUT))
+        .layer(RequestBodyLimitLayer::new(MAX_BODY_BYTES))
+        .layer(from_fn_with_state(own_port, access::check))
+        .layer(from_fn(headers::set))
+        .with_state(gateway)
+}
