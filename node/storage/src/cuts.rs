@@ -20,32 +20,13 @@ use crate::{
 const UNLINKS_PER_TURN: usize = 1;
 
 impl Writer {
-    /// Cuts entries at and beyond `end_index`. Segments go from the newest back, each for good before the next, so
-    /// that a power cut in between leaves a log without a hole.
+    /// Cuts entries at and beyond `end_index`. Readers are told first, so that nobody reads what is about to go. Then
+    /// segments go from the newest back, each for good before the next.
     pub(crate) fn cut(&mut self, end_index: u64) -> Result<(), Failure> {
         let end_index = end_index.max(self.start.first_index);
         if end_index < self.tail.end_index {
-            let keep = {
-                let inside = self.shared.lock();
-                position_of(&inside.state.segments, end_index).unwrap_or(0)
-            };
-            loop {
-                let gone = {
-                    let mut inside = self.shared.lock();
-                    let segments = &mut inside.state.segments;
-                    if segments.len() > keep + 1 {
-                        segments.pop()
-                    } else {
-                        None
-                    }
-                };
-                let Some(gone) = gone else { break };
-                self.shared.open_files.forget(gone.id);
-                let path = segment_path(&self.dir, gone.base_index);
-                tried("unlink", &path, self.disk.unlink(&path))?;
-                tried("fsync", &self.dir, self.disk.sync_dir(&self.dir))?;
-            }
-            self.cut_last_segment(end_index)?;
+            self.cut_files(end_index)?;
+            self.flushed_end = end_index;
         }
         let mut inside = self.shared.lock();
         inside.state.cut_done();
@@ -53,25 +34,29 @@ impl Writer {
         Ok(())
     }
 
-    fn cut_last_segment(&mut self, end_index: u64) -> Result<(), Failure> {
-        let segment = self.shared.lock().state.segments.last().cloned();
-        let Some(mut segment) = segment else { return Ok(()) };
+    fn cut_files(&mut self, end_index: u64) -> Result<(), Failure> {
+        let segment = {
+            let inside = self.shared.lock();
+            let segments = &inside.state.segments;
+            position_of(segments, end_index).map(|at| segments[at].clone())
+        };
+        // The log's start lies in its first segment, and no cut goes below it.
+        let Some(segment) = segment else { return Ok(()) };
         let path = segment_path(&self.dir, segment.base_index);
-        let file = tried(
-            "open",
-            &path,
-            self.shared.open_files.get(&*self.disk, segment.id, &path),
-        )?;
+        let file = self.shared.open_files.get(&*self.disk, segment.id, &path);
+        let file = tried("open", &path, file)?;
         let (len_bytes, end) = tried("read", &path, self.end_at(&*file, &segment, &path, end_index))?;
+        let mut gone = self.shared.lock().state.cut_segments(segment.id, len_bytes);
+        while let Some(gone) = gone.pop() {
+            self.shared.open_files.forget(gone.id);
+            let path = segment_path(&self.dir, gone.base_index);
+            tried("unlink", &path, self.disk.unlink(&path))?;
+            tried("fsync", &self.dir, self.disk.sync_dir(&self.dir))?;
+        }
         tried("truncate", &path, file.set_len(len_bytes))?;
         tried("fsync", &path, file.sync_all())?;
-        segment.cut(len_bytes);
         let stamp = self.options.stamp;
         self.tail = Tail::resume(path, file, stamp, segment.id, segment.base_index, len_bytes, end);
-        self.flushed_end = end_index;
-        if let Some(last) = self.shared.lock().state.segments.last_mut() {
-            *last = segment;
-        }
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 //! A call changes the positions in memory at once and leaves the files to the writer. The order of calls is the order
 //! on disk.
 
-use std::{io, path::Path, sync::Arc, thread};
+use std::{collections::VecDeque, io, path::Path, sync::Arc, thread};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -96,7 +96,8 @@ impl Log {
             flushed_end: ready.tail.end_index,
             tail: ready.tail,
             next_segment_id: ready.next_segment_id,
-            staged: Vec::new(),
+            waiting: VecDeque::new(),
+            staged: VecDeque::new(),
             current: None,
             purged_files: Vec::new(),
             failed: false,

@@ -201,8 +201,8 @@ impl Shared {
         self.room.notify_all();
     }
 
-    /// Poisons the log and hands back the callbacks that waited in the queue. `None` if it was poisoned before.
-    pub(crate) fn fail(&self, error: &str) -> Option<Vec<Done>> {
+    /// Poisons the log and hands back what waited in the queue. `None` if it was poisoned before.
+    pub(crate) fn fail(&self, error: &str) -> Option<Vec<Task>> {
         let mut inside = self.inside.lock();
         if matches!(inside.phase, Phase::Failed(_)) {
             return None;
@@ -211,11 +211,6 @@ impl Shared {
         let waiting = inside.take();
         self.work.notify_all();
         self.room.notify_all();
-        Some(
-            waiting
-                .into_iter()
-                .filter_map(|Command(task)| task.into_done())
-                .collect(),
-        )
+        Some(waiting.into_iter().map(|Command(task)| task).collect())
     }
 }

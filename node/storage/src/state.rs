@@ -11,7 +11,7 @@ use std::{collections::VecDeque, io};
 use crate::{
     api::{LogStats, MAX_ENTRY_BYTES, StoredEntry},
     hot_tail::HotTail,
-    segment::Segment,
+    segment::{Segment, SegmentId},
     stats::FlushTimes,
     terms::TermRuns,
 };
@@ -31,7 +31,7 @@ pub(crate) struct State {
     pub(crate) terms: TermRuns,
     /// Sorted by base index; the last is being written.
     pub(crate) segments: Vec<Segment>,
-    /// Rises with every cut and purge: what was read from files is good if it did not rise meanwhile.
+    /// Rises with every cut and purge, when it is asked for and when files follow: what was read from files is good if it did not rise meanwhile.
     pub(crate) generation: u64,
     pub(crate) flush_times: FlushTimes,
 }
@@ -186,6 +186,17 @@ impl State {
         let uncut = self.pending_cuts.iter().copied().min().unwrap_or(u64::MAX);
         self.flushed_end = flushed_end.min(uncut);
         self.hot.trim(self.flushed_end);
+    }
+
+    /// The writer is about to cut a segment to `len_bytes` and to unlink those after it, which are returned. What is left
+    /// does not change while it does so; who planned to read the rest finds the generation changed.
+    pub(crate) fn cut_segments(&mut self, last: SegmentId, len_bytes: u64) -> Vec<Segment> {
+        let Some(at) = self.segments.iter().position(|segment| segment.id == last) else {
+            return Vec::new();
+        };
+        self.generation += 1;
+        self.segments[at].cut(len_bytes);
+        self.segments.split_off(at + 1)
     }
 
     /// The writer made the oldest pending cut.

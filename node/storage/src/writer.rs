@@ -6,7 +6,7 @@
 //! Callbacks run in order, each after the sync that covers it. The first error ends it: after a failed
 //! sync nobody knows what the disk holds, so nothing is tried again.
 
-use std::{io, mem, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::VecDeque, io, mem, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
@@ -35,8 +35,10 @@ pub struct Writer {
     pub(crate) next_segment_id: u64,
     /// Entries below this are durable. Every frame tells of it, for recovery to tell a torn tail from damage.
     pub(crate) flushed_end: u64,
+    /// What is left of this turn.
+    pub(crate) waiting: VecDeque<Task>,
     /// Callbacks of appends that are staged whole.
-    pub(crate) staged: Vec<Done>,
+    pub(crate) staged: VecDeque<Done>,
     /// The callback of the command that is being run.
     pub(crate) current: Option<Done>,
     /// Purged segments that still lie in the folder.
@@ -55,13 +57,15 @@ impl Writer {
 
     /// Does `commands` in order and calls every callback.
     pub fn turn(&mut self, commands: Vec<Command>) {
-        let mut commands = commands.into_iter();
+        self.waiting
+            .extend(commands.into_iter().map(|Command(task)| task));
         if self.failed {
-            commands.for_each(|Command(task)| refuse(task.into_done(), &self.shared));
-            return;
-        }
-        if let Err(failure) = self.run(&mut commands) {
-            self.fail(&failure, commands);
+            let error = self.shared.lock().phase.check();
+            if let Err(error) = error {
+                self.refuse(error.kind(), &error.to_string());
+            }
+        } else if let Err(failure) = self.run() {
+            self.poison(failure.kind(), &failure.to_string());
         }
     }
 
@@ -74,8 +78,8 @@ impl Writer {
         self.failed
     }
 
-    fn run(&mut self, commands: &mut impl Iterator<Item = Command>) -> Result<(), Failure> {
-        for Command(task) in commands {
+    fn run(&mut self) -> Result<(), Failure> {
+        while let Some(task) = self.waiting.pop_front() {
             match task {
                 Task::Append { entries, done } => {
                     self.current = Some(done);
@@ -147,7 +151,7 @@ impl Writer {
                 .flushed(self.flushed_end, self.tail.len_bytes(), &places);
             self.report_flush(bytes, elapsed_us);
         }
-        for done in mem::take(&mut self.staged) {
+        while let Some(done) = self.staged.pop_front() {
             done(Ok(()));
         }
         Ok(())
@@ -199,37 +203,28 @@ impl Writer {
         if !self.failed
             && let Err(failure) = self.committed.sync()
         {
-            self.fail(&failure, std::iter::empty());
+            self.poison(failure.kind(), &failure.to_string());
         }
     }
 
     /// Poisons the log: nothing that is not acknowledged by now ever will be.
-    fn fail(&mut self, failure: &Failure, rest: impl Iterator<Item = Command>) {
-        self.poison(failure.kind(), &failure.to_string(), rest);
-    }
-
-    /// Poisons the log because nobody will give its writer another turn.
-    pub(crate) fn abandon(&mut self, error: &str) {
-        self.poison(io::ErrorKind::Other, error, std::iter::empty());
-    }
-
-    fn poison(&mut self, kind: io::ErrorKind, error: &str, rest: impl Iterator<Item = Command>) {
+    pub(crate) fn poison(&mut self, kind: io::ErrorKind, error: &str) {
         self.failed = true;
-        let queued = self.shared.fail(error);
-        if queued.is_some() {
+        if let Some(queued) = self.shared.fail(error) {
+            self.waiting.extend(queued);
             self.observer.failed(error);
         }
-        let waiting = mem::take(&mut self.staged).into_iter().chain(self.current.take());
-        let rest = rest.filter_map(|Command(task)| task.into_done());
-        for done in waiting.chain(rest).chain(queued.into_iter().flatten()) {
+        self.refuse(kind, error);
+    }
+
+    /// Calls every callback that waits, in order, with an error.
+    fn refuse(&mut self, kind: io::ErrorKind, error: &str) {
+        let staged = mem::take(&mut self.staged).into_iter().chain(self.current.take());
+        let waiting = mem::take(&mut self.waiting)
+            .into_iter()
+            .filter_map(Task::into_done);
+        for done in staged.chain(waiting) {
             done(Err(io::Error::new(kind, error.to_owned())));
         }
-    }
-}
-
-fn refuse(done: Option<Done>, shared: &Shared) {
-    let phase = shared.lock().phase.clone();
-    if let Some(done) = done {
-        done(phase.check());
     }
 }

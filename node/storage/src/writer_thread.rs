@@ -27,7 +27,7 @@ struct Guard(Writer);
 impl Drop for Guard {
     fn drop(&mut self) {
         if thread::panicking() {
-            self.0.abandon("the log's writer panicked");
+            self.0.poison(io::ErrorKind::Other, "the log's writer panicked");
         }
     }
 }
