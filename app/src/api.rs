@@ -80,22 +80,34 @@ pub async fn history(convo: String, count: usize) -> Result<HistoryPage, ApiErro
 #[error("{detail}")]
 pub struct ApiError {
     pub detail: String,
+    /// The status of the answer; none where no answer came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+}
+
+impl ApiError {
+    /// Whether asking again for the same cannot help: the request is wrong, not the moment.
+    pub fn is_refusal(&self) -> bool {
+        self.status.is_some_and(|status| (400..500).contains(&status))
+    }
 }
 
 impl FromServerFnError for ApiError {
     type Encoder = JsonEncoding;
 
     fn from_server_fn_error(error: ServerFnErrorErr) -> Self {
-        let detail = match error {
-            ServerFnErrorErr::Request(_) => "The gateway did not answer.".to_owned(),
+        let (detail, status) = match error {
+            ServerFnErrorErr::Request(_) => ("The gateway did not answer.".to_owned(), None),
             ServerFnErrorErr::Deserialization(text) | ServerFnErrorErr::Args(text) => {
                 #[cfg(feature = "ssr")]
                 on_server::set_status(422);
-                format!("The request cannot be read: {text}")
+                // In the browser it is the answer that cannot be read, and it may have been a good one.
+                let status = cfg!(feature = "ssr").then_some(422);
+                (format!("This cannot be read: {text}"), status)
             }
-            other => other.to_string(),
+            other => (other.to_string(), None),
         };
-        Self { detail }
+        Self { detail, status }
     }
 }
 
@@ -140,6 +152,7 @@ fn answer<T>(result: Result<T, crate::service::ServiceError>) -> Result<T, ApiEr
         on_server::set_status(error.http_status());
         ApiError {
             detail: error.detail().to_owned(),
+            status: Some(error.http_status()),
         }
     })
 }
@@ -160,6 +173,7 @@ mod on_server {
             set_status(503);
             ApiError {
                 detail: "This server has no cluster to ask.".to_owned(),
+                status: Some(503),
             }
         })
     }
