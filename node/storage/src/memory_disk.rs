@@ -137,6 +137,20 @@ impl MemoryDisk {
         inner.durable_names.insert(path.to_owned(), file);
     }
 
+    /// Changes a byte of a file in place, as a failing disk does.
+    pub fn flip_byte(&self, path: &Path, position: usize) {
+        let mut inner = self.inner.lock();
+        if let Some(file) = inner.names.get(path).copied() {
+            let Content { now, durable, .. } = &mut inner.files[file];
+            for byte in [now, durable]
+                .into_iter()
+                .filter_map(|bytes| bytes.get_mut(position))
+            {
+                *byte ^= 1;
+            }
+        }
+    }
+
     /// Takes a file away behind everybody's back, durably.
     pub fn remove(&self, path: &Path) {
         let mut inner = self.inner.lock();

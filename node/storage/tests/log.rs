@@ -364,12 +364,17 @@ fn a_read_finds_a_flipped_byte_and_says_where() {
     let disk = MemoryDisk::new();
     let mut driven = Driven::open(&disk, options(1 << 20, 0)).unwrap();
     driven.store(entries(0..5, 1, 100));
-    let path = Path::new(support::DIR).join("00000000000000000000.seg");
-    let mut bytes = disk.contents()[&path].clone();
-    bytes[128 + 152 * 2 + 60] ^= 4;
-    disk.put(&path, bytes);
-    // The running log keeps its handle, so a second one looks at the new file; its recovery would refuse it.
-    assert!(Driven::open(&disk, options(1 << 20, 0)).is_ok_and(|driven| driven.recovered.cut_bytes > 0));
+    disk.flip_byte(
+        &Path::new(support::DIR).join("00000000000000000000.seg"),
+        128 + 152 * 2 + 60,
+    );
+    assert_eq!(indexes(&driven.log.read(0, 2, usize::MAX).unwrap()), [0, 1]);
+    assert_eq!(indexes(&driven.log.read(3, 5, usize::MAX).unwrap()), [3, 4]);
+    let error = driven.log.read(2, 5, usize::MAX).unwrap_err().to_string();
+    assert!(
+        error.contains("00000000000000000000.seg is damaged at byte 432"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -14,7 +14,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use wiber_storage::{
     Disk, Done, Log, LogOptions, MemoryDisk, NoObserver, Observer, OpenError, Recovered, Stamp, StoredEntry,
     Writer,
