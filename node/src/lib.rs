@@ -1,12 +1,29 @@
-//! A Wiber cluster node.
+//! A Wiber cluster node. `ARCHITECTURE.md` tells the way of a message through these modules.
 
 pub mod admin;
 pub mod cli;
 pub mod clock;
 pub mod console;
+pub mod fetch;
 pub mod folder;
+pub mod forming;
+pub mod group;
+pub mod handlers;
 pub mod identity;
+pub mod joining;
 pub mod lamport;
+pub mod line;
 pub mod metrics;
+pub mod node;
+pub mod observe;
+pub mod ports;
+pub mod publish;
+pub mod raft;
+pub mod rejoin;
+pub mod rpc;
+pub mod shared_identity;
 pub mod small_files;
+pub mod state;
+pub mod status;
 pub mod trace;
+pub mod watermark;

@@ -1,1 +1,95 @@
-fn main() {}
+//! `wiber-node`: one node of a Wiber cluster.
+
+use std::{process::ExitCode, sync::Arc};
+
+use rand::RngCore;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use wiber_node::{
+    cli::{self, Args},
+    clock::{Clock, SystemClock},
+    console::{self, ConsoleGuard},
+    folder::DataFolder,
+    identity::Identity,
+    lamport::Lamport,
+    node::{self, Start},
+    ports::Ports,
+    small_files::OsFiles,
+};
+
+fn main() -> ExitCode {
+    let args = match cli::parse() {
+        Ok(args) => args,
+        Err(code) => return code,
+    };
+    let (start, _console) = match prepare(&args) {
+        Ok(prepared) => prepared,
+        Err(error) => return cli::start_error(error),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return cli::start_error(error),
+    };
+    let name = start.own.name.clone();
+    match runtime.block_on(run(start)) {
+        Ok(()) => {
+            tracing::info!(target: "node", "{name} stopped");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            tracing::error!(target: "node", "{name} ends: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Everything that may refuse the start: first what touches nothing, then the folder.
+fn prepare(args: &Args) -> anyhow::Result<(Start, ConsoleGuard)> {
+    let (config, spec) = cli::read_config(args)?;
+    let ports = Ports::bind(&spec)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let now_us = clock.wall_us();
+    let folder = DataFolder::open(
+        &args.data_root,
+        &args.id,
+        args.started_by,
+        spec.admin_port(),
+        now_us,
+    )?;
+    let mut rng = rand::rng();
+    let identity = Identity::load_or_create(&folder.identity_path(), &args.id, &mut rng, &OsFiles)?;
+    let lamport = Arc::new(Lamport::open(&folder.lamport_path(), OsFiles)?);
+    let console = console::install(&folder.console_path(), args.log.as_deref(), clock.clone())?;
+    tracing::info!(
+        target: "node",
+        pid = std::process::id(),
+        identity = %identity.raft_id,
+        "starts as {} on {}:{}", args.id, spec.host, spec.port
+    );
+    let start = Start {
+        config,
+        own: node::member(&spec),
+        form_without: args.form_without.clone(),
+        ports,
+        folder,
+        identity,
+        lamport,
+        clock,
+        run_seed: rng.next_u64(),
+    };
+    Ok((start, console))
+}
+
+async fn run(start: Start) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    let stopping = stop.clone();
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stopping.cancel();
+    });
+    node::run(start, stop).await
+}

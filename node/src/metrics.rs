@@ -36,6 +36,21 @@ pub struct Counters {
     pub leader_changes: AtomicU64,
 }
 
+/// Adds one.
+pub fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Relaxed);
+}
+
+/// Adds many.
+pub fn count_many(counter: &AtomicU64, many: usize) {
+    counter.fetch_add(many as u64, Relaxed);
+}
+
+/// Takes one back, from a counter of what is open now.
+pub fn uncount(counter: &AtomicU64) {
+    counter.fetch_sub(1, Relaxed);
+}
+
 /// `/metrics`: the status and the counters of one moment.
 pub fn render(status: &NodeStatus, counters: &Counters, rpcs_left_out: u64) -> String {
     let mut page = Page::default();

@@ -9,15 +9,27 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     #[error("{what}: needs {need} bytes, {have} left")]
-    Short { what: &'static str, need: usize, have: usize },
+    Short {
+        what: &'static str,
+        need: usize,
+        have: usize,
+    },
     #[error("{what}: {found} is not a value this version knows")]
     Unknown { what: &'static str, found: u64 },
     #[error("{what}: {found} is over the limit of {limit}")]
-    TooLarge { what: &'static str, found: u64, limit: u64 },
+    TooLarge {
+        what: &'static str,
+        found: u64,
+        limit: u64,
+    },
     #[error("{what}: not UTF-8")]
     NotUtf8 { what: &'static str },
     #[error("{what}: checksum is {found:08x}, expected {expected:08x}")]
-    Checksum { what: &'static str, expected: u32, found: u32 },
+    Checksum {
+        what: &'static str,
+        expected: u32,
+        found: u32,
+    },
     #[error("{what}: {left} bytes left over")]
     Trailing { what: &'static str, left: usize },
 }
@@ -41,7 +53,11 @@ impl Reader {
     pub fn take(&mut self, what: &'static str, len: usize) -> Result<Bytes, DecodeError> {
         let have = self.buf.len();
         if len > have {
-            return Err(DecodeError::Short { what, need: len, have });
+            return Err(DecodeError::Short {
+                what,
+                need: len,
+                have,
+            });
         }
         Ok(self.buf.split_to(len))
     }
@@ -70,7 +86,10 @@ impl Reader {
         match self.u8(what)? {
             0 => Ok(false),
             1 => Ok(true),
-            other => Err(DecodeError::Unknown { what, found: u64::from(other) }),
+            other => Err(DecodeError::Unknown {
+                what,
+                found: u64::from(other),
+            }),
         }
     }
 
@@ -88,7 +107,11 @@ impl Reader {
                 return Ok(value);
             }
         }
-        Err(DecodeError::TooLarge { what, found: u64::MAX, limit: u64::MAX })
+        Err(DecodeError::TooLarge {
+            what,
+            found: u64::MAX,
+            limit: u64::MAX,
+        })
     }
 
     /// A varint that counts something of which each takes at least one byte, so that no count can ask
@@ -110,7 +133,9 @@ impl Reader {
 
     pub fn string(&mut self, what: &'static str) -> Result<String, DecodeError> {
         let bytes = self.bytes(what)?;
-        std::str::from_utf8(&bytes).map(str::to_owned).map_err(|_| DecodeError::NotUtf8 { what })
+        std::str::from_utf8(&bytes)
+            .map(str::to_owned)
+            .map_err(|_| DecodeError::NotUtf8 { what })
     }
 
     pub fn finish(self, what: &'static str) -> Result<(), DecodeError> {
@@ -123,11 +148,15 @@ impl Reader {
 
 /// Writes `value` as unsigned LEB128.
 pub fn put_varint(out: &mut BytesMut, mut value: u64) {
-    while value >= 0x80 {
-        out.put_u8((value & 0x7f) as u8 | 0x80);
+    loop {
+        let [low, ..] = value.to_le_bytes();
         value >>= 7;
+        if value == 0 {
+            out.put_u8(low & 0x7f);
+            return;
+        }
+        out.put_u8(low | 0x80);
     }
-    out.put_u8(value as u8);
 }
 
 /// Writes a length-prefixed run of bytes.
@@ -177,6 +206,13 @@ mod tests {
     #[test]
     fn a_count_never_exceeds_the_bytes_that_are_left() {
         let mut reader = Reader::new(Bytes::from_static(&[0x7f, 0, 0]));
-        assert_eq!(reader.count("c"), Err(DecodeError::TooLarge { what: "c", found: 127, limit: 2 }));
+        assert_eq!(
+            reader.count("c"),
+            Err(DecodeError::TooLarge {
+                what: "c",
+                found: 127,
+                limit: 2
+            })
+        );
     }
 }

@@ -23,7 +23,8 @@ pub const MAX_HOST_BYTES: usize = 253;
 
 const ADMIN_PORT_OFFSET: u16 = 100;
 const TIME_PORT_OFFSET: u16 = 200;
-const RPC_PORT_OFFSET: u16 = 1000;
+/// The node-to-node port stands this far above the client port.
+pub const RPC_PORT_OFFSET: u16 = 1000;
 
 /// One node as `cluster.yaml` names it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@
 //! ```
 //! All integers are little-endian.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::{
     codec::{DecodeError, Reader},
@@ -55,7 +55,14 @@ pub struct Entry {
 
 impl std::fmt::Debug for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?}@{}.{} ({} bytes)", self.kind, self.log_id.term, self.log_id.index, self.bytes.len())
+        write!(
+            f,
+            "{:?}@{}.{} ({} bytes)",
+            self.kind,
+            self.log_id.term,
+            self.log_id.index,
+            self.bytes.len()
+        )
     }
 }
 
@@ -64,8 +71,18 @@ impl Entry {
     ///
     /// # Panics
     /// If `payload` is longer than [`MAX_PAYLOAD_BYTES`]: the batcher closes batches long before.
-    pub fn encode(group: GroupId, log_id: LogId, kind: EntryKind, trace: (u64, bool), payload: &[u8]) -> Self {
-        assert!(payload.len() <= MAX_PAYLOAD_BYTES, "entry payload of {} bytes", payload.len());
+    pub fn encode(
+        group: GroupId,
+        log_id: LogId,
+        kind: EntryKind,
+        trace: (u64, bool),
+        payload: &[u8],
+    ) -> Self {
+        assert!(
+            payload.len() <= MAX_PAYLOAD_BYTES,
+            "entry payload of {} bytes",
+            payload.len()
+        );
         let (trace_id, traced) = trace;
         let mut out = BytesMut::with_capacity(HEADER_BYTES + payload.len());
         out.put_u8(VERSION);
@@ -81,7 +98,13 @@ impl Entry {
         let crc = crc32c::crc32c_append(crc32c::crc32c(&out), payload);
         out.put_u32_le(crc);
         out.put_slice(payload);
-        Self { log_id, kind, trace_id, traced, bytes: out.freeze() }
+        Self {
+            log_id,
+            kind,
+            trace_id,
+            traced,
+            bytes: out.freeze(),
+        }
     }
 
     /// Reads an entry that takes up all of `bytes`, and checks its checksum.
@@ -89,21 +112,35 @@ impl Entry {
         let mut reader = Reader::new(bytes.clone());
         let version = reader.u8("entry version")?;
         if version != VERSION {
-            return Err(DecodeError::Unknown { what: "entry version", found: u64::from(version) });
+            return Err(DecodeError::Unknown {
+                what: "entry version",
+                found: u64::from(version),
+            });
         }
         let kind = match reader.u8("entry kind")? {
             0 => EntryKind::Blank,
             1 => EntryKind::Records,
             2 => EntryKind::Membership,
-            other => return Err(DecodeError::Unknown { what: "entry kind", found: u64::from(other) }),
+            other => {
+                return Err(DecodeError::Unknown {
+                    what: "entry kind",
+                    found: u64::from(other),
+                });
+            }
         };
         let flags = reader.u8("entry flags")?;
         if flags & !FLAG_TRACED != 0 {
-            return Err(DecodeError::Unknown { what: "entry flags", found: u64::from(flags) });
+            return Err(DecodeError::Unknown {
+                what: "entry flags",
+                found: u64::from(flags),
+            });
         }
         reader.u8("entry reserved")?;
         reader.u32("entry group")?;
-        let log_id = LogId { term: reader.u64("entry term")?, index: reader.u64("entry index")? };
+        let log_id = LogId {
+            term: reader.u64("entry term")?,
+            index: reader.u64("entry index")?,
+        };
         let trace_id = reader.u64("entry trace id")?;
         let payload_len = reader.u32("entry payload length")? as usize;
         let expected = reader.u32("entry checksum")?;
@@ -111,9 +148,19 @@ impl Entry {
         reader.finish("entry")?;
         let found = crc32c::crc32c_append(crc32c::crc32c(&bytes[..HEADER_BYTES - 4]), &payload);
         if found != expected {
-            return Err(DecodeError::Checksum { what: "entry", expected, found });
+            return Err(DecodeError::Checksum {
+                what: "entry",
+                expected,
+                found,
+            });
         }
-        Ok(Self { log_id, kind, trace_id, traced: flags & FLAG_TRACED != 0, bytes })
+        Ok(Self {
+            log_id,
+            kind,
+            trace_id,
+            traced: flags & FLAG_TRACED != 0,
+            bytes,
+        })
     }
 
     /// The whole entry as it is stored and sent.
@@ -128,8 +175,7 @@ impl Entry {
 
     /// Which group's log the entry belongs to.
     pub fn group(&self) -> GroupId {
-        let raw = self.bytes[4..8].try_into().expect("the header has a group");
-        GroupId(u32::from_le_bytes(raw))
+        GroupId(self.bytes.slice(4..8).get_u32_le())
     }
 }
 
@@ -138,7 +184,13 @@ mod tests {
     use super::*;
 
     fn sample() -> Entry {
-        Entry::encode(GroupId(7), LogId { term: 3, index: 41 }, EntryKind::Records, (99, true), b"payload")
+        Entry::encode(
+            GroupId(7),
+            LogId { term: 3, index: 41 },
+            EntryKind::Records,
+            (99, true),
+            b"payload",
+        )
     }
 
     #[test]
@@ -155,7 +207,10 @@ mod tests {
         for bit in 0..good.len() * 8 {
             let mut bad = good.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
-            assert!(Entry::decode(Bytes::from(bad)).is_err(), "bit {bit} flipped unnoticed");
+            assert!(
+                Entry::decode(Bytes::from(bad)).is_err(),
+                "bit {bit} flipped unnoticed"
+            );
         }
     }
 
@@ -163,7 +218,10 @@ mod tests {
     fn a_cut_entry_is_refused() {
         let good = sample();
         for len in 0..good.bytes().len() {
-            assert!(Entry::decode(good.bytes().slice(..len)).is_err(), "{len} bytes were enough");
+            assert!(
+                Entry::decode(good.bytes().slice(..len)).is_err(),
+                "{len} bytes were enough"
+            );
         }
     }
 }

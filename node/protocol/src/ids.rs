@@ -40,11 +40,16 @@ macro_rules! hex_id {
             type Err = ParseIdError;
 
             fn from_str(text: &str) -> Result<Self, ParseIdError> {
-                let error = || ParseIdError { digits: $digits, found: text.to_owned() };
+                let error = || ParseIdError {
+                    digits: $digits,
+                    found: text.to_owned(),
+                };
                 if text.len() != $digits {
                     return Err(error());
                 }
-                <$int>::from_str_radix(text, 16).map(Self).map_err(|_| error())
+                <$int>::from_str_radix(text, 16)
+                    .map(Self)
+                    .map_err(|_| error())
             }
         }
 
@@ -56,7 +61,9 @@ macro_rules! hex_id {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+                String::deserialize(deserializer)?
+                    .parse()
+                    .map_err(D::Error::custom)
             }
         }
     };

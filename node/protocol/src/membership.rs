@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// A member's name and where its peers reach it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Member {
     /// The name in `cluster.yaml`, e.g. `n1`.
     pub name: String,

@@ -85,7 +85,12 @@ impl Batch {
         let mut one = BytesMut::new();
         for record in &self.records {
             one.clear();
-            put_record(&mut one, record, refs[record.topic.as_str()], refs[record.node.as_str()]);
+            put_record(
+                &mut one,
+                record,
+                refs[record.topic.as_str()],
+                refs[record.node.as_str()],
+            );
             put_bytes(&mut out, &one);
         }
         out.freeze()
@@ -96,7 +101,10 @@ impl Batch {
         let mut reader = Reader::new(bytes);
         let version = reader.u8("batch version")?;
         if version != VERSION {
-            return Err(DecodeError::Unknown { what: "batch version", found: u64::from(version) });
+            return Err(DecodeError::Unknown {
+                what: "batch version",
+                found: u64::from(version),
+            });
         }
         let clock_ms = reader.u64("batch clock")?;
         let mut names = Vec::new();
@@ -151,7 +159,10 @@ fn put_record(out: &mut BytesMut, record: &Record, topic: u64, node: u64) {
 fn read_record(mut reader: Reader, names: &[String]) -> Result<Record, DecodeError> {
     let flags = reader.u8("record flags")?;
     if flags & !(FLAG_CLIENT_ID | FLAG_SYNCHRONISED) != 0 {
-        return Err(DecodeError::Unknown { what: "record flags", found: u64::from(flags) });
+        return Err(DecodeError::Unknown {
+            what: "record flags",
+            found: u64::from(flags),
+        });
     }
     let topic = read_name(&mut reader, "record topic", names)?;
     let node = read_name(&mut reader, "record node", names)?;
@@ -203,21 +214,29 @@ mod tests {
             proptest::collection::vec(("[a-z]{1,4}", ".{0,6}"), 0..3),
             proptest::collection::vec(any::<u8>(), 0..64),
         )
-            .prop_map(|((topic, id, node), (ts_us, corrected_us, error_bound_us, lamport), flags, headers, body)| {
-                Record {
-                    topic,
-                    id,
-                    client_id: flags.0,
-                    node,
-                    ts_us,
-                    corrected_us,
-                    error_bound_us,
-                    synchronised: flags.1,
-                    lamport,
+            .prop_map(
+                |(
+                    (topic, id, node),
+                    (ts_us, corrected_us, error_bound_us, lamport),
+                    flags,
                     headers,
-                    body: body.into(),
-                }
-            })
+                    body,
+                )| {
+                    Record {
+                        topic,
+                        id,
+                        client_id: flags.0,
+                        node,
+                        ts_us,
+                        corrected_us,
+                        error_bound_us,
+                        synchronised: flags.1,
+                        lamport,
+                        headers,
+                        body: body.into(),
+                    }
+                },
+            )
     }
 
     proptest! {

@@ -11,15 +11,17 @@
 //! self, changes nothing; only probes and joins go between strangers (cluster 0, target 0).
 
 mod body;
+mod fields;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 pub use body::{
-    AppendReply, AppendRequest, ForwardReply, FormedCluster, JoinReply, JoinRequest, ProbeReply, ProbeRequest,
-    PublishOutcome, ReadIndexReply, Request, Response, SnapshotChunk, TransferReply, TransferRequest, VoteReply,
-    VoteRequest,
+    AppendReply, AppendRequest, FormedCluster, ForwardReply, JoinReply, JoinRequest, ProbeReply,
+    ProbeRequest, PublishOutcome, ReadIndexReply, Request, Response, SnapshotChunk, TransferReply,
+    TransferRequest, VoteReply, VoteRequest,
 };
 
 use crate::{
@@ -95,11 +97,17 @@ impl Frame {
         let mut reader = Reader::new(bytes);
         let version = reader.u8("frame version")?;
         if version != VERSION {
-            return Err(DecodeError::Unknown { what: "frame version", found: u64::from(version) });
+            return Err(DecodeError::Unknown {
+                what: "frame version",
+                found: u64::from(version),
+            });
         }
         let flags = reader.u8("frame flags")?;
         if flags & !(FLAG_RESPONSE | FLAG_TRACED) != 0 {
-            return Err(DecodeError::Unknown { what: "frame flags", found: u64::from(flags) });
+            return Err(DecodeError::Unknown {
+                what: "frame flags",
+                found: u64::from(flags),
+            });
         }
         let kind = reader.u8("frame kind")?;
         let group = GroupId(reader.u32("frame group")?);
@@ -115,7 +123,18 @@ impl Frame {
         };
         reader.finish("frame")?;
         let traced = flags & FLAG_TRACED != 0;
-        Ok(Self { header: Header { group, cluster, from, target, rpc_id, lamport, traced }, body })
+        Ok(Self {
+            header: Header {
+                group,
+                cluster,
+                from,
+                target,
+                rpc_id,
+                lamport,
+                traced,
+            },
+            body,
+        })
     }
 
     /// Which RPC the frame belongs to, as the trace names it; `None` for a refusal, which answers any kind.

@@ -19,26 +19,56 @@ fn header() -> Header {
 }
 
 fn samples() -> Vec<Body> {
-    let vote = Vote { term: 3, voted_for: RaftId(1), committed: true };
+    let vote = Vote {
+        term: 3,
+        voted_for: RaftId(1),
+        committed: true,
+    };
     let log_id = Some(LogId { term: 2, index: 40 });
-    let member = Member { name: "n1".into(), host: "127.0.0.1".into(), port: 9101 };
+    let member = Member {
+        name: "n1".into(),
+        host: "127.0.0.1".into(),
+        port: 9101,
+    };
     let membership = Membership {
         voter_sets: vec![[RaftId(1)].into()],
         members: [(RaftId(1), member.clone())].into(),
     };
-    let formed = FormedCluster { cluster_id: ClusterId(5), founding: membership.clone() };
+    let formed = FormedCluster {
+        cluster_id: ClusterId(5),
+        founding: membership.clone(),
+        awaited: vec![member.clone()],
+    };
     let requests = [
-        Request::Probe(ProbeRequest { name: "n1".into(), configured: vec![member.clone()] }),
-        Request::Join(JoinRequest { raft_id: RaftId(9), member: member.clone() }),
+        Request::Probe(ProbeRequest {
+            name: "n1".into(),
+            configured: vec![member.clone()],
+        }),
+        Request::Join(JoinRequest {
+            raft_id: RaftId(9),
+            member: member.clone(),
+        }),
         Request::Append(AppendRequest {
             vote,
             prev: log_id,
             leader_commit: None,
             entries: vec![Bytes::from_static(b"one"), Bytes::from_static(b"")],
         }),
-        Request::Vote(VoteRequest { vote, last: log_id, leadership_transfer: true }),
-        Request::PreVote(VoteRequest { vote, last: None, leadership_transfer: false }),
-        Request::Transfer(TransferRequest { from_leader: vote, to: RaftId(3), last: log_id }),
+        Request::Vote(VoteRequest {
+            vote,
+            last: log_id,
+            leadership_transfer: true,
+        }),
+        Request::PreVote(VoteRequest {
+            vote,
+            last: None,
+            leadership_transfer: false,
+        }),
+        Request::Transfer(TransferRequest {
+            from_leader: vote,
+            to: RaftId(3),
+            last: log_id,
+        }),
         Request::Snapshot(SnapshotChunk {
             vote,
             last: log_id,
@@ -64,14 +94,31 @@ fn samples() -> Vec<Body> {
         Response::Append(AppendReply::Stored(log_id)),
         Response::Append(AppendReply::Conflict(LogId { term: 1, index: 2 })),
         Response::Append(AppendReply::HigherVote(vote)),
-        Response::Vote(VoteReply { vote, last: log_id, granted: true }),
-        Response::PreVote(VoteReply { vote, last: None, granted: false }),
+        Response::Vote(VoteReply {
+            vote,
+            last: log_id,
+            granted: true,
+        }),
+        Response::PreVote(VoteReply {
+            vote,
+            last: None,
+            granted: false,
+        }),
         Response::Transfer(TransferReply::Accepted),
-        Response::Transfer(TransferReply::VoteChanged { expected: vote, actual: vote }),
-        Response::Transfer(TransferReply::LogNotFlushed { expected: log_id, actual: None }),
+        Response::Transfer(TransferReply::VoteChanged {
+            expected: vote,
+            actual: vote,
+        }),
+        Response::Transfer(TransferReply::LogNotFlushed {
+            expected: log_id,
+            actual: None,
+        }),
         Response::Snapshot(vote),
         Response::Forward(ForwardReply::Done(vec![
-            PublishOutcome::Published { offset: 1, lamport: 2 },
+            PublishOutcome::Published {
+                offset: 1,
+                lamport: 2,
+            },
             PublishOutcome::Duplicate { offset: 3 },
             PublishOutcome::Conflict,
         ])),
@@ -82,13 +129,20 @@ fn samples() -> Vec<Body> {
         Response::ReadIndex(ReadIndexReply::Failed("why".into())),
         Response::Refused("another cluster".into()),
     ];
-    requests.into_iter().map(Body::Request).chain(responses.into_iter().map(Body::Response)).collect()
+    requests
+        .into_iter()
+        .map(Body::Request)
+        .chain(responses.into_iter().map(Body::Response))
+        .collect()
 }
 
 #[test]
 fn every_body_reads_back() {
     for body in samples() {
-        let frame = Frame { header: header(), body };
+        let frame = Frame {
+            header: header(),
+            body,
+        };
         assert_eq!(Frame::decode(frame.encode()).as_ref(), Ok(&frame));
     }
 }
@@ -98,10 +152,18 @@ fn a_cut_frame_never_panics_and_a_longer_one_is_refused() {
     for body in samples() {
         // A forward's records run to the end of the frame: their own codec notices a cut.
         let self_delimiting = !matches!(body, Body::Request(Request::Forward(_)));
-        let bytes = Frame { header: header(), body }.encode();
+        let bytes = Frame {
+            header: header(),
+            body,
+        }
+        .encode();
         for len in 0..bytes.len() {
             let cut = Frame::decode(bytes.slice(..len));
-            assert!(cut.is_err() || !self_delimiting, "{len} of {} bytes were enough", bytes.len());
+            assert!(
+                cut.is_err() || !self_delimiting,
+                "{len} of {} bytes were enough",
+                bytes.len()
+            );
         }
         let mut longer = bytes.to_vec();
         longer.push(0);

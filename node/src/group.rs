@@ -1,0 +1,159 @@
+//! One Raft group as the rest of the node uses it: its engine, its log, its applied state, and who waits on
+//! them. A process has one group today; nothing here assumes that it is the only one.
+
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use openraft::{ReadPolicy, async_runtime::WatchReceiver};
+use parking_lot::RwLock;
+use wiber_protocol::{
+    ids::{LogId, RaftId},
+    membership::Member,
+    rpc::{ReadIndexReply, Request, Response},
+};
+
+use crate::{
+    clock::Clock,
+    publish::Publisher,
+    raft::{self, LogStore, Raft},
+    rpc::links::Links,
+    state::State,
+    watermark::Watermarks,
+};
+
+/// A strong read gives up after this long without a read index.
+pub const READ_INDEX_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Everything that belongs to one group.
+pub struct Group {
+    pub own: RaftId,
+    pub raft: Raft,
+    pub log: LogStore,
+    pub state: Arc<RwLock<State>>,
+    pub watermarks: Arc<Watermarks>,
+    pub publisher: Publisher,
+    pub links: Arc<Links>,
+    pub clock: Arc<dyn Clock>,
+    /// When a leader was last heard, by the monotonic clock.
+    pub leader_heard_us: AtomicU64,
+}
+
+/// Empty until the node is a member, then set once.
+#[derive(Clone, Default)]
+pub struct GroupCell(Arc<OnceLock<Arc<Group>>>);
+
+impl GroupCell {
+    pub fn get(&self) -> Option<Arc<Group>> {
+        self.0.get().cloned()
+    }
+
+    pub fn set(&self, group: Arc<Group>) {
+        // The node starts its group once.
+        drop(self.0.set(group));
+    }
+}
+
+/// Whom the node takes for the leader right now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Leader {
+    Own,
+    Other(RaftId, Member),
+    Unknown,
+}
+
+/// Why a strong read was not possible.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadIndexError {
+    #[error("no leader is known")]
+    NoLeader,
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl Group {
+    pub fn leader(&self) -> Leader {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        match metrics.current_leader {
+            Some(id) if id == self.own.0 => Leader::Own,
+            Some(id) => match metrics.membership_config.membership().get_node(&id) {
+                Some(member) => Leader::Other(RaftId(id), member.clone()),
+                None => Leader::Unknown,
+            },
+            None => Leader::Unknown,
+        }
+    }
+
+    /// A frame of the leader arrived.
+    pub fn heard_from_leader(&self) {
+        self.leader_heard_us
+            .store(self.clock.monotonic_us(), Ordering::Relaxed);
+    }
+
+    /// Waits until this node has applied everything that was committed when the call began, as a majority
+    /// confirms. Works on the leader and on followers.
+    pub async fn await_read_index(&self) -> Result<(), ReadIndexError> {
+        let answered = async {
+            let read_index = match self.leader() {
+                Leader::Own => self.own_read_index().await?,
+                Leader::Other(id, member) => self.leaders_read_index(id, &member).await?,
+                Leader::Unknown => return Err(ReadIndexError::NoLeader),
+            };
+            if let Some(log_id) = read_index {
+                self.await_applied(log_id.index).await;
+            }
+            Ok(())
+        };
+        tokio::time::timeout(READ_INDEX_PATIENCE, answered)
+            .await
+            .unwrap_or_else(|_| Err(ReadIndexError::Failed("no majority answered in time".to_owned())))
+    }
+
+    /// A read index round of this node as the leader.
+    pub async fn own_read_index(&self) -> Result<Option<LogId>, ReadIndexError> {
+        let round = self.raft.get_read_log_id(ReadPolicy::ReadIndex).await;
+        let (read_log_id, _) = round.map_err(|error| ReadIndexError::Failed(error.to_string()))?;
+        Ok(Some(raft::from_log_id(read_log_id.log_id())))
+    }
+
+    async fn leaders_read_index(&self, id: RaftId, member: &Member) -> Result<Option<LogId>, ReadIndexError> {
+        let link = self.links.to(member);
+        let answer = link.call(Request::ReadIndex, Some(id), READ_INDEX_PATIENCE).await;
+        match answer.map_err(|error| ReadIndexError::Failed(error.to_string()))? {
+            Response::ReadIndex(ReadIndexReply::Ready(log_id)) => Ok(log_id),
+            Response::ReadIndex(ReadIndexReply::NotLeader) => Err(ReadIndexError::NoLeader),
+            Response::ReadIndex(ReadIndexReply::Failed(reason)) => Err(ReadIndexError::Failed(reason)),
+            _ => Err(ReadIndexError::Failed(link.mismatch().to_string())),
+        }
+    }
+
+    /// Waits until the entry at `index` has taken effect here.
+    pub async fn await_applied(&self, index: u64) {
+        let mut applied = self.watermarks.applied();
+        // The sender lives as long as the group.
+        drop(
+            applied
+                .wait_for(|at| *at >= index && self.applied_index() >= index)
+                .await,
+        );
+    }
+
+    /// Waits until `topic` has a record at `offset` here.
+    pub async fn await_offset(&self, topic: &str, offset: u64) {
+        let mut changed = self.watermarks.topic(topic);
+        while self.state.read().topics.high_watermark(topic) < offset {
+            if changed.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    pub fn applied_index(&self) -> u64 {
+        self.state.read().applied.map_or(0, |at| at.index)
+    }
+}

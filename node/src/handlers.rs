@@ -1,0 +1,229 @@
+//! What a node answers to its peers' requests.
+
+use std::{collections::HashMap, future::Future, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use openraft::raft::{TransferLeaderError, TransferLeaderRequest, VoteRequest};
+use parking_lot::Mutex;
+use wiber_protocol::{
+    ids::{self, RaftId},
+    membership::Member,
+    record::Batch,
+    rpc::{
+        AppendReply, ForwardReply, ProbeReply, ReadIndexReply, Request, Response, SnapshotChunk,
+        TransferReply, VoteReply,
+    },
+};
+
+use crate::{
+    group::{Group, GroupCell, Leader, ReadIndexError},
+    joining::Joining,
+    publish::{Fate, Submission},
+    raft::{self, AppendEntries, Snapshot, SnapshotMeta, StoredMembership, TypeConfig},
+    rpc::appends,
+    shared_identity::SharedIdentity,
+};
+
+/// The largest snapshot a node takes in: the dedup window and the topics are far smaller.
+const MAX_SNAPSHOT_BYTES: u64 = 1 << 30;
+
+/// Answers requests; one for the whole process.
+pub struct Handlers {
+    pub name: String,
+    pub configured: Vec<Member>,
+    pub identity: SharedIdentity,
+    pub group: GroupCell,
+    pub joining: Arc<Joining>,
+    /// Snapshots that are coming in, by sender.
+    pub snapshots: Mutex<HashMap<RaftId, BytesMut>>,
+}
+
+impl Handlers {
+    /// Answers one request of the member `from`. Appends with entries and forwards have their own ways.
+    pub async fn answer(&self, request: Request, from: RaftId) -> Response {
+        match request {
+            Request::Probe(_) => Response::Probe(ProbeReply {
+                name: self.name.clone(),
+                raft_id: self.identity.raft_id(),
+                formed: self.identity.formed().cloned(),
+                configured: self.configured.clone(),
+            }),
+            Request::Join(join) => Response::Join(self.joining.handle(join)),
+            request => match self.group.get() {
+                Some(group) => self
+                    .member_request(&group, request, from)
+                    .await
+                    .unwrap_or_else(Response::Refused),
+                None => Response::Refused("this node is still starting".to_owned()),
+            },
+        }
+    }
+
+    async fn member_request(
+        &self,
+        group: &Group,
+        request: Request,
+        from: RaftId,
+    ) -> Result<Response, String> {
+        match request {
+            Request::Append(append) => {
+                let request = appends::decode(append)?;
+                group.heard_from_leader();
+                heartbeat(group, request).await
+            }
+            Request::Vote(vote) => {
+                let reply = group.raft.vote(vote_request(vote)).await.map_err(stopped)?;
+                Ok(Response::Vote(vote_reply(&reply)))
+            }
+            Request::PreVote(vote) => {
+                let reply = group.raft.pre_vote(vote_request(vote)).await.map_err(stopped)?;
+                Ok(Response::PreVote(vote_reply(&reply)))
+            }
+            Request::Transfer(transfer) => {
+                let request = TransferLeaderRequest::new(
+                    raft::to_vote(transfer.from_leader),
+                    transfer.to.0,
+                    transfer.last.map(raft::to_log_id),
+                );
+                let reply = group
+                    .raft
+                    .handle_transfer_leader(request)
+                    .await
+                    .map_err(stopped)?;
+                Ok(Response::Transfer(transfer_reply(reply)))
+            }
+            Request::Snapshot(chunk) => self.snapshot(group, chunk, from).await,
+            Request::ReadIndex => Ok(Response::ReadIndex(read_index(group).await)),
+            Request::Probe(_) | Request::Join(_) | Request::Forward(_) => {
+                Err("this request has its own way".to_owned())
+            }
+        }
+    }
+
+    async fn snapshot(&self, group: &Group, chunk: SnapshotChunk, from: RaftId) -> Result<Response, String> {
+        let vote = raft::to_vote(chunk.vote);
+        let whole = {
+            let mut coming = self.snapshots.lock();
+            if chunk.offset == 0 {
+                coming.insert(from, BytesMut::new());
+            }
+            let so_far = coming
+                .get_mut(&from)
+                .ok_or("the snapshot did not start at its beginning")?;
+            if chunk.offset != so_far.len() as u64 || chunk.total_bytes > MAX_SNAPSHOT_BYTES {
+                coming.remove(&from);
+                return Err("a piece of the snapshot is missing".to_owned());
+            }
+            so_far.extend_from_slice(&chunk.data);
+            if (so_far.len() as u64) < chunk.total_bytes {
+                None
+            } else {
+                coming.remove(&from)
+            }
+        };
+        let Some(whole) = whole else {
+            return Ok(Response::Snapshot(chunk.vote));
+        };
+        let meta = SnapshotMeta {
+            last_log_id: chunk.last.map(raft::to_log_id),
+            last_membership: StoredMembership::new(
+                chunk.membership_log_id.map(raft::to_log_id),
+                raft::to_membership(&chunk.membership).map_err(stopped)?,
+            ),
+        };
+        let snapshot = Snapshot {
+            meta,
+            snapshot: whole.freeze(),
+        };
+        let response = group
+            .raft
+            .install_full_snapshot(vote, snapshot)
+            .await
+            .map_err(stopped)?;
+        Ok(Response::Snapshot(raft::from_vote(&response.vote)))
+    }
+}
+
+/// Queues a follower's records at once, in the order of calls; the future waits for what becomes of them.
+pub fn forward(group: &GroupCell, records: Bytes) -> impl Future<Output = ForwardReply> + Send + use<> {
+    let fate = group.get().and_then(|group| {
+        let batch = Batch::decode(records).ok()?;
+        if group.leader() != Leader::Own {
+            return None;
+        }
+        let (submission, fate) = Submission::new(batch.records);
+        group.publisher.accept_forwarded(submission);
+        Some(fate)
+    });
+    async move {
+        let Some(fate) = fate else {
+            return ForwardReply::NotLeader;
+        };
+        match fate.await {
+            Ok(Fate::Committed(outcomes) | Fate::Forwarded(outcomes)) => ForwardReply::Done(outcomes),
+            Ok(Fate::NotLeader | Fate::Unreachable(_)) => ForwardReply::NotLeader,
+            Ok(Fate::Unknown) | Err(_) => ForwardReply::Unknown("leadership was lost".to_owned()),
+        }
+    }
+}
+
+async fn heartbeat(group: &Group, request: AppendEntries) -> Result<Response, String> {
+    use openraft::raft::AppendEntriesResponse as Reply;
+    let prev = request.prev_log_id;
+    let reply = match group.raft.append_entries(request).await.map_err(stopped)? {
+        Reply::Success => AppendReply::Stored(raft::from_log_ids(prev.as_ref())),
+        Reply::PartialSuccess(log_id) => AppendReply::Stored(raft::from_log_ids(log_id.as_ref())),
+        Reply::Conflict => {
+            let prev = prev.ok_or("a conflict without a previous entry")?;
+            AppendReply::Conflict(raft::from_log_id(&prev))
+        }
+        Reply::HigherVote(vote) => AppendReply::HigherVote(raft::from_vote(&vote)),
+    };
+    Ok(Response::Append(reply))
+}
+
+async fn read_index(group: &Group) -> ReadIndexReply {
+    if group.leader() != Leader::Own {
+        return ReadIndexReply::NotLeader;
+    }
+    match group.own_read_index().await {
+        Ok(log_id) => ReadIndexReply::Ready(log_id),
+        Err(ReadIndexError::NoLeader) => ReadIndexReply::NotLeader,
+        Err(ReadIndexError::Failed(reason)) => ReadIndexReply::Failed(reason),
+    }
+}
+
+fn vote_request(from: wiber_protocol::rpc::VoteRequest) -> VoteRequest<TypeConfig> {
+    let mut request = VoteRequest::new(raft::to_vote(from.vote), from.last.map(raft::to_log_id));
+    request.leadership_transfer = from.leadership_transfer;
+    request
+}
+
+fn vote_reply(from: &openraft::raft::VoteResponse<TypeConfig>) -> VoteReply {
+    VoteReply {
+        vote: raft::from_vote(&from.vote),
+        last: raft::from_log_ids(from.last_log_id.as_ref()),
+        granted: from.vote_granted,
+    }
+}
+
+fn transfer_reply(from: Result<(), TransferLeaderError<TypeConfig>>) -> TransferReply {
+    match from {
+        Ok(()) => TransferReply::Accepted,
+        Err(TransferLeaderError::VoteChanged { expected, actual }) => TransferReply::VoteChanged {
+            expected: raft::from_vote(&expected),
+            actual: raft::from_vote(&actual),
+        },
+        Err(TransferLeaderError::LogNotFlushed { expected, actual }) => {
+            let log_id = |id: Option<_>| -> Option<ids::LogId> { raft::from_log_ids(id.as_ref()) };
+            TransferReply::LogNotFlushed {
+                expected: log_id(expected),
+                actual: log_id(actual),
+            }
+        }
+    }
+}
+
+fn stopped(error: impl std::fmt::Display) -> String {
+    format!("the engine stopped: {error}")
+}

@@ -1,0 +1,66 @@
+//! The client port: the line protocol of `docs/protocol.md`, one connection a client, commands pipelined.
+
+mod connection;
+mod responder;
+mod stamp;
+mod subscription;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{net::TcpListener, sync::Semaphore};
+use tokio_util::sync::CancellationToken;
+
+pub use stamp::Stamper;
+
+use crate::{group::GroupCell, metrics::Counters, trace::Trace};
+
+/// Client connections at once; past it a new one is closed at once.
+pub const MAX_CONNECTIONS: usize = 16_384;
+/// A publish that is not committed by then is answered with `ERR timeout_waiting_commit`.
+pub const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the client port needs of the node.
+pub struct Clients {
+    pub group: GroupCell,
+    pub stamper: Stamper,
+    pub trace: Trace,
+    pub counters: Arc<Counters>,
+}
+
+/// Accepts clients until `stop`.
+pub async fn serve(listener: TcpListener, clients: Arc<Clients>, stop: CancellationToken) {
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, from)) => {
+                let Ok(slot) = slots.clone().try_acquire_owned() else {
+                    tracing::warn!(target: "publish", "refused {from}: {MAX_CONNECTIONS} clients are connected");
+                    continue;
+                };
+                let (clients, stop) = (clients.clone(), stop.clone());
+                tokio::spawn(async move {
+                    let counters = clients.counters.clone();
+                    crate::metrics::count(&counters.connections_total);
+                    crate::metrics::count(&counters.connections_open);
+                    tokio::select! {
+                        biased;
+                        () = stop.cancelled() => {}
+                        () = connection::run(stream, clients) => {}
+                    }
+                    crate::metrics::uncount(&counters.connections_open);
+                    drop(slot);
+                });
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: wait for some to come back.
+                tracing::warn!(target: "publish", "cannot accept a client: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}

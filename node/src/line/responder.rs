@@ -1,0 +1,450 @@
+//! One client's answers on their way out, in the order of its commands, with what its subscriptions bring in
+//! between.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use tokio::{
+    io::AsyncWriteExt,
+    net::tcp::OwnedWriteHalf,
+    sync::{mpsc, oneshot},
+    task::AbortHandle,
+    time::{Instant, timeout, timeout_at},
+};
+use wiber_protocol::{
+    event::EventKind,
+    line::{Consistency, ReadRange, Reply},
+    rpc::PublishOutcome,
+};
+
+use super::{
+    Clients, connection,
+    subscription::{self, Form},
+};
+use crate::{
+    fetch::{Committed, PAGE_BYTES},
+    group::Group,
+    metrics::{count, count_many},
+    publish::Fate,
+};
+
+/// Written out when this much has gathered, or when there is nothing more to do at once.
+const FLUSH_BYTES: usize = 64 << 10;
+/// Pages of subscriptions waiting to be written; a client that reads slowly holds its own cursors back.
+const PENDING_PAGES: usize = 2;
+/// Topics one connection may subscribe to.
+const MAX_SUBSCRIPTIONS: usize = 1_024;
+/// How long a read waits for this node to apply what the same connection published through the leader.
+const OWN_WRITE_PATIENCE: Duration = Duration::from_secs(1);
+/// Topics whose own writes are remembered for that.
+const OWN_WRITE_TOPICS: usize = 64;
+
+/// One thing to answer.
+pub(super) enum Step {
+    Line(Vec<u8>),
+    Publish(PublishStep),
+    Sub {
+        topic: String,
+    },
+    Subscribe {
+        topic: String,
+        from: Option<u64>,
+    },
+    History {
+        topic: String,
+        count: u64,
+    },
+    Read {
+        topic: String,
+        range: ReadRange,
+        consistency: Consistency,
+    },
+    Quit,
+}
+
+/// Publishes that were submitted together.
+pub(super) struct PublishStep {
+    /// Topic and id of each record.
+    pub named: Vec<(String, String)>,
+    pub fate: oneshot::Receiver<Fate>,
+    pub deadline: Instant,
+}
+
+impl Step {
+    pub(super) fn line(reply: Reply<'_>) -> Self {
+        let mut line = Vec::new();
+        reply.write(&mut line);
+        Self::Line(line)
+    }
+}
+
+/// The client cannot be written to any more.
+struct Gone;
+
+impl From<std::io::Error> for Gone {
+    fn from(_: std::io::Error) -> Self {
+        Self
+    }
+}
+
+/// Answers until all is answered and nothing is subscribed, or the client is gone.
+pub(super) async fn run(write: OwnedWriteHalf, steps: mpsc::Receiver<Step>, clients: Arc<Clients>) {
+    let (pages, deliveries) = mpsc::channel(PENDING_PAGES);
+    let mut responder = Responder {
+        write,
+        out: Vec::new(),
+        clients,
+        pages,
+        subscriptions: HashMap::new(),
+        own_writes: Vec::new(),
+    };
+    let finished = responder.answer_all(steps, deliveries).await;
+    if finished.is_ok() {
+        connection::close(responder.write).await;
+    }
+}
+
+struct Responder {
+    write: OwnedWriteHalf,
+    out: Vec<u8>,
+    clients: Arc<Clients>,
+    pages: mpsc::Sender<Vec<u8>>,
+    subscriptions: HashMap<String, Subscribed>,
+    /// Offsets this connection got through the leader while this node follows: reads wait for them.
+    own_writes: Vec<(String, u64)>,
+}
+
+struct Subscribed(AbortHandle);
+
+impl Drop for Subscribed {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Responder {
+    async fn answer_all(
+        &mut self,
+        mut steps: mpsc::Receiver<Step>,
+        mut deliveries: mpsc::Receiver<Vec<u8>>,
+    ) -> Result<(), Gone> {
+        let mut open = true;
+        loop {
+            let step = tokio::select! {
+                biased;
+                step = steps.recv(), if open => step,
+                Some(page) = deliveries.recv() => {
+                    self.out.extend_from_slice(&page);
+                    self.flush_if_idle(&steps, &deliveries).await?;
+                    continue;
+                }
+            };
+            match step {
+                Some(Step::Publish(publish)) => self.publish(publish, &mut deliveries).await?,
+                Some(Step::Line(line)) => self.out.extend_from_slice(&line),
+                Some(Step::Sub { topic }) => self.sub(topic),
+                Some(Step::Subscribe { topic, from }) => self.subscribe(topic, from),
+                Some(Step::History { topic, count }) => self.history(&topic, count).await?,
+                Some(Step::Read {
+                    topic,
+                    range,
+                    consistency,
+                }) => self.read(&topic, range, consistency).await?,
+                Some(Step::Quit) => {
+                    Reply::Bye.write(&mut self.out);
+                    return self.flush().await;
+                }
+                None => {
+                    self.flush().await?;
+                    open = false;
+                    if self.subscriptions.is_empty() {
+                        return Ok(());
+                    }
+                }
+            }
+            self.flush_if_idle(&steps, &deliveries).await?;
+        }
+    }
+
+    async fn flush_if_idle(
+        &mut self,
+        steps: &mpsc::Receiver<Step>,
+        deliveries: &mpsc::Receiver<Vec<u8>>,
+    ) -> Result<(), Gone> {
+        if self.out.len() >= FLUSH_BYTES || (steps.is_empty() && deliveries.is_empty()) {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), Gone> {
+        if !self.out.is_empty() {
+            self.write.write_all(&self.out).await?;
+            self.out.clear();
+        }
+        Ok(())
+    }
+
+    /// Waits for the fate of a submission; deliveries go on meanwhile.
+    async fn publish(
+        &mut self,
+        step: PublishStep,
+        deliveries: &mut mpsc::Receiver<Vec<u8>>,
+    ) -> Result<(), Gone> {
+        let PublishStep {
+            named,
+            mut fate,
+            deadline,
+        } = step;
+        let fate = loop {
+            if let Ok(fate) = fate.try_recv() {
+                break fate;
+            }
+            // What is ready must not wait for a commit.
+            self.flush().await?;
+            tokio::select! {
+                biased;
+                fate = timeout_at(deadline, &mut fate) => match fate {
+                    Ok(Ok(fate)) => break fate,
+                    Ok(Err(_)) | Err(_) => break Fate::Unknown,
+                },
+                Some(page) = deliveries.recv() => self.out.extend_from_slice(&page),
+            }
+        };
+        self.answer_publishes(&named, fate);
+        Ok(())
+    }
+
+    fn answer_publishes(&mut self, named: &[(String, String)], fate: Fate) {
+        let counters = self.clients.counters.clone();
+        let (outcomes, forwarded) = match fate {
+            Fate::Committed(outcomes) => (outcomes, false),
+            Fate::Forwarded(outcomes) => {
+                count_many(&counters.forwarded, named.len());
+                (outcomes, true)
+            }
+            Fate::NotLeader => return self.for_each(named, |_| Reply::NotLeader),
+            Fate::Unreachable(member) => {
+                return self.for_each(named, |_| Reply::Redirect {
+                    host: &member.host,
+                    port: member.port,
+                });
+            }
+            Fate::Unknown => {
+                count_many(&counters.timeouts, named.len());
+                return self.for_each(named, |_| Reply::TimeoutWaitingCommit);
+            }
+        };
+        for ((topic, id), outcome) in named.iter().zip(outcomes) {
+            match outcome {
+                PublishOutcome::Published { offset, lamport } => {
+                    count(&counters.publishes);
+                    if forwarded {
+                        self.remember_own_write(topic, offset);
+                        Reply::Redirected { id }.write(&mut self.out);
+                    } else {
+                        let reply = Reply::Published {
+                            id,
+                            offset: Some(offset),
+                            logical_time: Some(lamport),
+                        };
+                        reply.write(&mut self.out);
+                    }
+                }
+                PublishOutcome::Duplicate { offset } => {
+                    count(&counters.duplicates);
+                    if forwarded {
+                        self.remember_own_write(topic, offset);
+                    }
+                    Reply::Duplicate { id }.write(&mut self.out);
+                }
+                PublishOutcome::Conflict => {
+                    count(&counters.conflicts);
+                    Reply::IdConflict { id }.write(&mut self.out);
+                }
+            }
+        }
+        if self.clients.trace.allow_local(EventKind::Deliver) {
+            self.clients.trace.local(EventKind::Deliver, 0, |event| {
+                event.records = u32::try_from(named.len()).ok();
+                event.detail = named.first().map(|(topic, id)| format!("answered {topic} {id}"));
+            });
+        }
+    }
+
+    fn for_each<'a>(&mut self, named: &'a [(String, String)], reply: impl Fn(&'a str) -> Reply<'a>) {
+        for (_, id) in named {
+            reply(id).write(&mut self.out);
+        }
+    }
+
+    fn remember_own_write(&mut self, topic: &str, offset: u64) {
+        match self.own_writes.iter_mut().find(|(known, _)| known == topic) {
+            Some((_, known)) => *known = offset.max(*known),
+            None => {
+                if self.own_writes.len() == OWN_WRITE_TOPICS {
+                    self.own_writes.remove(0);
+                }
+                self.own_writes.push((topic.to_owned(), offset));
+            }
+        }
+    }
+
+    async fn await_own_writes(&self, group: &Group, topic: &str) {
+        if let Some((_, offset)) = self.own_writes.iter().find(|(known, _)| known == topic) {
+            // Past that the node is behind, and a local read says what it has.
+            drop(timeout(OWN_WRITE_PATIENCE, group.await_offset(topic, *offset)).await);
+        }
+    }
+
+    fn group(&mut self) -> Option<Arc<Group>> {
+        let group = self.clients.group.get();
+        if group.is_none() {
+            let reason = "this node is not in a cluster yet";
+            Reply::Unavailable { reason }.write(&mut self.out);
+        }
+        group
+    }
+
+    /// `SUB`: from the next record on, in nine-field lines.
+    fn sub(&mut self, topic: String) {
+        let Some(group) = self.group() else { return };
+        if !self.has_room_for(&topic) {
+            return;
+        }
+        let reply = Reply::Subscribed {
+            topic: &topic,
+            next_offset: None,
+        };
+        reply.write(&mut self.out);
+        if !self.subscriptions.contains_key(&topic) {
+            let next = group.state.read().topics.next_offset(&topic);
+            self.start(group, topic, next, Form::Msg);
+        }
+    }
+
+    /// `SUBSCRIBE`: from an offset on, in `RECORD` lines. Another one on the same topic takes its place.
+    fn subscribe(&mut self, topic: String, from: Option<u64>) {
+        let Some(group) = self.group() else { return };
+        if !self.has_room_for(&topic) {
+            return;
+        }
+        let (next, start) = {
+            let state = group.state.read();
+            let start = state.topics.get(&topic).map_or(1, |known| known.log_start_offset);
+            (from.unwrap_or_else(|| state.topics.next_offset(&topic)), start)
+        };
+        let next = next.max(start);
+        let reply = Reply::Subscribed {
+            topic: &topic,
+            next_offset: Some(next),
+        };
+        reply.write(&mut self.out);
+        self.start(group, topic, next, Form::Record);
+    }
+
+    fn has_room_for(&mut self, topic: &str) -> bool {
+        let has_room = self.subscriptions.len() < MAX_SUBSCRIPTIONS || self.subscriptions.contains_key(topic);
+        if !has_room {
+            let text = format!("too_many_subscriptions a connection has at most {MAX_SUBSCRIPTIONS}");
+            Reply::Refused { text: &text }.write(&mut self.out);
+        }
+        has_room
+    }
+
+    fn start(&mut self, group: Arc<Group>, topic: String, next: u64, form: Form) {
+        let clients = self.clients.clone();
+        let run = subscription::run(group, clients, topic.clone(), next, form, self.pages.clone());
+        let handle = tokio::spawn(run).abort_handle();
+        self.subscriptions.insert(topic, Subscribed(handle));
+    }
+
+    async fn history(&mut self, topic: &str, records: u64) -> Result<(), Gone> {
+        let Some(group) = self.clients.group.get() else {
+            Reply::HistoryEnd.write(&mut self.out);
+            return Ok(());
+        };
+        self.await_own_writes(&group, topic).await;
+        let end = group.state.read().topics.next_offset(topic);
+        let first = end.saturating_sub(records).max(1);
+        self.pages(&group, topic, first, end, |committed, out| {
+            committed.view().write_history(out)
+        })
+        .await?;
+        Reply::HistoryEnd.write(&mut self.out);
+        Ok(())
+    }
+
+    async fn read(&mut self, topic: &str, range: ReadRange, consistency: Consistency) -> Result<(), Gone> {
+        let Some(group) = self.group() else { return Ok(()) };
+        match consistency {
+            Consistency::Strong => {
+                self.flush().await?;
+                if let Err(error) = group.await_read_index().await {
+                    let reason = error.to_string();
+                    Reply::Unavailable { reason: &reason }.write(&mut self.out);
+                    return Ok(());
+                }
+            }
+            Consistency::Local => self.await_own_writes(&group, topic).await,
+        }
+        let (high_watermark, log_start_offset) = {
+            let state = group.state.read();
+            let start = state.topics.get(topic).map_or(1, |known| known.log_start_offset);
+            (state.topics.high_watermark(topic), start)
+        };
+        let (first, end) = match range {
+            ReadRange::Last { count } => (
+                (high_watermark + 1).saturating_sub(count).max(1),
+                high_watermark + 1,
+            ),
+            ReadRange::From { offset, limit } => {
+                let first = offset.max(log_start_offset);
+                (first, first.saturating_add(limit).min(high_watermark + 1))
+            }
+        };
+        self.pages(&group, topic, first, end, |committed, out| {
+            committed.view().write_record(out)
+        })
+        .await?;
+        let reply = Reply::ReadEnd {
+            high_watermark,
+            log_start_offset,
+            consistency,
+        };
+        reply.write(&mut self.out);
+        Ok(())
+    }
+
+    /// Writes the records of `first..end`, a page at a time.
+    async fn pages(
+        &mut self,
+        group: &Group,
+        topic: &str,
+        first: u64,
+        end: u64,
+        write: impl Fn(&Committed, &mut Vec<u8>),
+    ) -> Result<(), Gone> {
+        let mut next = first;
+        while next < end {
+            let limit = usize::try_from(end - next).unwrap_or(usize::MAX);
+            let page = match group.fetch(topic, next, limit, PAGE_BYTES).await {
+                Ok(page) => page,
+                Err(error) => {
+                    tracing::error!(target: "storage", "cannot read {topic} at offset {next}: {error}");
+                    let text = format!("cannot_read {error}");
+                    Reply::Refused { text: &text }.write(&mut self.out);
+                    return Ok(());
+                }
+            };
+            let Some(last) = page.last() else { break };
+            next = last.offset + 1;
+            for committed in &page {
+                write(committed, &mut self.out);
+            }
+            if self.out.len() >= FLUSH_BYTES {
+                self.flush().await?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,57 @@
+//! What the taking node writes on a record: its name, its clock, its Lamport time, and an id if the publisher
+//! brought none.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use bytes::Bytes;
+use wiber_protocol::record::Record;
+
+use crate::{clock::Clock, lamport::Lamport};
+
+/// Stamps records on their way in.
+pub struct Stamper {
+    node: String,
+    clock: Arc<dyn Clock>,
+    lamport: Arc<Lamport>,
+    /// Random for each run of the process, so that ids never repeat across restarts.
+    run: u64,
+    made: AtomicU64,
+}
+
+impl Stamper {
+    pub fn new(node: String, clock: Arc<dyn Clock>, lamport: Arc<Lamport>, run: u64) -> Self {
+        Self {
+            node,
+            clock,
+            lamport,
+            run,
+            made: AtomicU64::new(0),
+        }
+    }
+
+    /// A record as it is logged. Without time synchronisation the estimate of cluster time is the own clock.
+    pub fn record(&self, topic: &str, id: Option<&str>, body: Bytes) -> Record {
+        let ts_us = self.clock.wall_us();
+        Record {
+            topic: topic.to_owned(),
+            id: id.map_or_else(|| self.make_id(), str::to_owned),
+            client_id: id.is_some(),
+            node: self.node.clone(),
+            ts_us,
+            corrected_us: ts_us,
+            error_bound_us: 0,
+            synchronised: false,
+            lamport: self.lamport.tick(),
+            headers: Vec::new(),
+            body,
+        }
+    }
+
+    fn make_id(&self) -> String {
+        let count = self.made.fetch_add(1, Ordering::Relaxed) + 1;
+        format!("{}-{:012x}-{count}", self.node, self.run & 0xffff_ffff_ffff)
+    }
+}

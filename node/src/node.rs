@@ -1,0 +1,438 @@
+//! One node put together: ports, folder, peers, forming, the group, and an orderly end.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use openraft::async_runtime::WatchReceiver;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use wiber_protocol::{
+    config::ClusterConfig, event::EventKind, ids::RaftId, membership::Member, status::Formation,
+};
+use wiber_storage::{Log, LogOptions, RealDisk, Stamp};
+
+use crate::{
+    admin,
+    clock::Clock,
+    folder::DataFolder,
+    forming::Forming,
+    group::{Group, GroupCell},
+    handlers::Handlers,
+    identity::Identity,
+    joining::Joining,
+    lamport::Lamport,
+    line::{self, Clients, Stamper},
+    metrics::Counters,
+    observe,
+    ports::Ports,
+    publish::{Batcher, Forwarder, Publisher},
+    raft::{self, LogStore, Network, Raft, StateMachine},
+    rejoin,
+    rpc::{self, link::Local, links::Links, names::Names, server::Server},
+    shared_identity::SharedIdentity,
+    small_files::OsFiles,
+    state::State,
+    status::StatusBoard,
+    trace::Trace,
+    watermark::Watermarks,
+};
+
+/// Leadership is handed over within this time, or the node stops without it.
+const HANDOVER_PATIENCE: Duration = Duration::from_secs(1);
+/// A founding member that is not the founder starts the engine's founding itself only after this long without
+/// hearing of the founder's.
+const FOUNDER_HEAD_START: Duration = Duration::from_secs(2);
+/// A flush that takes this long is told on the console.
+const SLOW_FLUSH: Duration = Duration::from_millis(50);
+
+/// What a node is started with; the folder is locked and the ports are taken.
+pub struct Start {
+    pub config: ClusterConfig,
+    pub own: Member,
+    pub form_without: Vec<String>,
+    pub ports: Ports,
+    pub folder: DataFolder,
+    pub identity: Identity,
+    pub lamport: Arc<Lamport>,
+    pub clock: Arc<dyn Clock>,
+    /// Randomness of this run: the first RPC id and the ids made for publishers come from it.
+    pub run_seed: u64,
+}
+
+/// Runs the node until `stop` (`Ok`) or until it can no longer keep its promises (`Err`).
+pub async fn run(start: Start, stop: CancellationToken) -> anyhow::Result<()> {
+    let node = Node::new(&start);
+    let ended = CancellationToken::new();
+    let _ends_with_this = ended.clone().drop_guard();
+    let (fatal, mut failed) = mpsc::channel(4);
+    node.serve(start.ports, &ended)?;
+    let log_dir = start.folder.log_dir();
+    let outcome = tokio::select! {
+        biased;
+        () = stop.cancelled() => Ok(()),
+        reason = failed.recv() => Err(anyhow::anyhow!(reason.unwrap_or_default())),
+        reason = node.local.lamport.failed() => Err(anyhow::anyhow!(reason)),
+        result = node.take_part(log_dir, fatal, &ended) => match result {
+            Ok(never) => match never {},
+            Err(error) => Err(error),
+        },
+    };
+    node.leave().await;
+    outcome
+}
+
+struct Node {
+    own: Member,
+    configured: Vec<Member>,
+    form_without: Vec<String>,
+    local: Arc<Local>,
+    links: Arc<Links>,
+    names: Arc<Names>,
+    group: GroupCell,
+    formation: Arc<Mutex<Formation>>,
+    board: Arc<StatusBoard>,
+    clients: Arc<Clients>,
+    stop_links: CancellationToken,
+}
+
+impl Node {
+    fn new(start: &Start) -> Self {
+        let clock = start.clock.clone();
+        let identity = SharedIdentity::new(
+            start.identity.clone(),
+            start.folder.identity_path(),
+            Arc::new(OsFiles),
+        );
+        let trace = Trace::new(
+            start.own.name.clone(),
+            clock.wall_us(),
+            clock.clone(),
+            start.lamport.clone(),
+            start.run_seed,
+        );
+        let counters = Arc::new(Counters::default());
+        let local = Arc::new(Local {
+            identity,
+            clock: clock.clone(),
+            lamport: start.lamport.clone(),
+            trace: trace.clone(),
+            counters: counters.clone(),
+        });
+        let stop_links = CancellationToken::new();
+        let links = Arc::new(Links::new(local.clone(), stop_links.clone()));
+        let names = Arc::new(Names::default());
+        names.learn(local.identity.raft_id(), &start.own.name);
+        if let Some(formed) = local.identity.formed() {
+            names.learn_all(&formed.founding);
+        }
+        let group = GroupCell::default();
+        let configured: Vec<Member> = start.config.nodes.iter().map(member).collect();
+        let formation = Arc::new(Mutex::new(Formation::Waiting { missing: Vec::new() }));
+        let board = Arc::new(StatusBoard {
+            own: start.own.clone(),
+            configured: configured.clone(),
+            local: local.clone(),
+            links: links.clone(),
+            names: names.clone(),
+            group: group.clone(),
+            formation: formation.clone(),
+            changes: watch::Sender::new(0),
+            started_us: clock.monotonic_us(),
+            flushed_us: Arc::new(AtomicU64::new(0)),
+        });
+        let stamper = Stamper::new(
+            start.own.name.clone(),
+            clock,
+            start.lamport.clone(),
+            start.run_seed,
+        );
+        let clients = Arc::new(Clients {
+            group: group.clone(),
+            stamper,
+            trace,
+            counters,
+        });
+        Self {
+            own: start.own.clone(),
+            configured,
+            form_without: start.form_without.clone(),
+            local,
+            links,
+            names,
+            group,
+            formation,
+            board,
+            clients,
+            stop_links,
+        }
+    }
+
+    /// Opens the three ports.
+    fn serve(&self, ports: Ports, ended: &CancellationToken) -> io::Result<()> {
+        let joining = Arc::new(Joining {
+            identity: self.local.identity.clone(),
+            group: self.group.clone(),
+            names: self.names.clone(),
+            busy: Arc::default(),
+        });
+        let server = Arc::new(Server {
+            local: self.local.clone(),
+            names: self.names.clone(),
+            group: self.group.clone(),
+            handlers: Handlers {
+                name: self.own.name.clone(),
+                configured: self.configured.clone(),
+                identity: self.local.identity.clone(),
+                group: self.group.clone(),
+                joining,
+                snapshots: Mutex::new(HashMap::new()),
+            },
+        });
+        let listener = tokio::net::TcpListener::from_std(ports.rpc)?;
+        tokio::spawn(rpc::server::serve(listener, server, ended.clone()));
+        let listener = tokio::net::TcpListener::from_std(ports.client)?;
+        tokio::spawn(line::serve(listener, self.clients.clone(), ended.clone()));
+        let listener = tokio::net::TcpListener::from_std(ports.admin)?;
+        tokio::spawn(admin::serve(
+            listener,
+            self.own.host.clone(),
+            self.board.clone(),
+            ended.clone(),
+        ));
+        Ok(())
+    }
+
+    /// Forms or joins a cluster if need be, then takes part in it for ever.
+    async fn take_part(
+        &self,
+        log_dir: std::path::PathBuf,
+        fatal: mpsc::Sender<String>,
+        ended: &CancellationToken,
+    ) -> anyhow::Result<std::convert::Infallible> {
+        let forming = Forming {
+            own: self.own.clone(),
+            configured: self.configured.clone(),
+            without: self.form_without.clone(),
+            identity: self.local.identity.clone(),
+            links: self.links.clone(),
+            names: self.names.clone(),
+            formation: self.formation.clone(),
+        };
+        let saying = self.board.clone();
+        forming.run(move || saying.touch()).await?;
+        let group = self.start_group(log_dir, fatal.clone(), ended).await?;
+        tokio::spawn(observe::run(group.clone(), self.board.clone(), fatal));
+        self.found(&group).await?;
+        rejoin::run(&group, &forming).await
+    }
+
+    async fn start_group(
+        &self,
+        log_dir: std::path::PathBuf,
+        fatal: mpsc::Sender<String>,
+        ended: &CancellationToken,
+    ) -> anyhow::Result<Arc<Group>> {
+        let identity = &self.local.identity;
+        let formed = identity.formed().expect("forming ends with a cluster");
+        anyhow::ensure!(
+            !identity.log_started() || log_dir.is_dir(),
+            "{} is missing, and this folder was a member of cluster {}: its votes are lost with it. Restore it, \
+             or remove the node's whole folder to rejoin as a new member",
+            log_dir.display(),
+            formed.cluster_id,
+        );
+        let stamp = Stamp {
+            cluster: formed.cluster_id.0,
+            group: 0,
+        };
+        let observer = Arc::new(FlushObserver {
+            board: self.board.clone(),
+            fatal,
+        });
+        let trace = self.local.trace.clone();
+        let shared = identity.clone();
+        let (log, recovered, store) = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
+            let (log, recovered) = Log::open(
+                &log_dir,
+                LogOptions::new(stamp),
+                Arc::new(RealDisk::default()),
+                observer,
+            )?;
+            let store = LogStore::new(log.clone(), &recovered, trace)?;
+            shared.note_log_started()?;
+            Ok((log, recovered, store))
+        })
+        .await??;
+        if recovered.cut_bytes > 0 {
+            tracing::info!(target: "storage", "cut {} bytes of a torn tail that was never acknowledged", recovered.cut_bytes);
+        }
+        let last = recovered.last.map_or(0, |(_, index)| index);
+        tracing::info!(target: "storage", "opened the log: {} segments, last entry {last}", log.stats().segments);
+        let state = Arc::new(RwLock::new(State::default()));
+        let watermarks = Arc::new(Watermarks::default());
+        let machine = StateMachine::new(state.clone(), watermarks.clone(), self.local.trace.clone());
+        let network = Network {
+            links: self.links.clone(),
+        };
+        let own = identity.raft_id();
+        let raft = Raft::new(own.0, raft::config()?, network, store.clone(), machine).await?;
+        let (publisher, queues) = Publisher::new();
+        let batcher = Batcher {
+            raft: raft.clone(),
+            state: state.clone(),
+            clock: self.local.clock.clone(),
+            trace: self.local.trace.clone(),
+        };
+        let forwarder = Forwarder {
+            links: self.links.clone(),
+        };
+        queues.start(batcher, forwarder, ended);
+        let group = Arc::new(Group {
+            own,
+            raft,
+            log: store,
+            state,
+            watermarks,
+            publisher,
+            links: self.links.clone(),
+            clock: self.local.clock.clone(),
+            leader_heard_us: AtomicU64::new(0),
+        });
+        self.group.set(group.clone());
+        *self.formation.lock() = Formation::Formed;
+        Ok(group)
+    }
+
+    /// Writes the founding membership as the first entry, on every founding member the same. The founder does
+    /// it at once; the others leave it the first election.
+    async fn found(&self, group: &Group) -> anyhow::Result<()> {
+        let formed = self.local.identity.formed().expect("forming ends with a cluster");
+        if !formed.founding.members.contains_key(&group.own) || group.raft.is_initialized().await? {
+            return Ok(());
+        }
+        let founder = formed.founding.members.values().map(|member| &member.name).min();
+        if founder != Some(&self.own.name) {
+            let mut metrics = group.raft.metrics();
+            let heard = async {
+                while metrics.borrow_watched().last_log_index.is_none() {
+                    if metrics.changed().await.is_err() {
+                        return;
+                    }
+                }
+            };
+            if tokio::time::timeout(FOUNDER_HEAD_START, heard).await.is_ok() {
+                return Ok(());
+            }
+        }
+        let members: BTreeMap<u64, Member> = formed
+            .founding
+            .members
+            .iter()
+            .map(|(id, member)| (id.0, member.clone()))
+            .collect();
+        match group.raft.initialize(members).await {
+            Ok(()) => Ok(()),
+            // The founder was faster.
+            Err(openraft::errors::RaftError::APIError(openraft::errors::InitializeError::NotAllowed(_))) => {
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Hands leadership over, flushes, and lets go of everything.
+    async fn leave(&self) {
+        if let Some(group) = self.group.get() {
+            if tokio::time::timeout(HANDOVER_PATIENCE, hand_over(&group, &self.names))
+                .await
+                .is_err()
+            {
+                tracing::warn!(target: "raft", "stops without having handed leadership over");
+            }
+            if let Err(error) = group.raft.shutdown().await {
+                tracing::warn!(target: "raft", "the engine did not stop in order: {error}");
+            }
+            let log = group.log.log().clone();
+            if tokio::task::spawn_blocking(move || log.close()).await.is_err() {
+                tracing::warn!(target: "storage", "the log did not close in order");
+            }
+        }
+        self.stop_links.cancel();
+    }
+}
+
+/// Makes the voter with the longest log the leader, if this node leads and is not alone.
+async fn hand_over(group: &Group, names: &Names) {
+    let mut metrics = group.raft.metrics();
+    let now = metrics.borrow_watched().clone();
+    if now.current_leader != Some(group.own.0) {
+        return;
+    }
+    let replication = now.replication.unwrap_or_default();
+    let voters = now.membership_config.membership().voter_ids();
+    let others = voters.filter(|id| *id != group.own.0);
+    let Some(next) = others.max_by_key(|id| replication.get(id).copied().flatten().map(|at| at.index)) else {
+        return;
+    };
+    tracing::info!(target: "raft", "hands leadership to {}", names.of(RaftId(next)));
+    if group.raft.trigger().transfer_leader(next).await.is_err() {
+        return;
+    }
+    while metrics
+        .borrow_watched()
+        .current_leader
+        .is_none_or(|leader| leader == group.own.0)
+    {
+        if metrics.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+pub fn member(spec: &wiber_protocol::config::NodeSpec) -> Member {
+    Member {
+        name: spec.id.clone(),
+        host: spec.host.clone(),
+        port: spec.port,
+    }
+}
+
+/// Hears of flushes on the log writer's thread.
+struct FlushObserver {
+    board: Arc<StatusBoard>,
+    fatal: mpsc::Sender<String>,
+}
+
+impl wiber_storage::Observer for FlushObserver {
+    fn flushed(&self, last_index: Option<u64>, bytes: u64, elapsed: Duration) {
+        let local = &self.board.local;
+        self.board
+            .flushed_us
+            .store(local.clock.monotonic_us(), Ordering::Relaxed);
+        if elapsed >= SLOW_FLUSH {
+            tracing::warn!(target: "storage", "a flush of {bytes} bytes took {} ms", elapsed.as_millis());
+        }
+        if let Some(index) = last_index
+            && local.trace.allow_local(EventKind::Flush)
+        {
+            local
+                .trace
+                .local(EventKind::Flush, 0, |event| event.log_index = Some(index));
+        }
+        self.board.touch();
+    }
+
+    fn failed(&self, error: &str) {
+        tracing::error!(target: "storage", "{error}");
+        // Bounded and only ever full of other reasons to stop.
+        drop(self.fatal.try_send(error.to_owned()));
+    }
+}

@@ -1,0 +1,156 @@
+//! From a publisher's records to a log entry, and from the applied entry back to the publishers.
+//!
+//! On the leader one task makes batches out of whatever waits. There is no timer: while earlier batches are on
+//! their way to a majority's disks, the next one gathers. On a follower another task does the same towards
+//! the leader. Records of one submitter keep their order all the way, because each step is one queue.
+
+mod batcher;
+mod forwarder;
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+use wiber_protocol::{ids::RaftId, membership::Member, record::Record, rpc::PublishOutcome};
+
+pub use batcher::Batcher;
+pub use forwarder::Forwarder;
+
+/// Submissions waiting on the leader; past it connections wait.
+pub const QUEUED_SUBMISSIONS: usize = 1_024;
+/// Submissions of followers waiting on the leader. Each follower has at most [`FORWARDS_IN_FLIGHT`] under way,
+/// so the queue holds those of eight followers and never makes a peer's connection wait.
+pub const QUEUED_FORWARDS: usize = 64;
+/// Forwarded batches of one follower without an answer.
+pub const FORWARDS_IN_FLIGHT: usize = 8;
+/// Batches of the leader that are not applied yet.
+pub const BATCHES_IN_FLIGHT: usize = 4;
+/// A batch is closed at this many records or bytes of bodies, whichever comes first; one submission is
+/// never split.
+pub const BATCH_RECORDS: usize = 4_096;
+pub const BATCH_BYTES: usize = 1 << 20;
+
+/// What became of a submission.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Committed by this node: one outcome for each record.
+    Committed(Vec<PublishOutcome>),
+    /// Committed by the leader, to whom this node forwarded the records.
+    Forwarded(Vec<PublishOutcome>),
+    /// Nothing was appended: this node knows no leader, or lost leadership before.
+    NotLeader,
+    /// Nothing was sent: the leader is known and cannot be reached from here.
+    Unreachable(Member),
+    /// It may or may not be committed some day.
+    Unknown,
+}
+
+/// Records of one submitter, and whom to tell.
+pub struct Submission {
+    pub records: Vec<Record>,
+    pub reply: oneshot::Sender<Fate>,
+}
+
+impl Submission {
+    pub fn new(records: Vec<Record>) -> (Self, oneshot::Receiver<Fate>) {
+        let (reply, fate) = oneshot::channel();
+        (Self { records, reply }, fate)
+    }
+
+    fn bytes(&self) -> usize {
+        self.records
+            .iter()
+            .map(|record| record.body.len() + record.id.len())
+            .sum()
+    }
+
+    /// Tells the submitter, if it still listens.
+    fn settle(self, fate: Fate) {
+        drop(self.reply.send(fate));
+    }
+}
+
+/// A submission for another node's leadership.
+pub struct Forward {
+    pub leader: RaftId,
+    pub member: Member,
+    pub submission: Submission,
+}
+
+/// The ends of the queues.
+#[derive(Clone)]
+pub struct Publisher {
+    own: mpsc::Sender<Submission>,
+    of_followers: mpsc::Sender<Submission>,
+    to_leader: mpsc::Sender<Forward>,
+}
+
+/// The other ends, for the tasks that [`Batcher`] and [`Forwarder`] run.
+pub struct Queues {
+    own: mpsc::Receiver<Submission>,
+    of_followers: mpsc::Receiver<Submission>,
+    to_leader: mpsc::Receiver<Forward>,
+}
+
+impl Publisher {
+    pub fn new() -> (Self, Queues) {
+        let (own, own_queue) = mpsc::channel(QUEUED_SUBMISSIONS);
+        let (of_followers, followers_queue) = mpsc::channel(QUEUED_FORWARDS);
+        let (to_leader, forward_queue) = mpsc::channel(QUEUED_SUBMISSIONS);
+        let queues = Queues {
+            own: own_queue,
+            of_followers: followers_queue,
+            to_leader: forward_queue,
+        };
+        let publisher = Self {
+            own,
+            of_followers,
+            to_leader,
+        };
+        (publisher, queues)
+    }
+
+    /// On the leader: waits for room, then queues. Calls of one task keep their order.
+    pub async fn lead(&self, submission: Submission) {
+        if let Err(mpsc::error::SendError(refused)) = self.own.send(submission).await {
+            refused.settle(Fate::NotLeader);
+        }
+    }
+
+    /// On a follower: the same, towards the leader.
+    pub async fn forward(&self, forward: Forward) {
+        if let Err(mpsc::error::SendError(refused)) = self.to_leader.send(forward).await {
+            refused.submission.settle(Fate::NotLeader);
+        }
+    }
+
+    /// On the leader, for a follower: never waits, because a peer's connection also carries votes.
+    pub fn accept_forwarded(&self, submission: Submission) {
+        if let Err(error) = self.of_followers.try_send(submission) {
+            error.into_inner().settle(Fate::NotLeader);
+        }
+    }
+}
+
+impl Queues {
+    /// Starts both tasks; they end with `stop` or with the last [`Publisher`].
+    pub fn start(self, batcher: Batcher, forwarder: Forwarder, stop: &tokio_util::sync::CancellationToken) {
+        let Self {
+            own,
+            of_followers,
+            to_leader,
+        } = self;
+        for task in [
+            Box::pin(batcher.run(own, of_followers)) as std::pin::Pin<Box<dyn Future<Output = ()> + Send>>,
+            Box::pin(Arc::new(forwarder).run(to_leader)),
+        ] {
+            let stop = stop.clone();
+            tokio::spawn(async move {
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => {}
+                    () = task => {}
+                }
+            });
+        }
+    }
+}

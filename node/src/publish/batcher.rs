@@ -1,0 +1,138 @@
+//! The leader's side: gathers submissions into batches and proposes them.
+
+use std::sync::Arc;
+
+use openraft::{async_runtime::WatchReceiver, errors::ClientWriteError, impls::ProgressResponder};
+use parking_lot::RwLock;
+use tokio::sync::{Semaphore, mpsc};
+use wiber_protocol::record::Batch;
+
+use super::{BATCH_BYTES, BATCH_RECORDS, BATCHES_IN_FLIGHT, Fate, Submission};
+use crate::{
+    clock::Clock,
+    raft::{Proposal, Raft},
+    state::State,
+    trace::Trace,
+};
+
+/// Makes batches and proposes them, in the order of the queues.
+pub struct Batcher {
+    pub raft: Raft,
+    pub state: Arc<RwLock<State>>,
+    pub clock: Arc<dyn Clock>,
+    pub trace: Trace,
+}
+
+/// The replicated clock as this leader drives it: from where the state stood when it began to lead, by its own
+/// monotonic clock. No wall clock can empty the dedup window.
+struct LeaderClock {
+    term: u64,
+    base_ms: u64,
+    since_us: u64,
+}
+
+impl Batcher {
+    pub(super) async fn run(
+        self,
+        mut own: mpsc::Receiver<Submission>,
+        mut of_followers: mpsc::Receiver<Submission>,
+    ) {
+        let slots = Arc::new(Semaphore::new(BATCHES_IN_FLIGHT));
+        let mut leading: Option<LeaderClock> = None;
+        // The slot comes first, so that a batch gathers while earlier ones are under way.
+        while let Ok(slot) = slots.clone().acquire_owned().await {
+            let first = tokio::select! {
+                Some(submission) = own.recv() => submission,
+                Some(submission) = of_followers.recv() => submission,
+                else => return,
+            };
+            let mut batch = Gathered::default();
+            batch.add(first);
+            while !batch.is_full() {
+                let Ok(next) = of_followers.try_recv().or_else(|_| own.try_recv()) else {
+                    break;
+                };
+                batch.add(next);
+            }
+            if batch.submissions.is_empty() {
+                continue;
+            }
+            let clock_ms = self.clock_ms(&mut leading);
+            let proposal = batch.propose(clock_ms, (self.trace.next_rpc_id(), true));
+            let (responder, applied) = ProgressResponder::complete_only();
+            let submissions = batch.submissions;
+            if self.raft.write(proposal).responder(responder).await.is_err() {
+                settle(submissions, || Fate::Unknown);
+                return;
+            }
+            tokio::spawn(async move {
+                match applied.await {
+                    Ok(Ok(response)) => hand_out(submissions, response.data.outcomes),
+                    Ok(Err(ClientWriteError::ForwardToLeader(_))) => settle(submissions, || Fate::NotLeader),
+                    Ok(Err(_)) | Err(_) => settle(submissions, || Fate::Unknown),
+                }
+                drop(slot);
+            });
+        }
+    }
+
+    fn clock_ms(&self, leading: &mut Option<LeaderClock>) -> u64 {
+        let term = self.raft.server_metrics().borrow_watched().vote.leader_id.term;
+        let now_us = self.clock.monotonic_us();
+        let clock = match leading {
+            Some(clock) if clock.term == term => clock,
+            _ => leading.insert(LeaderClock {
+                term,
+                base_ms: self.state.read().clock_ms,
+                since_us: now_us,
+            }),
+        };
+        clock.base_ms + (now_us - clock.since_us) / 1000
+    }
+}
+
+#[derive(Default)]
+struct Gathered {
+    submissions: Vec<(usize, Submission)>,
+    batch: Batch,
+    bytes: usize,
+}
+
+impl Gathered {
+    /// Takes a submission in, unless its submitter has given up waiting: then it must not be published.
+    fn add(&mut self, mut submission: Submission) {
+        if submission.reply.is_closed() {
+            return;
+        }
+        self.bytes += submission.bytes();
+        let records = std::mem::take(&mut submission.records);
+        self.submissions.push((records.len(), submission));
+        self.batch.records.extend(records);
+    }
+
+    fn is_full(&self) -> bool {
+        self.batch.records.len() >= BATCH_RECORDS || self.bytes >= BATCH_BYTES
+    }
+
+    fn propose(&mut self, clock_ms: u64, trace: (u64, bool)) -> Proposal {
+        self.batch.clock_ms = clock_ms;
+        Proposal {
+            payload: self.batch.encode(),
+            records: u32::try_from(self.batch.records.len()).unwrap_or(u32::MAX),
+            trace,
+        }
+    }
+}
+
+fn settle(submissions: Vec<(usize, Submission)>, fate: impl Fn() -> Fate) {
+    for (_, submission) in submissions {
+        submission.settle(fate());
+    }
+}
+
+fn hand_out(submissions: Vec<(usize, Submission)>, outcomes: Vec<wiber_protocol::rpc::PublishOutcome>) {
+    let mut outcomes = outcomes.into_iter();
+    for (count, submission) in submissions {
+        submission.settle(Fate::Committed(outcomes.by_ref().take(count).collect()));
+    }
+}

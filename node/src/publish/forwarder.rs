@@ -1,0 +1,107 @@
+//! A follower's side: carries its clients' records to the leader and the outcomes back.
+
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, mpsc};
+use wiber_protocol::{
+    record::Batch,
+    rpc::{ForwardReply, PublishOutcome, Request, Response},
+};
+
+use super::{BATCH_BYTES, BATCH_RECORDS, FORWARDS_IN_FLIGHT, Fate, Forward, Submission};
+use crate::rpc::{
+    link::{Link, LinkError, Reply},
+    links::Links,
+};
+
+/// Sends submissions on, in the order of the queue.
+pub struct Forwarder {
+    pub links: Arc<Links>,
+}
+
+impl Forwarder {
+    pub(super) async fn run(self: Arc<Self>, mut queue: mpsc::Receiver<Forward>) {
+        let slots = Arc::new(Semaphore::new(FORWARDS_IN_FLIGHT));
+        let mut held_back: Option<Forward> = None;
+        while let Ok(slot) = slots.clone().acquire_owned().await {
+            let first = match held_back.take() {
+                Some(forward) => forward,
+                None => match queue.recv().await {
+                    Some(forward) => forward,
+                    None => return,
+                },
+            };
+            let (leader, member) = (first.leader, first.member);
+            let mut bytes = first.submission.bytes();
+            let mut submissions = vec![first.submission];
+            let mut count = submissions[0].records.len();
+            while bytes < BATCH_BYTES && count < BATCH_RECORDS {
+                match queue.try_recv() {
+                    Ok(next) if next.leader == leader => {
+                        bytes += next.submission.bytes();
+                        count += next.submission.records.len();
+                        submissions.push(next.submission);
+                    }
+                    Ok(other) => {
+                        held_back = Some(other);
+                        break;
+                    }
+                    Err(_) => break,
+                }
+            }
+            submissions.retain(|submission| !submission.reply.is_closed());
+            let link = self.links.to(&member);
+            if !link.is_connected() {
+                for submission in submissions {
+                    submission.settle(Fate::Unreachable(member.clone()));
+                }
+                continue;
+            }
+            let counts: Vec<usize> = submissions
+                .iter()
+                .map(|submission| submission.records.len())
+                .collect();
+            let records = submissions
+                .iter_mut()
+                .flat_map(|submission| std::mem::take(&mut submission.records));
+            let batch = Batch {
+                clock_ms: 0,
+                records: records.collect(),
+            };
+            let reply = link.send(Request::Forward(batch.encode()), Some(leader)).await;
+            tokio::spawn(async move {
+                hand_out(link, reply, counts, submissions).await;
+                drop(slot);
+            });
+        }
+    }
+}
+
+async fn hand_out(link: Link, reply: Reply, counts: Vec<usize>, submissions: Vec<Submission>) {
+    let fate: Result<Vec<PublishOutcome>, Fate> = match link.answer(reply).await {
+        Ok(Response::Forward(ForwardReply::Done(outcomes))) => Ok(outcomes),
+        Ok(Response::Forward(ForwardReply::NotLeader))
+        | Err(LinkError::Refused { .. } | LinkError::Full(_)) => Err(Fate::NotLeader),
+        Err(LinkError::NotConnected(_)) => Err(Fate::Unreachable(link.member().clone())),
+        // It was sent; whether it arrived and was appended nobody here can tell.
+        Ok(_) | Err(LinkError::Broken(_) | LinkError::Timeout { .. } | LinkError::Mismatch(_)) => {
+            Err(Fate::Unknown)
+        }
+    };
+    match fate {
+        Ok(outcomes) if outcomes.len() == counts.iter().sum::<usize>() => {
+            let mut outcomes = outcomes.into_iter();
+            for (count, submission) in counts.into_iter().zip(submissions) {
+                submission.settle(Fate::Forwarded(outcomes.by_ref().take(count).collect()));
+            }
+        }
+        Ok(_) => settle(submissions, &Fate::Unknown),
+        Err(fate) => settle(submissions, &fate),
+    }
+}
+
+fn settle(submissions: Vec<Submission>, fate: &Fate) {
+    for submission in submissions {
+        submission.settle(fate.clone());
+    }
+}

@@ -1,0 +1,135 @@
+//! One connection's appends, in order and pipelined through the engine.
+//!
+//! The engine answers a stream of appends in order and ends it at the first refusal. What was sent behind a
+//! refused append was built on it, so it is turned down too, and the next append starts a new stream.
+
+use std::collections::VecDeque;
+
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use wiber_protocol::{
+    entry::Entry,
+    event::RpcKind,
+    rpc::{AppendReply, AppendRequest, Header, Response},
+};
+
+use super::server::{Answer, Answers};
+use crate::{
+    group::{Group, GroupCell},
+    raft::{self, StreamAppendError},
+};
+
+/// Appends of one connection that are with the engine and not yet on disk.
+pub const APPEND_WINDOW: usize = 64;
+
+pub(super) type Queue = mpsc::Sender<(Header, AppendRequest)>;
+
+/// Starts the worker of one connection; it ends when the returned sender is dropped.
+pub(super) fn start(group: GroupCell, answers: Answers) -> Queue {
+    let (sender, mut queue) = mpsc::channel(APPEND_WINDOW);
+    tokio::spawn(async move {
+        let Some(group) = group.get() else { return };
+        while let Some(first) = queue.recv().await {
+            if run_stream(&group, first, &mut queue, &answers).await.is_none() {
+                return;
+            }
+        }
+    });
+    sender
+}
+
+/// Feeds one stream until the engine ends it (`Some`: go on with a new one) or the connection is over (`None`).
+async fn run_stream(
+    group: &Group,
+    first: (Header, AppendRequest),
+    queue: &mut mpsc::Receiver<(Header, AppendRequest)>,
+    answers: &Answers,
+) -> Option<()> {
+    let (feed, input) = mpsc::channel(APPEND_WINDOW);
+    let mut replies = std::pin::pin!(group.raft.stream_append(ReceiverStream::new(input)));
+    let mut waiting: VecDeque<Header> = VecDeque::new();
+    let mut next = Some(first);
+    loop {
+        if let Some((header, append)) = next.take() {
+            match decode(append) {
+                Ok(request) => {
+                    group.heard_from_leader();
+                    feed.send(request).await.ok()?;
+                    waiting.push_back(header);
+                }
+                Err(reason) => {
+                    // The connection's bytes are intact (the frame was whole), so the sender made it so.
+                    tracing::error!(target: "rpc", "a peer sent a bad entry: {reason}");
+                    return None;
+                }
+            }
+        }
+        let reply = tokio::select! {
+            biased;
+            reply = replies.next(), if !waiting.is_empty() => reply,
+            more = queue.recv(), if waiting.len() < APPEND_WINDOW => {
+                next = Some(more?);
+                continue;
+            }
+        };
+        let ended = match reply {
+            Some(Ok(Ok(log_id))) => {
+                answer(
+                    &mut waiting,
+                    answers,
+                    AppendReply::Stored(raft::from_log_ids(log_id.as_ref())),
+                )
+                .await?;
+                continue;
+            }
+            Some(Ok(Err(StreamAppendError::Conflict(log_id)))) => {
+                AppendReply::Conflict(raft::from_log_id(&log_id))
+            }
+            Some(Ok(Err(StreamAppendError::HigherVote(vote)))) => {
+                AppendReply::HigherVote(raft::from_vote(&vote))
+            }
+            Some(Err(_)) | None => return None,
+        };
+        answer(&mut waiting, answers, ended).await?;
+        for request in waiting {
+            let response = Response::Refused("an append before this one was refused".to_owned());
+            answers
+                .send(Answer {
+                    request,
+                    kind: RpcKind::Append,
+                    response,
+                })
+                .await
+                .ok()?;
+        }
+        return Some(());
+    }
+}
+
+async fn answer(waiting: &mut VecDeque<Header>, answers: &Answers, reply: AppendReply) -> Option<()> {
+    let request = waiting.pop_front()?;
+    answers
+        .send(Answer {
+            request,
+            kind: RpcKind::Append,
+            response: Response::Append(reply),
+        })
+        .await
+        .ok()
+}
+
+/// The engine's view of an append; every entry's checksum is verified before anything is stored.
+pub fn decode(append: AppendRequest) -> Result<raft::AppendEntries, String> {
+    let mut entries = Vec::with_capacity(append.entries.len());
+    for bytes in append.entries {
+        let entry = Entry::decode(bytes).map_err(|error| error.to_string())?;
+        entries.push(raft::LogEntry::from_encoded(entry).map_err(|error| error.to_string())?);
+    }
+    Ok(raft::AppendEntries {
+        vote: raft::to_vote(append.vote),
+        prev_log_id: append.prev.map(raft::to_log_id),
+        leader_commit: append.leader_commit.map(raft::to_log_id),
+        entries,
+    })
+}

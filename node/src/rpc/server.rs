@@ -1,0 +1,298 @@
+//! The incoming side: accepts peers' connections, checks whom each frame is for, and answers.
+//!
+//! Appends of one connection go to the engine in order and pipelined; everything else is answered as soon as
+//! it can be. A frame for another cluster, or for a folder that is no longer this one, is refused before its
+//! body has any effect, and does not move the logical clock.
+
+use std::sync::Arc;
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::{
+    net::{TcpListener, TcpStream, tcp::OwnedWriteHalf},
+    sync::{Semaphore, mpsc},
+};
+use tokio_util::{
+    codec::{FramedRead, FramedWrite, LengthDelimitedCodec},
+    sync::CancellationToken,
+};
+use wiber_protocol::{
+    event::{EventKind, Leg, RpcKind},
+    ids::RaftId,
+    rpc::{Body, Frame, Header, Request, Response},
+};
+
+use super::{
+    appends, codec,
+    link::{self, Local},
+    names::Names,
+};
+use crate::{group::GroupCell, handlers};
+
+/// Answers waiting to be written to one peer; past it the peer's requests wait.
+const QUEUED_ANSWERS: usize = 1_024;
+/// Requests of one connection being worked on, appends aside.
+const CONCURRENT_REQUESTS: usize = 64;
+/// Connections at once; there are few peers, and each reconnects rarely.
+const CONNECTIONS: usize = 64;
+
+/// What the server needs of the node.
+pub struct Server {
+    pub local: Arc<Local>,
+    pub names: Arc<Names>,
+    pub group: GroupCell,
+    pub handlers: handlers::Handlers,
+}
+
+/// An answer on its way to the writer.
+pub(super) struct Answer {
+    pub request: Header,
+    pub kind: RpcKind,
+    pub response: Response,
+}
+
+pub(super) type Answers = mpsc::Sender<Answer>;
+
+/// Accepts connections until `stop`.
+pub async fn serve(listener: TcpListener, server: Arc<Server>, stop: CancellationToken) {
+    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, from)) => {
+                let Ok(slot) = slots.clone().try_acquire_owned() else {
+                    tracing::warn!(target: "rpc", "refused {from}: {CONNECTIONS} connections are open");
+                    continue;
+                };
+                let (server, stop) = (server.clone(), stop.clone());
+                tokio::spawn(async move {
+                    tokio::select! {
+                        biased;
+                        () = stop.cancelled() => {}
+                        reason = connection(stream, server) => {
+                            tracing::debug!(target: "rpc", "{from} left: {reason}");
+                        }
+                    }
+                    drop(slot);
+                });
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: wait for some to come back.
+                tracing::warn!(target: "rpc", "cannot accept a peer: {error}");
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, server: Arc<Server>) -> String {
+    if let Err(error) = stream.set_nodelay(true) {
+        return error.to_string();
+    }
+    let (read, write) = stream.into_split();
+    let (answers, queue) = mpsc::channel(QUEUED_ANSWERS);
+    let writer = write_answers(FramedWrite::new(write, codec()), queue, server.clone());
+    let reader = read_requests(FramedRead::new(read, codec()), answers, server);
+    tokio::select! {
+        biased;
+        reason = reader => reason,
+        reason = writer => reason,
+    }
+}
+
+async fn read_requests(
+    mut input: FramedRead<tokio::net::tcp::OwnedReadHalf, LengthDelimitedCodec>,
+    answers: Answers,
+    server: Arc<Server>,
+) -> String {
+    let slots = Arc::new(Semaphore::new(CONCURRENT_REQUESTS));
+    // Ends with this connection: dropping the sender closes the engine's stream.
+    let mut append_queue = None;
+    loop {
+        let frame = match input.next().await {
+            None => return "it closed the connection".to_owned(),
+            Some(Err(error)) => return error.to_string(),
+            Some(Ok(bytes)) => match Frame::decode(bytes.freeze()) {
+                Ok(frame) => frame,
+                Err(error) => {
+                    tracing::warn!(target: "rpc", "a peer sent a bad frame: {error}");
+                    return error.to_string();
+                }
+            },
+        };
+        let Body::Request(request) = frame.body else {
+            return "an answer where only requests belong".to_owned();
+        };
+        let header = frame.header;
+        let kind = request.kind();
+        if let Some(reason) = refusal(&header, &request, &server) {
+            crate::metrics::count(&server.local.counters.rpc_refused);
+            let answer = Answer {
+                request: header,
+                kind,
+                response: Response::Refused(reason),
+            };
+            if answers.send(answer).await.is_err() {
+                return "its answers cannot be written".to_owned();
+            }
+            continue;
+        }
+        note(&header, &request, &server);
+        match request {
+            Request::Append(append) if !append.entries.is_empty() => {
+                let queue =
+                    append_queue.get_or_insert_with(|| appends::start(server.group.clone(), answers.clone()));
+                if queue.send((header, append)).await.is_err() {
+                    return "the engine stopped".to_owned();
+                }
+            }
+            Request::Forward(records) => {
+                // Queued here, in the order of arrival; only the waiting happens aside.
+                let wait = handlers::forward(&server.group, records);
+                let answers = answers.clone();
+                tokio::spawn(async move {
+                    let response = Response::Forward(wait.await);
+                    drop(
+                        answers
+                            .send(Answer {
+                                request: header,
+                                kind,
+                                response,
+                            })
+                            .await,
+                    );
+                });
+            }
+            request => {
+                let Ok(slot) = slots.clone().acquire_owned().await else {
+                    return "the node is stopping".to_owned();
+                };
+                let (server, answers) = (server.clone(), answers.clone());
+                tokio::spawn(async move {
+                    let response = server.handlers.answer(request, header.from).await;
+                    drop(
+                        answers
+                            .send(Answer {
+                                request: header,
+                                kind,
+                                response,
+                            })
+                            .await,
+                    );
+                    drop(slot);
+                });
+            }
+        }
+    }
+}
+
+/// Why a frame must not be looked at, if so.
+fn refusal(header: &Header, request: &Request, server: &Server) -> Option<String> {
+    let (cluster, own) = server.local.identity.ids();
+    if matches!(request, Request::Probe(_) | Request::Join(_)) {
+        return None;
+    }
+    if header.cluster.is_none() || header.cluster != cluster {
+        let name = |id: Option<wiber_protocol::ids::ClusterId>| {
+            id.map_or("no cluster".to_owned(), |id| id.to_string())
+        };
+        return Some(format!(
+            "the frame is for cluster {}, this node is in {}",
+            name(header.cluster),
+            name(cluster)
+        ));
+    }
+    if header.target != Some(own) {
+        let target = header.target.unwrap_or(RaftId(0));
+        return Some(format!("the frame is for {target}, this node is {own}"));
+    }
+    if server.group.get().is_none() {
+        return Some("this node is still starting".to_owned());
+    }
+    None
+}
+
+/// Moves the logical clock, counts, and traces an accepted request.
+fn note(header: &Header, request: &Request, server: &Server) {
+    let local = &server.local;
+    crate::metrics::count(&local.counters.rpc_received);
+    match request {
+        Request::Probe(probe) => server.names.learn(header.from, &probe.name),
+        Request::Join(join) => server.names.learn(header.from, &join.member.name),
+        _ => {}
+    }
+    let lamport = local.lamport.observe(header.lamport);
+    if header.traced {
+        let rpc = link::message(request.kind(), header.rpc_id, Leg::Request);
+        let peer = server.names.of(header.from);
+        local.trace.message(
+            EventKind::Receive,
+            lamport,
+            &peer,
+            rpc,
+            link::term_of(request),
+            |event| {
+                event.log_index = link::entries_of(request);
+            },
+        );
+    }
+}
+
+async fn write_answers(
+    mut out: FramedWrite<OwnedWriteHalf, LengthDelimitedCodec>,
+    mut queue: mpsc::Receiver<Answer>,
+    server: Arc<Server>,
+) -> String {
+    while let Some(answer) = queue.recv().await {
+        let mut next = Some(answer);
+        while let Some(answer) = next {
+            let fed: std::io::Result<()> = out.feed(prepare(answer, &server).encode()).await;
+            if let Err(error) = fed {
+                return error.to_string();
+            }
+            next = queue.try_recv().ok();
+        }
+        let flushed: std::io::Result<()> = SinkExt::<bytes::Bytes>::flush(&mut out).await;
+        if let Err(error) = flushed {
+            return error.to_string();
+        }
+    }
+    "it closed the connection".to_owned()
+}
+
+fn prepare(answer: Answer, server: &Server) -> Frame {
+    let Answer {
+        request,
+        kind,
+        response,
+    } = answer;
+    let local = &server.local;
+    let lamport = local.lamport.tick();
+    if request.traced && !matches!(response, Response::Refused(_)) {
+        let rpc = link::message(kind, request.rpc_id, Leg::Response);
+        local.trace.message(
+            EventKind::Send,
+            lamport,
+            &server.names.of(request.from),
+            rpc,
+            0,
+            |_| {},
+        );
+    }
+    let (cluster, own) = local.identity.ids();
+    let header = link::header(
+        cluster,
+        own,
+        Some(request.from),
+        request.rpc_id,
+        lamport,
+        request.traced,
+    );
+    Frame {
+        header,
+        body: Body::Response(response),
+    }
+}

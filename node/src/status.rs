@@ -1,0 +1,263 @@
+//! The node's `/status` document, put together from what each part knows about itself.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use openraft::{Instant, ServerState, async_runtime::WatchReceiver};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use wiber_protocol::{
+    ids::RaftId,
+    membership::Member,
+    status::{
+        ClockStatus, Formation, NodeStatus, PeerStatus, Role, STATUS_TOPICS, StorageStatus, TopicStatus,
+    },
+};
+
+use crate::{
+    admin::StatusSource,
+    group::{Group, GroupCell},
+    metrics::Counters,
+    raft::{self, Metrics},
+    rpc::{link::Local, links::Links, names::Names},
+    trace::Trace,
+};
+
+/// `/readyz` wants a flush not longer ago than this; when the log was quiet for longer, it makes one.
+const FLUSH_AGE: Duration = Duration::from_secs(60);
+
+/// Everything `/status` is made of.
+pub struct StatusBoard {
+    pub own: Member,
+    pub configured: Vec<Member>,
+    pub local: Arc<Local>,
+    pub links: Arc<Links>,
+    pub names: Arc<Names>,
+    pub group: GroupCell,
+    pub formation: Arc<Mutex<Formation>>,
+    /// Moves on whenever something visible changed.
+    pub changes: watch::Sender<u64>,
+    pub started_us: u64,
+    /// When a flush last succeeded, by the monotonic clock; 0 before the first.
+    pub flushed_us: Arc<AtomicU64>,
+}
+
+impl StatusBoard {
+    /// Something visible changed.
+    pub fn touch(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    fn with_group(&self, status: &mut NodeStatus, group: &Group) {
+        let metrics = group.raft.metrics();
+        let metrics = metrics.borrow_watched().clone();
+        let vote = raft::from_vote(&metrics.vote);
+        let index = |log_id: Option<u64>| log_id.unwrap_or(0);
+        status.role = role(metrics.state);
+        status.term = metrics.current_term;
+        status.leader = metrics.current_leader.map(|id| self.names.of(RaftId(id)));
+        status.voted_for = (vote.term > 0).then(|| self.names.of(vote.voted_for));
+        let log = group.log.log();
+        status.first_log_index = log.purged().map_or(0, |(_, index)| index + 1);
+        status.last_log_index = log.last().map_or(0, |(_, index)| index);
+        status.flushed_index = index(log.flushed_index());
+        status.commit_index = index(metrics.local_committed.map(|at| at.index));
+        status.tail = group.log.tail();
+        self.with_topics(status, group);
+        // The engine tells its commit a moment after it let entries be applied.
+        status.commit_index = status.commit_index.max(status.applied_index);
+        status.peers = self.peers(&metrics);
+        let stats = log.stats();
+        let measured = |us: u64| (stats.fsync_count > 0).then_some(us);
+        status.storage = StorageStatus {
+            segments: stats.segments as u64,
+            bytes: stats.bytes,
+            fsync_p50_us: measured(stats.fsync_p50_us),
+            fsync_p99_us: measured(stats.fsync_p99_us),
+            fsync_max_us: measured(stats.fsync_max_us),
+            fsync_count: stats.fsync_count,
+        };
+        status.warnings = self.differences(&metrics);
+    }
+
+    fn with_topics(&self, status: &mut NodeStatus, group: &Group) {
+        let state = group.state.read();
+        status.applied_index = state.applied.map_or(0, |at| at.index);
+        status.record_count = state.record_count;
+        status.topic_count = state.topics.len() as u64;
+        let mut topics: Vec<_> = state.topics.iter().collect();
+        let newest_first = |(name, topic): &(&str, &crate::state::Topic)| {
+            (std::cmp::Reverse(topic.last_log_index), (*name).to_owned())
+        };
+        if topics.len() > STATUS_TOPICS {
+            topics.select_nth_unstable_by_key(STATUS_TOPICS, newest_first);
+            topics.truncate(STATUS_TOPICS);
+        }
+        topics.sort_by_cached_key(newest_first);
+        let shown = topics.into_iter().map(|(name, topic)| TopicStatus {
+            name: name.to_owned(),
+            high_watermark: topic.high_watermark,
+            log_start_offset: topic.log_start_offset,
+            bytes: topic.bytes,
+        });
+        status.topics = shown.collect();
+    }
+
+    fn peers(&self, metrics: &Metrics) -> Vec<PeerStatus> {
+        let membership = metrics.membership_config.membership();
+        let own = self.local.identity.raft_id().0;
+        let mut peers: Vec<PeerStatus> = membership
+            .nodes()
+            .filter(|(id, _)| **id != own)
+            .map(|(id, member)| {
+                let link = self.links.get(member);
+                let matched = metrics.replication.as_ref().and_then(|all| all.get(id));
+                let acked = metrics.heartbeat.as_ref().and_then(|all| all.get(id));
+                PeerStatus {
+                    id: member.name.clone(),
+                    raft_id: RaftId(*id),
+                    voter: membership.voter_ids().any(|voter| voter == *id),
+                    connected: link.as_ref().is_some_and(crate::rpc::link::Link::is_connected),
+                    match_index: matched.map(|at| at.as_ref().map_or(0, |at| at.index)),
+                    last_ack_ms: acked.and_then(Option::as_ref).map(|at| millis(at.elapsed())),
+                    rtt_ms: link.and_then(|link| link.rtt_ms()),
+                    suspicion: None,
+                }
+            })
+            .collect();
+        peers.sort_by(|a, b| a.id.cmp(&b.id));
+        peers
+    }
+
+    /// Where `cluster.yaml` and the committed membership disagree. Nothing follows from it by itself.
+    fn differences(&self, metrics: &Metrics) -> Vec<String> {
+        let membership = metrics.membership_config.membership();
+        let members: Vec<&Member> = membership.nodes().map(|(_, member)| member).collect();
+        if members.is_empty() {
+            return Vec::new();
+        }
+        let mut found = Vec::new();
+        for configured in &self.configured {
+            match members.iter().find(|member| member.name == configured.name) {
+                None => found.push(format!("{} is in cluster.yaml and not a member", configured.name)),
+                Some(member) if *member != configured => found.push(format!(
+                    "{} is at {}:{} in cluster.yaml and at {}:{} in the membership",
+                    configured.name, configured.host, configured.port, member.host, member.port
+                )),
+                Some(_) => {}
+            }
+        }
+        for member in members {
+            if !self
+                .configured
+                .iter()
+                .any(|configured| configured.name == member.name)
+            {
+                found.push(format!("{} is a member and not in cluster.yaml", member.name));
+            }
+        }
+        found
+    }
+
+    /// Before there is a group: the configured nodes and whether they answer.
+    fn strangers(&self) -> Vec<PeerStatus> {
+        let others = self
+            .configured
+            .iter()
+            .filter(|member| member.name != self.own.name);
+        others
+            .map(|member| PeerStatus {
+                id: member.name.clone(),
+                connected: self.links.get(member).is_some_and(|link| link.is_connected()),
+                ..PeerStatus::default()
+            })
+            .collect()
+    }
+}
+
+impl StatusSource for StatusBoard {
+    fn status(&self) -> NodeStatus {
+        let local = &self.local;
+        let (cluster_id, raft_id) = local.identity.ids();
+        let mut status = NodeStatus {
+            id: self.own.name.clone(),
+            raft_id,
+            cluster_id,
+            formation: self.formation.lock().clone(),
+            pid: std::process::id(),
+            at_us: local.clock.wall_us(),
+            uptime_ms: (local.clock.monotonic_us() - self.started_us) / 1000,
+            clock: ClockStatus {
+                lamport: local.lamport.now(),
+                state: "unsynchronised".to_owned(),
+                ..ClockStatus::default()
+            },
+            ..NodeStatus::default()
+        };
+        match self.group.get() {
+            Some(group) => self.with_group(&mut status, &group),
+            None => status.peers = self.strangers(),
+        }
+        status
+    }
+
+    fn role_and_term(&self) -> (Role, u64) {
+        self.group.get().map_or((Role::default(), 0), |group| {
+            let metrics = group.raft.metrics();
+            let metrics = metrics.borrow_watched();
+            (role(metrics.state), metrics.current_term)
+        })
+    }
+
+    fn changed(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    fn ready(&self) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
+        Box::pin(async move {
+            let group = self.group.get().ok_or("this node is not in a cluster yet")?;
+            if let Some(error) = group.log.log().failed() {
+                return Err(error);
+            }
+            group
+                .await_read_index()
+                .await
+                .map_err(|error| error.to_string())?;
+            let flushed_us = self.flushed_us.load(Ordering::Relaxed);
+            let age_us = self.local.clock.monotonic_us().saturating_sub(flushed_us);
+            let is_recent = flushed_us > 0 && Duration::from_micros(age_us) <= FLUSH_AGE;
+            if is_recent {
+                return Ok(());
+            }
+            group.log.flush().await.map_err(|error| error.to_string())
+        })
+    }
+
+    fn trace(&self) -> Trace {
+        self.local.trace.clone()
+    }
+
+    fn counters(&self) -> &Counters {
+        &self.local.counters
+    }
+}
+
+pub fn role(state: ServerState) -> Role {
+    match state {
+        ServerState::Leader => Role::Leader,
+        ServerState::Follower => Role::Follower,
+        ServerState::Candidate => Role::Candidate,
+        ServerState::Learner | ServerState::Shutdown => Role::Learner,
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

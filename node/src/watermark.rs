@@ -1,0 +1,110 @@
+//! Wakes whoever waits for the applied state to move: subscribers of a topic, and reads that wait for a
+//! position.
+//!
+//! A waiter holds a `watch` receiver, which remembers only the newest value: however slow the waiter, it costs
+//! no memory and delays nobody.
+
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+/// Topics are dropped from the table when a sweep finds nobody waiting; a sweep happens when the table has
+/// doubled since the last one, so its size is bounded by twice the topics somebody waits for.
+const FIRST_SWEEP: usize = 1024;
+
+/// The applied position of the log, and the newest offset of every topic that somebody watches.
+pub struct Watermarks {
+    applied: watch::Sender<u64>,
+    topics: Mutex<Watched>,
+}
+
+struct Watched {
+    by_topic: HashMap<String, watch::Sender<u64>>,
+    sweep_at: usize,
+}
+
+impl Default for Watermarks {
+    fn default() -> Self {
+        let watched = Watched {
+            by_topic: HashMap::new(),
+            sweep_at: FIRST_SWEEP,
+        };
+        Self {
+            applied: watch::Sender::new(0),
+            topics: Mutex::new(watched),
+        }
+    }
+}
+
+impl Watermarks {
+    /// The entry at `log_index` took effect; each touched topic now ends at the offset beside it.
+    pub fn advance(&self, log_index: u64, touched: &[(String, u64)]) {
+        if !touched.is_empty() {
+            let watched = self.topics.lock();
+            for (topic, high_watermark) in touched {
+                if let Some(sender) = watched.by_topic.get(topic) {
+                    sender.send_replace(*high_watermark);
+                }
+            }
+        }
+        self.applied.send_replace(log_index);
+    }
+
+    /// A snapshot replaced the state: every waiter looks again.
+    pub fn reset(&self, log_index: u64) {
+        for sender in self.topics.lock().by_topic.values() {
+            sender.send_modify(|_| {});
+        }
+        self.applied.send_replace(log_index);
+    }
+
+    /// Changes whenever an entry took effect; holds its log index.
+    pub fn applied(&self) -> watch::Receiver<u64> {
+        self.applied.subscribe()
+    }
+
+    /// Changes whenever the topic got a record. The value may be older than the state: read the state after
+    /// subscribing, then wait.
+    pub fn topic(&self, name: &str) -> watch::Receiver<u64> {
+        let mut watched = self.topics.lock();
+        if let Some(sender) = watched.by_topic.get(name) {
+            return sender.subscribe();
+        }
+        if watched.by_topic.len() >= watched.sweep_at {
+            watched.by_topic.retain(|_, sender| sender.receiver_count() > 0);
+            watched.sweep_at = FIRST_SWEEP.max(watched.by_topic.len() * 2);
+        }
+        let sender = watch::Sender::new(0);
+        let receiver = sender.subscribe();
+        watched.by_topic.insert(name.to_owned(), sender);
+        receiver
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watcher_sees_its_topic_move_and_no_other() {
+        let marks = Watermarks::default();
+        let (mut a, b) = (marks.topic("a"), marks.topic("b"));
+        marks.advance(3, &[("a".into(), 7)]);
+        assert_eq!(*a.borrow_and_update(), 7);
+        assert!(!b.has_changed().expect("the sender lives"));
+        assert_eq!(*marks.applied().borrow(), 3);
+    }
+
+    #[test]
+    fn topics_nobody_watches_are_forgotten() {
+        let marks = Watermarks::default();
+        let kept = marks.topic("kept");
+        for n in 0..4 * FIRST_SWEEP {
+            marks.topic(&n.to_string());
+        }
+        assert!(marks.topics.lock().by_topic.len() <= 2 * FIRST_SWEEP);
+        marks.advance(1, &[("kept".into(), 1)]);
+        assert_eq!(*kept.borrow(), 1);
+    }
+}
