@@ -1,6 +1,13 @@
 //! The space-time diagram of what really happened: a lane per node, an arrow per RPC message.
 
+mod figure;
+mod labels;
+mod lanes;
+mod marks;
+mod scale;
+mod tell;
 mod trace;
+mod writing;
 
 #[cfg(test)]
 mod sample;

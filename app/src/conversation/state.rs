@@ -7,7 +7,10 @@
 //! A message of one's own is *unknown* until one of the three ways brings news of it: it is sent again under
 //! the same id, and never given up as failed because an answer was missing.
 
-use std::collections::{HashMap, VecDeque};
+use std::{
+    cmp::Ordering,
+    collections::{HashMap, VecDeque},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -40,8 +43,8 @@ pub struct Receipt {
     pub logical_time: Option<u64>,
     /// It was stored already: an earlier attempt had arrived although its answer had not.
     pub duplicate: bool,
-    /// From the first attempt to the answer, milliseconds.
-    pub took_ms: u64,
+    /// From the first attempt to the answer, microseconds.
+    pub took_us: u64,
 }
 
 /// A message of one's own that has not yet come back.
@@ -52,7 +55,7 @@ pub struct Outgoing {
     pub text: String,
     pub delivery: Delivery,
     sent: u32,
-    first_sent_ms: u64,
+    first_sent_us: u64,
 }
 
 /// A stored message, and what is known of it when it is one's own.
@@ -84,11 +87,24 @@ pub enum Arrival {
     OtherHistory { offset: u64 },
 }
 
+/// Where the socket goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connected {
+    AsWanted,
+    /// Later than wanted: the messages between are not kept any more.
+    AfterHole,
+    /// The topic ends before what is here: the cluster's data is not the data this page began with.
+    OtherHistory,
+}
+
 /// One line of the conversation as drawn.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Line {
     /// These offsets are kept nowhere any more.
-    Hole { from: u64, to: u64 },
+    Hole {
+        from: u64,
+        to: u64,
+    },
     Stored(Stored),
     Outgoing(Outgoing),
 }
@@ -128,11 +144,22 @@ impl Talk {
     /// Begins with the last messages of the history, oldest first.
     pub fn from_history(messages: Vec<MessageView>) -> Self {
         let mut talk = Self::default();
-        for message in messages {
-            talk.begin_at(message.offset);
-            talk.arrived(message);
-        }
+        talk.begin(messages);
         talk
+    }
+
+    /// Takes in the last messages of the history where nothing is known yet, or is forgotten.
+    pub fn begin(&mut self, messages: Vec<MessageView>) {
+        self.next_offset = Some(self.wanted_offset());
+        for message in messages {
+            self.next_offset = Some(self.wanted_offset().max(message.offset));
+            self.arrived(message);
+        }
+    }
+
+    /// Whether anything is known of the topic: where it ends, or that it is empty.
+    pub fn has_begun(&self) -> bool {
+        self.next_offset.is_some()
     }
 
     /// The offset to ask the socket for; 1 where nothing is known yet.
@@ -140,11 +167,15 @@ impl Talk {
         self.next_offset.unwrap_or(1)
     }
 
-    /// The socket is open and will go on with `next_offset`. Asked for an offset it no longer has, it starts
-    /// later: what lies between is a hole, and no longer awaited.
-    pub fn connected(&mut self, next_offset: u64) {
-        if self.next_offset.is_none_or(|expected| next_offset > expected) {
-            self.next_offset = Some(next_offset);
+    /// The socket goes on with `next_offset`.
+    pub fn connected(&mut self, next_offset: u64) -> Connected {
+        let wanted = self.wanted_offset();
+        self.next_offset = Some(wanted.max(next_offset));
+        match next_offset.cmp(&wanted) {
+            Ordering::Equal => Connected::AsWanted,
+            // Nobody keeps what lies between: it is shown as a hole, and no longer awaited.
+            Ordering::Greater => Connected::AfterHole,
+            Ordering::Less => Connected::OtherHistory,
         }
     }
 
@@ -153,10 +184,15 @@ impl Talk {
         let expected = *self.next_offset.get_or_insert(1);
         let offset = message.offset;
         if offset > expected {
-            return Arrival::Gap { expected, found: offset };
+            return Arrival::Gap {
+                expected,
+                found: offset,
+            };
         }
         if offset < expected {
-            let known = self.stored.binary_search_by_key(&offset, |stored| stored.view.offset);
+            let known = self
+                .stored
+                .binary_search_by_key(&offset, |stored| stored.view.offset);
             return match known {
                 Ok(place) if self.stored[place].view.message_id != message.message_id => {
                     Arrival::OtherHistory { offset }
@@ -201,17 +237,20 @@ impl Talk {
             text: text.to_owned(),
             delivery: Delivery::Waiting,
             sent: 0,
-            first_sent_ms: 0,
+            first_sent_us: 0,
         });
         Ok(())
     }
 
-    /// The message to send now, at `now_ms` of any clock that only rises: the first that has no verdict. One at
+    /// The message to send now, at `now_us` of any clock that only rises: the first that has no verdict. One at
     /// a time, because two on their way at once may be stored in either order.
-    pub fn send_next(&mut self, now_ms: u64) -> Option<ToSend> {
-        let next = self.outbox.iter_mut().find(|outgoing| !outgoing.delivery.is_settled())?;
+    pub fn send_next(&mut self, now_us: u64) -> Option<ToSend> {
+        let next = self
+            .outbox
+            .iter_mut()
+            .find(|outgoing| !outgoing.delivery.is_settled())?;
         if next.sent == 0 {
-            next.first_sent_ms = now_ms;
+            next.first_sent_us = now_us;
         }
         next.sent += 1;
         if let Delivery::Unknown { sent, .. } = &mut next.delivery {
@@ -228,13 +267,13 @@ impl Talk {
 
     /// The cluster has stored a message; `status` is its line, e.g. `OK published <id> <offset> <lamport>`.
     /// Anything but an `OK` leaves the fate unknown.
-    pub fn acknowledged(&mut self, message_id: &str, status: &str, now_ms: u64) {
+    pub fn acknowledged(&mut self, message_id: &str, status: &str, now_us: u64) {
         let Some(mut receipt) = read_status(status) else {
             self.unknown(message_id, status);
             return;
         };
         if let Some(outgoing) = self.outgoing_mut(message_id) {
-            receipt.took_ms = now_ms.saturating_sub(outgoing.first_sent_ms);
+            receipt.took_us = now_us.saturating_sub(outgoing.first_sent_us);
             outgoing.delivery = Delivery::Acknowledged(receipt);
         } else if let Some(stored) = self.stored_mut(message_id)
             && let Some(own) = &mut stored.own
@@ -248,7 +287,10 @@ impl Talk {
         if let Some(outgoing) = self.outgoing_mut(message_id)
             && !outgoing.delivery.is_settled()
         {
-            outgoing.delivery = Delivery::Unknown { sent: outgoing.sent, why: why.to_owned() };
+            outgoing.delivery = Delivery::Unknown {
+                sent: outgoing.sent,
+                why: why.to_owned(),
+            };
         }
     }
 
@@ -301,32 +343,42 @@ impl Talk {
         self.stored.is_empty() && self.outbox.is_empty()
     }
 
-    fn begin_at(&mut self, offset: u64) {
-        self.next_offset = Some(self.next_offset.map_or(offset, |next| next.max(offset)));
-    }
-
     fn is_known(&self, message_id: &str) -> bool {
         self.by_id.contains_key(message_id)
-            || self.outbox.iter().any(|outgoing| outgoing.message_id == message_id)
+            || self
+                .outbox
+                .iter()
+                .any(|outgoing| outgoing.message_id == message_id)
     }
 
     fn take_outgoing(&mut self, message_id: &str) -> Option<Own> {
-        let place = self.outbox.iter().position(|outgoing| outgoing.message_id == message_id)?;
+        let place = self
+            .outbox
+            .iter()
+            .position(|outgoing| outgoing.message_id == message_id)?;
         let outgoing = self.outbox.remove(place)?;
         let receipt = match outgoing.delivery {
             Delivery::Acknowledged(receipt) => Some(receipt),
             _ => None,
         };
-        Some(Own { sent: outgoing.sent, receipt })
+        Some(Own {
+            sent: outgoing.sent,
+            receipt,
+        })
     }
 
     fn outgoing_mut(&mut self, message_id: &str) -> Option<&mut Outgoing> {
-        self.outbox.iter_mut().find(|outgoing| outgoing.message_id == message_id)
+        self.outbox
+            .iter_mut()
+            .find(|outgoing| outgoing.message_id == message_id)
     }
 
     fn stored_mut(&mut self, message_id: &str) -> Option<&mut Stored> {
         let offset = self.by_id.get(message_id)?;
-        let place = self.stored.binary_search_by_key(offset, |stored| stored.view.offset).ok()?;
+        let place = self
+            .stored
+            .binary_search_by_key(offset, |stored| stored.view.offset)
+            .ok()?;
         self.stored.get_mut(place)
     }
 }
@@ -348,7 +400,12 @@ fn read_status(status: &str) -> Option<Receipt> {
     words.next()?;
     let offset = words.next().and_then(|word| word.parse().ok());
     let logical_time = words.next().and_then(|word| word.parse().ok());
-    Some(Receipt { offset, logical_time, duplicate, took_ms: 0 })
+    Some(Receipt {
+        offset,
+        logical_time,
+        duplicate,
+        took_us: 0,
+    })
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ fn delivery(talk: &Talk, id: &str) -> Option<Delivery> {
 fn a_history_and_the_socket_after_it_make_one_list() {
     let mut talk = Talk::from_history(vec![message(7, "a"), message(8, "b")]);
     assert_eq!(talk.wanted_offset(), 9);
-    talk.connected(9);
+    assert_eq!(talk.connected(9), Connected::AsWanted);
     assert_eq!(talk.arrived(message(8, "b")), Arrival::Known);
     assert_eq!(talk.arrived(message(9, "c")), Arrival::Next);
     assert_eq!(offsets(&talk), [7, 8, 9]);
@@ -49,7 +49,13 @@ fn a_history_and_the_socket_after_it_make_one_list() {
 #[test]
 fn a_gap_is_not_taken_in_but_asked_for() {
     let mut talk = Talk::from_history(vec![message(1, "a")]);
-    assert_eq!(talk.arrived(message(4, "d")), Arrival::Gap { expected: 2, found: 4 });
+    assert_eq!(
+        talk.arrived(message(4, "d")),
+        Arrival::Gap {
+            expected: 2,
+            found: 4
+        }
+    );
     assert_eq!(offsets(&talk), [1]);
     assert_eq!(talk.wanted_offset(), 2);
 }
@@ -57,17 +63,24 @@ fn a_gap_is_not_taken_in_but_asked_for() {
 #[test]
 fn what_is_kept_nowhere_any_more_is_a_hole_that_is_shown() {
     let mut talk = Talk::from_history(vec![message(1, "a")]);
-    talk.connected(5);
+    assert_eq!(talk.connected(5), Connected::AfterHole);
     assert_eq!(talk.arrived(message(5, "e")), Arrival::Next);
     assert!(matches!(talk.lines()[1], Line::Hole { from: 2, to: 4 }));
 }
 
 #[test]
-fn a_socket_that_starts_earlier_than_asked_repeats_nothing() {
+fn a_topic_that_ends_before_what_is_here_is_another_history() {
     let mut talk = Talk::from_history(vec![message(1, "a"), message(2, "b")]);
-    talk.connected(1);
+    talk.say("own".into(), "alice", "hello").unwrap();
+    assert_eq!(talk.connected(1), Connected::OtherHistory);
     assert_eq!(talk.wanted_offset(), 3);
-    assert_eq!(talk.arrived(message(1, "a")), Arrival::Known);
+    talk.begin_again();
+    assert!(!talk.has_begun());
+    talk.begin(vec![message(1, "x")]);
+    assert_eq!(offsets(&talk), [1]);
+    assert_eq!(talk.wanted_offset(), 2);
+    // What is on its way stays on it.
+    assert_eq!(delivery(&talk, "own"), Some(Delivery::Waiting));
 }
 
 #[test]
@@ -83,7 +96,7 @@ fn another_message_at_a_known_offset_is_another_history() {
 fn an_empty_topic_begins_with_its_first_message() {
     let mut talk = Talk::from_history(Vec::new());
     assert_eq!(talk.wanted_offset(), 1);
-    talk.connected(1);
+    assert_eq!(talk.connected(1), Connected::AsWanted);
     assert_eq!(talk.arrived(message(1, "a")), Arrival::Next);
 }
 
@@ -96,13 +109,29 @@ fn ones_own_message_is_sent_acknowledged_and_comes_back() {
     assert_eq!((sent.sender.as_str(), sent.text.as_str()), ("alice", "hello"));
     assert_eq!(delivery(&talk, "m1"), Some(Delivery::Sending));
     talk.acknowledged("m1", "OK published m1 1 42", 103);
-    let receipt = Receipt { offset: Some(1), logical_time: Some(42), duplicate: false, took_ms: 3 };
-    assert_eq!(delivery(&talk, "m1"), Some(Delivery::Acknowledged(receipt.clone())));
+    let receipt = Receipt {
+        offset: Some(1),
+        logical_time: Some(42),
+        duplicate: false,
+        took_us: 3,
+    };
+    assert_eq!(
+        delivery(&talk, "m1"),
+        Some(Delivery::Acknowledged(receipt.clone()))
+    );
     assert_eq!(talk.send_next(104), None);
     assert_eq!(talk.arrived(message(1, "m1")), Arrival::Next);
     assert_eq!(delivery(&talk, "m1"), None);
-    let Line::Stored(stored) = &talk.lines()[0] else { panic!("it is stored") };
-    assert_eq!(stored.own, Some(Own { sent: 1, receipt: Some(receipt) }));
+    let Line::Stored(stored) = &talk.lines()[0] else {
+        panic!("it is stored")
+    };
+    assert_eq!(
+        stored.own,
+        Some(Own {
+            sent: 1,
+            receipt: Some(receipt)
+        })
+    );
 }
 
 #[test]
@@ -114,8 +143,20 @@ fn a_message_that_comes_back_before_its_answer_is_one_message() {
     assert!(!talk.is_unsettled("m1"));
     talk.acknowledged("m1", "OK published m1 1 42", 5);
     assert_eq!(talk.lines().len(), 1);
-    let Line::Stored(stored) = &talk.lines()[0] else { panic!("it is stored") };
-    assert_eq!(stored.own.as_ref().unwrap().receipt.as_ref().unwrap().logical_time, Some(42));
+    let Line::Stored(stored) = &talk.lines()[0] else {
+        panic!("it is stored")
+    };
+    assert_eq!(
+        stored
+            .own
+            .as_ref()
+            .unwrap()
+            .receipt
+            .as_ref()
+            .unwrap()
+            .logical_time,
+        Some(42)
+    );
 }
 
 #[test]
@@ -124,14 +165,28 @@ fn a_missing_answer_is_unknown_and_is_sent_again_under_the_same_id() {
     talk.say("m1".into(), "alice", "hello").unwrap();
     talk.send_next(0).unwrap();
     talk.unknown("m1", "no answer");
-    assert_eq!(delivery(&talk, "m1"), Some(Delivery::Unknown { sent: 1, why: "no answer".into() }));
+    assert_eq!(
+        delivery(&talk, "m1"),
+        Some(Delivery::Unknown {
+            sent: 1,
+            why: "no answer".into()
+        })
+    );
     let again = talk.send_next(500).unwrap();
     assert_eq!(again.message_id, "m1");
-    assert_eq!(delivery(&talk, "m1"), Some(Delivery::Unknown { sent: 2, why: "no answer".into() }));
+    assert_eq!(
+        delivery(&talk, "m1"),
+        Some(Delivery::Unknown {
+            sent: 2,
+            why: "no answer".into()
+        })
+    );
     talk.acknowledged("m1", "OK duplicate m1 1 42", 510);
-    let Some(Delivery::Acknowledged(receipt)) = delivery(&talk, "m1") else { panic!("acknowledged") };
+    let Some(Delivery::Acknowledged(receipt)) = delivery(&talk, "m1") else {
+        panic!("acknowledged")
+    };
     assert!(receipt.duplicate);
-    assert_eq!(receipt.took_ms, 510);
+    assert_eq!(receipt.took_us, 510);
 }
 
 #[test]
@@ -166,14 +221,20 @@ fn blank_messages_and_known_ids_are_not_taken_in() {
     for number in 0..OUTBOX_KEPT {
         talk.say(format!("m{number}"), "alice", "hello").unwrap();
     }
-    assert_eq!(talk.say("one more".into(), "alice", "hello"), Err(NotSaid::OutboxFull));
+    assert_eq!(
+        talk.say("one more".into(), "alice", "hello"),
+        Err(NotSaid::OutboxFull)
+    );
 }
 
 #[test]
 fn the_oldest_messages_leave_from_the_top() {
     let mut talk = Talk::default();
     for offset in 1..=MESSAGES_KEPT as u64 + 3 {
-        assert_eq!(talk.arrived(message(offset, &format!("m{offset}"))), Arrival::Next);
+        assert_eq!(
+            talk.arrived(message(offset, &format!("m{offset}"))),
+            Arrival::Next
+        );
     }
     assert_eq!(offsets(&talk).first(), Some(&4));
     assert_eq!(talk.by_id.len(), MESSAGES_KEPT);
@@ -189,7 +250,9 @@ enum Step {
     Send,
     Lose,
     /// The cluster stores the message on its way, and its answer arrives (or does not).
-    Store { answered: bool },
+    Store {
+        answered: bool,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -226,7 +289,9 @@ proptest! {
                         });
                     }
                 }
-                Step::Connect => talk.connected(talk.wanted_offset()),
+                Step::Connect => {
+                    prop_assert_eq!(talk.connected(talk.wanted_offset()), Connected::AsWanted);
+                }
                 Step::Say => {
                     if talk.say(format!("own{said}"), "alice", "hello").is_ok() {
                         said += 1;

@@ -60,7 +60,10 @@ impl Lines {
 
     /// Forgets every line.
     pub fn clear(&mut self) {
-        *self = Self { cleared: true, ..Self::default() };
+        *self = Self {
+            cleared: true,
+            ..Self::default()
+        };
     }
 
     pub fn is_empty(&self) -> bool {
@@ -85,7 +88,11 @@ impl Lines {
         }
         let mut fresh = self.kept.iter().skip(self.kept.len() - self.waiting).cloned();
         self.waiting = 0;
-        let room = if self.blocks == 0 { 0 } else { BLOCK_LINES - self.in_last_block };
+        let room = if self.blocks == 0 {
+            0
+        } else {
+            BLOCK_LINES - self.in_last_block
+        };
         let to_last_block: Vec<String> = fresh.by_ref().take(room).collect();
         self.in_last_block += to_last_block.len();
         let mut new_blocks = Vec::new();
@@ -101,7 +108,12 @@ impl Lines {
         // The newest block may be short, so one block more than the bound holds is needed to show all lines.
         let drop_blocks = self.blocks.saturating_sub(LINES_KEPT / BLOCK_LINES + 1);
         self.blocks -= drop_blocks;
-        Frame { clear, to_last_block, new_blocks, drop_blocks }
+        Frame {
+            clear,
+            to_last_block,
+            new_blocks,
+            drop_blocks,
+        }
     }
 }
 

@@ -49,7 +49,9 @@ impl Ink {
             return None;
         }
         let present = |part: u16| usize::from(part * 3 > strongest * 2);
-        Self::ALL.get(present(red) | present(green) << 1 | present(blue) << 2).copied()
+        Self::ALL
+            .get(present(red) | present(green) << 1 | present(blue) << 2)
+            .copied()
     }
 
     fn class(self) -> &'static str {
@@ -68,7 +70,10 @@ impl Ink {
 
 /// How a piece of text is drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[expect(clippy::struct_excessive_bools, reason = "the four are independent of one another in ECMA-48 too")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the four are independent of one another in ECMA-48 too"
+)]
 pub struct Style {
     pub ink: Option<Ink>,
     pub bold: bool,
@@ -131,7 +136,10 @@ impl Painter {
         let char = if full { '…' } else { char };
         match self.spans.last_mut() {
             Some(span) if span.style == self.style => span.text.push(char),
-            _ => self.spans.push(Span { style: self.style, text: char.to_string() }),
+            _ => self.spans.push(Span {
+                style: self.style,
+                text: char.to_string(),
+            }),
         }
         !full
     }
@@ -195,9 +203,13 @@ fn escape_sequence(chars: &mut Chars<'_>) {
 
 fn select_graphic_rendition(parameters: &str, style: &mut Style) {
     // `38:5:n` and `38;5;n` mean the same; a number too long to read means nothing we know.
-    let mut numbers = parameters
-        .split([';', ':'])
-        .map(|number| if number.is_empty() { 0 } else { number.parse().unwrap_or(u16::MAX) });
+    let mut numbers = parameters.split([';', ':']).map(|number| {
+        if number.is_empty() {
+            0
+        } else {
+            number.parse().unwrap_or(u16::MAX)
+        }
+    });
     while let Some(number) = numbers.next() {
         match number {
             0 => *style = Style::default(),
@@ -309,14 +321,20 @@ mod tests {
     #[test]
     fn colours_and_weights_are_kept() {
         check("\x1b[32m INFO\x1b[0m ready", "{g: INFO} ready");
-        check("\x1b[2m12:00\x1b[0m \x1b[1;33mWARN\x1b[22m slow\x1b[m.", "{dim:12:00} {y bold:WARN}{y: slow}.");
+        check(
+            "\x1b[2m12:00\x1b[0m \x1b[1;33mWARN\x1b[22m slow\x1b[m.",
+            "{dim:12:00} {y bold:WARN}{y: slow}.",
+        );
         check("\x1b[91mbad\x1b[39m only bold", "{r bold:bad}{bold: only bold}");
         check("\x1b[3;4mboth\x1b[23m\x1b[24m none", "{italic under:both} none");
     }
 
     #[test]
     fn wide_colours_take_the_nearest_ink_and_backgrounds_are_left_out() {
-        check("\x1b[38;5;196mred\x1b[38;2;30;200;40mgreen\x1b[38:5:4mblue", "{r:red}{g:green}{b:blue}");
+        check(
+            "\x1b[38;5;196mred\x1b[38;2;30;200;40mgreen\x1b[38:5:4mblue",
+            "{r:red}{g:green}{b:blue}",
+        );
         check("\x1b[48;5;31;1mbold, not red", "{bold:bold, not red}");
         check("\x1b[38;5;240mgrey\x1b[41mplain", "greyplain");
         check("\x1b[38;5m\x1b[38m\x1b[38;2;1mcut short", "cut short");
@@ -325,7 +343,10 @@ mod tests {
     #[test]
     fn every_other_sequence_is_dropped() {
         check("a\x1b[2Jb\x1b[10;20Hc\x1b[?25ld\x1b[>4;2me", "abcde");
-        check("\x1b]0;title\x07text \x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "text link");
+        check(
+            "\x1b]0;title\x07text \x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\",
+            "text link",
+        );
         check("\x1bPq#0\x1b\\after \x1b_apc\u{9c}more", "after more");
         check("\x1b(Bascii \x1bcreset \x1b7save", "ascii reset save");
         check("\u{9b}31mred \u{9d}0;title\u{9c}too", "{r:red too}");
@@ -339,7 +360,15 @@ mod tests {
 
     #[test]
     fn unterminated_sequences_are_safe() {
-        for line in ["tail\x1b", "tail\x1b[", "tail\x1b[31", "tail\x1b]0;title", "tail\x1bP", "tail\x1b(", "tail\u{9b}"] {
+        for line in [
+            "tail\x1b",
+            "tail\x1b[",
+            "tail\x1b[31",
+            "tail\x1b]0;title",
+            "tail\x1bP",
+            "tail\x1b(",
+            "tail\u{9b}",
+        ] {
             check(line, "tail");
         }
         check("\x1b[3é", "é");

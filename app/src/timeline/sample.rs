@@ -61,15 +61,35 @@ impl Sample {
     pub(super) fn rpc(&mut self, from: &str, to: &str, kind: RpcKind) {
         self.rpcs += 1;
         let id = format!("{:016x}", self.rpcs);
-        self.leg(from, to, RpcMessage { kind, id: id.clone(), leg: Leg::Request });
+        self.leg(
+            from,
+            to,
+            RpcMessage {
+                kind,
+                id: id.clone(),
+                leg: Leg::Request,
+            },
+        );
         self.wait_us(60);
-        self.leg(to, from, RpcMessage { kind, id, leg: Leg::Response });
+        self.leg(
+            to,
+            from,
+            RpcMessage {
+                kind,
+                id,
+                leg: Leg::Response,
+            },
+        );
     }
 
     /// A request that nobody receives.
     pub(super) fn lost(&mut self, from: &str, to: &str, kind: RpcKind) -> EventId {
         self.rpcs += 1;
-        let rpc = RpcMessage { kind, id: format!("{:016x}", self.rpcs), leg: Leg::Request };
+        let rpc = RpcMessage {
+            kind,
+            id: format!("{:016x}", self.rpcs),
+            leg: Leg::Request,
+        };
         self.push(from, EventKind::Send, Some(to), Some(rpc), 0)
     }
 
@@ -125,7 +145,14 @@ impl Sample {
         (send, receive)
     }
 
-    fn push(&mut self, node: &str, kind: EventKind, peer: Option<&str>, rpc: Option<RpcMessage>, seen: u64) -> EventId {
+    fn push(
+        &mut self,
+        node: &str,
+        kind: EventKind,
+        peer: Option<&str>,
+        rpc: Option<RpcMessage>,
+        seen: u64,
+    ) -> EventId {
         self.now_us += 7;
         let clock = self.clocks.entry(node.to_owned()).or_default();
         clock.0 = clock.0.max(seen) + 1;

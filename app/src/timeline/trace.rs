@@ -26,7 +26,11 @@ pub struct EventId {
 
 impl EventId {
     pub fn of(event: &TraceEvent) -> Self {
-        Self { node: event.node.clone(), epoch: event.epoch, seq: event.seq }
+        Self {
+            node: event.node.clone(),
+            epoch: event.epoch,
+            seq: event.seq,
+        }
     }
 }
 
@@ -48,7 +52,11 @@ impl FromStr for EventId {
         let mut part = || parts.next().ok_or(NoEventId);
         let seq = part()?.parse().map_err(|_| NoEventId)?;
         let epoch = part()?.parse().map_err(|_| NoEventId)?;
-        Ok(Self { node: part()?.to_owned(), epoch, seq })
+        Ok(Self {
+            node: part()?.to_owned(),
+            epoch,
+            seq,
+        })
     }
 }
 
@@ -100,9 +108,8 @@ impl<'a> Trace<'a> {
             .into_iter()
             .filter(|event| known.insert((event.node.as_str(), event.epoch, event.seq)))
             .collect();
-        events.sort_by(|a, b| {
-            (a.lamport, &a.node, a.epoch, a.seq).cmp(&(b.lamport, &b.node, b.epoch, b.seq))
-        });
+        events
+            .sort_by(|a, b| (a.lamport, &a.node, a.epoch, a.seq).cmp(&(b.lamport, &b.node, b.epoch, b.seq)));
         let (arrows, alone) = pair(&events);
         let (before, after) = lanes(&events);
         let mut across = vec![None; events.len()];
@@ -110,7 +117,14 @@ impl<'a> Trace<'a> {
             across[arrow.send] = Some(arrow.receive);
             across[arrow.receive] = Some(arrow.send);
         }
-        Self { events, arrows, alone, before, after, across }
+        Self {
+            events,
+            arrows,
+            alone,
+            before,
+            after,
+            across,
+        }
     }
 
     pub fn find(&self, id: &EventId) -> Option<usize> {
@@ -143,15 +157,20 @@ impl<'a> Trace<'a> {
         relations
     }
 
-    /// The event before this one on its lane.
-    pub fn before(&self, place: usize) -> Option<usize> {
-        self.before[place]
+    /// A node's events in its own order.
+    pub fn lane<'t>(&'t self, node: &str) -> impl Iterator<Item = usize> + 't {
+        let first = (0..self.events.len())
+            .find(|place| self.before[*place].is_none() && self.events[*place].node == node);
+        std::iter::successors(first, |place| self.after[*place])
     }
 }
 
 /// Whether an event belongs to the steady beat that says only *I am here*.
 pub fn is_quiet(event: &TraceEvent) -> bool {
-    event.rpc.as_ref().is_some_and(|rpc| matches!(rpc.kind, RpcKind::Heartbeat | RpcKind::Probe))
+    event
+        .rpc
+        .as_ref()
+        .is_some_and(|rpc| matches!(rpc.kind, RpcKind::Heartbeat | RpcKind::Probe))
 }
 
 fn pair(events: &[&TraceEvent]) -> (Vec<Arrow>, Vec<usize>) {
@@ -206,7 +225,11 @@ fn lanes(events: &[&TraceEvent]) -> (Neighbours, Neighbours) {
     }
     let (mut before, mut after) = (vec![None; events.len()], vec![None; events.len()]);
     for lane in lanes.values_mut() {
-        lane.sort_unstable_by_key(|place| (events[*place].epoch, events[*place].seq));
+        // Not by `seq` alone: it is given when an event is written down, the Lamport time when it happens.
+        lane.sort_unstable_by_key(|place| {
+            let event = events[*place];
+            (event.epoch, event.lamport, event.seq)
+        });
         for pair in lane.windows(2) {
             before[pair[1]] = Some(pair[0]);
             after[pair[0]] = Some(pair[1]);

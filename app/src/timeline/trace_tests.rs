@@ -8,7 +8,12 @@ fn arrows(trace: &Trace<'_>) -> Vec<(String, String)> {
     trace
         .arrows
         .iter()
-        .map(|arrow| (EventId::of(trace.events[arrow.send]).to_string(), EventId::of(trace.events[arrow.receive]).to_string()))
+        .map(|arrow| {
+            (
+                EventId::of(trace.events[arrow.send]).to_string(),
+                EventId::of(trace.events[arrow.receive]).to_string(),
+            )
+        })
         .collect()
 }
 
@@ -29,8 +34,11 @@ fn the_legs_of_one_rpc_are_two_arrows() {
     let events = sample.events();
     let trace = Trace::read(&events);
     assert_eq!(trace.arrows.len(), 2);
-    let legs: Vec<Leg> =
-        trace.arrows.iter().map(|arrow| trace.events[arrow.send].rpc.as_ref().unwrap().leg).collect();
+    let legs: Vec<Leg> = trace
+        .arrows
+        .iter()
+        .map(|arrow| trace.events[arrow.send].rpc.as_ref().unwrap().leg)
+        .collect();
     assert_eq!(legs, [Leg::Request, Leg::Response]);
 }
 
@@ -116,7 +124,11 @@ fn an_answer_that_was_sent_but_not_received_is_in_nobodys_past() {
 
 #[test]
 fn an_event_has_a_name_that_reads_back() {
-    let id = EventId { node: "rack.4.n1".into(), epoch: 1_729_459_200_000_000, seq: 17 };
+    let id = EventId {
+        node: "rack.4.n1".into(),
+        epoch: 1_729_459_200_000_000,
+        seq: 17,
+    };
     assert_eq!(id.to_string().parse(), Ok(id));
     assert_eq!("n1".parse::<EventId>(), Err(NoEventId));
     assert_eq!("n1.x.3".parse::<EventId>(), Err(NoEventId));
