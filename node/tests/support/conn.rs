@@ -1,0 +1,109 @@
+//! A raw connection to a node's line port: bytes out, lines in.
+
+use std::{
+    io::{self, BufRead as _, BufReader, Write as _},
+    net::{Shutdown, TcpStream},
+};
+
+use super::PATIENCE;
+
+pub(crate) struct Conn {
+    stream: TcpStream,
+    lines: BufReader<TcpStream>,
+}
+
+impl Conn {
+    pub(crate) fn open(port: u16) -> io::Result<Self> {
+        let stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Self {
+            lines: BufReader::new(stream.try_clone()?),
+            stream,
+        })
+    }
+
+    #[track_caller]
+    pub(crate) fn to(port: u16) -> Self {
+        Self::open(port).expect("a node that listens")
+    }
+
+    pub(crate) fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)
+    }
+
+    #[track_caller]
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.try_send(bytes.as_ref()).expect("a node that listens");
+    }
+
+    /// One line without its `\n`; an error at the end of the connection.
+    pub(crate) fn try_line(&mut self) -> io::Result<String> {
+        let mut line = Vec::new();
+        self.lines.read_until(b'\n', &mut line)?;
+        if line.pop() != Some(b'\n') {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(String::from_utf8(line).expect("an answer in UTF-8"))
+    }
+
+    #[track_caller]
+    pub(crate) fn line(&mut self) -> String {
+        self.try_line().expect("an answer")
+    }
+
+    /// Sends one command and gives the first line of its answer.
+    #[track_caller]
+    pub(crate) fn ask(&mut self, command: &str) -> String {
+        self.send(format!("{command}\n"));
+        self.line()
+    }
+
+    pub(crate) fn try_ask(&mut self, command: &str) -> io::Result<String> {
+        self.try_send(format!("{command}\n").as_bytes())?;
+        self.try_line()
+    }
+
+    #[track_caller]
+    pub(crate) fn expect(&mut self, line: &str) {
+        assert_eq!(self.line(), line);
+    }
+
+    /// Sends one command, whose whole answer must be this line.
+    #[track_caller]
+    pub(crate) fn check(&mut self, command: &str, answer: &str) {
+        assert_eq!(self.ask(command), answer, "to `{command}`");
+    }
+
+    /// Nothing more comes, and the connection is closed, cleanly or by a reset.
+    #[track_caller]
+    pub(crate) fn expect_end(&mut self) {
+        match self.try_line() {
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset
+                ) => {}
+            other => panic!("{other:?} instead of the end"),
+        }
+    }
+
+    /// Sends no more, but still listens.
+    pub(crate) fn end_sending(&self) {
+        self.stream.shutdown(Shutdown::Write).expect("an open connection");
+    }
+
+    /// The lines of one `HISTORY` answer.
+    #[track_caller]
+    pub(crate) fn history(&mut self, topic: &str, count: u64) -> Vec<String> {
+        self.send(format!("HISTORY {topic} {count}\n"));
+        self.until("OK history_end")
+    }
+
+    /// The lines up to `last`, that one left out.
+    #[track_caller]
+    pub(crate) fn until(&mut self, last: &str) -> Vec<String> {
+        std::iter::from_fn(|| Some(self.line()).filter(|line| line != last)).collect()
+    }
+}
