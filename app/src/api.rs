@@ -178,11 +178,12 @@ mod on_server {
         })
     }
 
-    /// Sets the answer's status, except for a form without wasm: its answer is a redirect back to the page,
-    /// which then shows the error.
+    /// Sets the answer's status where that is the call's own: a form without wasm is answered by a redirect back
+    /// to the page, which then shows the error, and a page that is being rendered calls functions as well.
     pub(super) fn set_status(status: u16) {
-        let is_form = use_context::<Parts>().is_some_and(|parts| accepts_html(&parts.headers));
-        if is_form {
+        let is_own_answer = use_context::<Parts>()
+            .is_some_and(|parts| parts.uri.path().starts_with("/api/fn/") && !accepts_html(&parts.headers));
+        if !is_own_answer {
             return;
         }
         if let (Some(response), Ok(status)) = (use_context::<ResponseOptions>(), StatusCode::from_u16(status))
