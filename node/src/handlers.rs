@@ -39,7 +39,7 @@ pub struct Handlers {
 }
 
 impl Handlers {
-    /// Answers one request of the member `from`. Appends with entries and forwards have their own ways.
+    /// Answers one request of the member `from`. Appends and forwards have their own ways.
     pub async fn answer(&self, request: Request, from: RaftId) -> Response {
         match request {
             Request::Probe(_) => Response::Probe(ProbeReply {
@@ -66,7 +66,7 @@ impl Handlers {
         from: RaftId,
     ) -> Result<Response, String> {
         match request {
-            Request::Append(append) => {
+            Request::Heartbeat(append) => {
                 let request = appends::decode(append)?;
                 group.heard_from_leader();
                 heartbeat(group, request).await
@@ -94,7 +94,7 @@ impl Handlers {
             }
             Request::Snapshot(chunk) => self.snapshot(group, chunk, from).await,
             Request::ReadIndex => Ok(Response::ReadIndex(read_index(group).await)),
-            Request::Probe(_) | Request::Join(_) | Request::Forward(_) => {
+            Request::Probe(_) | Request::Join(_) | Request::Append(_) | Request::Forward(_) => {
                 Err("this request has its own way".to_owned())
             }
         }

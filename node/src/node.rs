@@ -10,12 +10,18 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use openraft::async_runtime::WatchReceiver;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use wiber_protocol::{
-    config::ClusterConfig, event::EventKind, ids::RaftId, membership::Member, status::Formation,
+    config::ClusterConfig,
+    event::EventKind,
+    ids::RaftId,
+    membership::{Member, Membership},
+    rpc::Request,
+    status::Formation,
 };
 use wiber_storage::{Log, LogOptions, RealDisk, Stamp};
 
@@ -50,6 +56,10 @@ const HANDOVER_PATIENCE: Duration = Duration::from_secs(1);
 /// A founding member that is not the founder starts the engine's founding itself only after this long without
 /// hearing of the founder's.
 const FOUNDER_HEAD_START: Duration = Duration::from_secs(2);
+/// The founder waits this long for the others' engines before it asks for their votes.
+const FOUNDER_PATIENCE: Duration = Duration::from_secs(1);
+/// Between two looks at whether they are there.
+const READY_PAUSE: Duration = Duration::from_millis(10);
 /// A flush that takes this long is told on the console.
 const SLOW_FLUSH: Duration = Duration::from_millis(50);
 
@@ -319,7 +329,10 @@ impl Node {
             return Ok(());
         }
         let founder = formed.founding.members.values().map(|member| &member.name).min();
-        if founder != Some(&self.own.name) {
+        if founder == Some(&self.own.name) {
+            // Votes asked too early would be refused, and the first election would have to wait for the second.
+            drop(tokio::time::timeout(FOUNDER_PATIENCE, self.others_ready(&formed.founding)).await);
+        } else {
             let mut metrics = group.raft.metrics();
             let heard = async {
                 while metrics.borrow_watched().last_log_index.is_none() {
@@ -346,6 +359,22 @@ impl Node {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Waits until every other founding member's engine answers.
+    async fn others_ready(&self, founding: &Membership) {
+        let others = founding.members.iter().filter(|(_, member)| **member != self.own);
+        join_all(others.map(|(id, member)| async move {
+            let link = self.links.to(member);
+            while link
+                .call(Request::ReadIndex, Some(*id), FOUNDER_PATIENCE)
+                .await
+                .is_err()
+            {
+                tokio::time::sleep(READY_PAUSE).await;
+            }
+        }))
+        .await;
     }
 
     /// Hands leadership over, flushes, and lets go of everything.

@@ -46,7 +46,7 @@ pub async fn run(group: Arc<Group>, board: Arc<StatusBoard>, fatal: mpsc::Sender
 
 fn tell(group: &Group, board: &StatusBoard, seen: &mut Seen, metrics: &Metrics) {
     let now = Seen {
-        role: role(metrics.state),
+        role: role(metrics),
         term: metrics.current_term,
         leader: metrics.current_leader.map(RaftId),
         commit_index: metrics.local_committed.map_or(0, |at| at.index),

@@ -60,7 +60,7 @@ impl StatusBoard {
         let metrics = metrics.borrow_watched().clone();
         let vote = raft::from_vote(&metrics.vote);
         let index = |log_id: Option<u64>| log_id.unwrap_or(0);
-        status.role = role(metrics.state);
+        status.role = role(&metrics);
         status.term = metrics.current_term;
         status.leader = metrics.current_leader.map(|id| self.names.of(RaftId(id)));
         status.voted_for = (vote.term > 0).then(|| self.names.of(vote.voted_for));
@@ -212,7 +212,7 @@ impl StatusSource for StatusBoard {
         self.group.get().map_or((Role::default(), 0), |group| {
             let metrics = group.raft.metrics();
             let metrics = metrics.borrow_watched();
-            (role(metrics.state), metrics.current_term)
+            (role(&metrics), metrics.current_term)
         })
     }
 
@@ -249,11 +249,13 @@ impl StatusSource for StatusBoard {
     }
 }
 
-pub fn role(state: ServerState) -> Role {
-    match state {
-        ServerState::Leader => Role::Leader,
+/// The node's role. The engine calls a node leader a moment before its own disk has the vote that says so; until
+/// then it cannot take publishes and is still a candidate.
+pub fn role(metrics: &Metrics) -> Role {
+    match metrics.state {
+        ServerState::Leader if metrics.current_leader == Some(metrics.id) => Role::Leader,
+        ServerState::Leader | ServerState::Candidate => Role::Candidate,
         ServerState::Follower => Role::Follower,
-        ServerState::Candidate => Role::Candidate,
         ServerState::Learner | ServerState::Shutdown => Role::Learner,
     }
 }

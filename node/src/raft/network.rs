@@ -33,8 +33,8 @@ use crate::rpc::{
     links::Links,
 };
 
-/// An append with entries may take this long before the stream is given up. Whether the peer lives is told by
-/// heartbeats; a slow disk alone must not make the leader send everything twice.
+/// An append may take this long before the stream is given up. Whether the peer lives is told by heartbeats; a
+/// slow disk alone must not make the leader send everything twice.
 const APPEND_PATIENCE: Duration = Duration::from_secs(2);
 /// A snapshot travels in pieces of this size.
 const SNAPSHOT_CHUNK_BYTES: usize = 1 << 20;
@@ -51,6 +51,14 @@ impl RaftNetworkFactory<TypeConfig> for Network {
         Peer {
             link: self.links.to(node),
             target: RaftId(target),
+            is_heartbeat: false,
+        }
+    }
+
+    async fn new_heartbeat_client(&mut self, target: u64, node: &Member) -> Peer {
+        Peer {
+            is_heartbeat: true,
+            ..self.new_client(target, node).await
         }
     }
 }
@@ -59,6 +67,8 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 pub struct Peer {
     link: Link,
     target: RaftId,
+    /// Heartbeats may overtake appends; appends keep their order.
+    is_heartbeat: bool,
 }
 
 type Rpc<T> = Result<T, RPCError<TypeConfig>>;
@@ -80,6 +90,15 @@ impl Peer {
             .call(request, Some(self.target), patience)
             .await
             .map_err(|error| failed(&error))
+    }
+
+    fn append(&self, request: AppendEntriesRequest<TypeConfig>) -> Request {
+        let append = convert::from_append(request);
+        if self.is_heartbeat {
+            Request::Heartbeat(append)
+        } else {
+            Request::Append(append)
+        }
     }
 
     fn mismatch<T>(&self) -> Rpc<T> {
@@ -130,10 +149,7 @@ impl RaftNetworkV2<TypeConfig> for Peer {
             .last()
             .map(|entry| entry.log_id)
             .or(request.prev_log_id);
-        match self
-            .call(Request::Append(convert::from_append(request)), option.soft_ttl())
-            .await?
-        {
+        match self.call(self.append(request), option.soft_ttl()).await? {
             Response::Append(AppendReply::Stored(log_id)) => {
                 let log_id = log_id.map(convert::log_id);
                 Ok(if log_id == last {
@@ -158,7 +174,13 @@ impl RaftNetworkV2<TypeConfig> for Peer {
     where
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
-        let (link, target) = (&self.link, self.target);
+        let peer = &*self;
+        let link = &self.link;
+        let patience = if self.is_heartbeat {
+            option.soft_ttl()
+        } else {
+            APPEND_PATIENCE
+        };
         let answers = async_stream::stream! {
             let mut in_flight = FuturesOrdered::new();
             let mut open = true;
@@ -171,8 +193,7 @@ impl RaftNetworkV2<TypeConfig> for Peer {
                             open = false;
                             continue;
                         };
-                        let patience = if request.entries.is_empty() { option.soft_ttl() } else { APPEND_PATIENCE };
-                        let reply = link.send(Request::Append(convert::from_append(request)), Some(target)).await;
+                        let reply = link.send(peer.append(request), Some(peer.target)).await;
                         in_flight.push_back(async move {
                             match tokio::time::timeout(patience, link.answer(reply)).await {
                                 Ok(answer) => answer,

@@ -47,8 +47,10 @@ const PENDING_REQUESTS: usize = 4_096;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
-/// Something was asked and nothing at all came back for this long: the connection is given up.
+/// A request stands unanswered and nothing at all came for this long: the connection is given up.
 const SILENCE: Duration = Duration::from_secs(3);
+/// How often a silent connection is looked at.
+const SILENCE_CHECK: Duration = Duration::from_millis(500);
 /// Round trips kept for the median.
 const RTT_SAMPLES: usize = 16;
 
@@ -399,9 +401,10 @@ async fn read_answers(
     shared: Arc<Shared>,
     local: Arc<Local>,
 ) -> String {
+    let mut heard_us = local.clock.monotonic_us();
     loop {
-        let frame = match timeout(SILENCE, input.next()).await {
-            Err(_) if shared.pending.lock().is_empty() => continue,
+        let frame = match timeout(SILENCE_CHECK, input.next()).await {
+            Err(_) if !is_silent(&shared, &local, heard_us) => continue,
             Err(_) => return format!("silent for {} s", SILENCE.as_secs()),
             Ok(None) => return "it closed the connection".to_owned(),
             Ok(Some(Err(error))) => return error.to_string(),
@@ -410,6 +413,7 @@ async fn read_answers(
                 Err(error) => return format!("a bad frame: {error}"),
             },
         };
+        heard_us = local.clock.monotonic_us();
         let Body::Response(response) = frame.body else {
             return "a request where only answers belong".to_owned();
         };
@@ -436,6 +440,19 @@ async fn read_answers(
         }
         drop(pending.reply.send(Ok(response)));
     }
+}
+
+/// Whether the peer owes an answer for [`SILENCE`] and said nothing since.
+fn is_silent(shared: &Shared, local: &Local, heard_us: u64) -> bool {
+    let oldest_us = shared
+        .pending
+        .lock()
+        .values()
+        .map(|pending| pending.sent_us)
+        .min();
+    let silence_us = u64::try_from(SILENCE.as_micros()).unwrap_or(u64::MAX);
+    let long_ago = local.clock.monotonic_us().saturating_sub(silence_us);
+    heard_us <= long_ago && oldest_us.is_some_and(|oldest_us| oldest_us <= long_ago)
 }
 
 pub(super) fn header(
@@ -468,7 +485,7 @@ pub(super) fn message(kind: RpcKind, rpc_id: u64, leg: Leg) -> RpcMessage {
 /// The term a request speaks of, for the trace.
 pub(super) fn term_of(request: &Request) -> u64 {
     match request {
-        Request::Append(append) => append.vote.term,
+        Request::Append(append) | Request::Heartbeat(append) => append.vote.term,
         Request::Vote(vote) | Request::PreVote(vote) => vote.vote.term,
         Request::Transfer(transfer) => transfer.from_leader.term,
         Request::Snapshot(chunk) => chunk.vote.term,

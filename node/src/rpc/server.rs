@@ -142,7 +142,7 @@ async fn read_requests(
         }
         note(&header, &request, &server);
         match request {
-            Request::Append(append) if !append.entries.is_empty() => {
+            Request::Append(append) => {
                 let queue =
                     append_queue.get_or_insert_with(|| appends::start(server.group.clone(), answers.clone()));
                 if queue.send((header, append)).await.is_err() {

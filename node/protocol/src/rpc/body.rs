@@ -52,7 +52,7 @@ pub enum JoinReply {
     Refused(String),
 }
 
-/// Entries, or none: a heartbeat. Entries are the encoded bytes of [`crate::entry::Entry`].
+/// Entries, or none: then it only tells `leader_commit`. Entries are the encoded bytes of [`crate::entry::Entry`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppendRequest {
     pub vote: Vote,
@@ -154,7 +154,10 @@ pub enum ReadIndexReply {
 pub enum Request {
     Probe(ProbeRequest),
     Join(JoinRequest),
+    /// One of a stream: each builds on the one before it, so they are worked on in order.
     Append(AppendRequest),
+    /// An append without entries that builds only on what was acknowledged, so it may overtake appends.
+    Heartbeat(AppendRequest),
     Vote(VoteRequest),
     PreVote(VoteRequest),
     Transfer(TransferRequest),
@@ -168,6 +171,7 @@ pub enum Request {
 pub enum Response {
     Probe(ProbeReply),
     Join(JoinReply),
+    /// Of an append or a heartbeat.
     Append(AppendReply),
     Vote(VoteReply),
     PreVote(VoteReply),
@@ -185,8 +189,8 @@ impl Request {
         match self {
             Self::Probe(_) => RpcKind::Probe,
             Self::Join(_) => RpcKind::Join,
-            Self::Append(append) if append.entries.is_empty() => RpcKind::Heartbeat,
             Self::Append(_) => RpcKind::Append,
+            Self::Heartbeat(_) => RpcKind::Heartbeat,
             Self::Vote(_) => RpcKind::Vote,
             Self::PreVote(_) => RpcKind::PreVote,
             Self::Transfer(_) => RpcKind::Transfer,
@@ -198,7 +202,7 @@ impl Request {
 }
 
 impl Response {
-    /// A heartbeat's response is an append's: only the requester knows that nothing was sent.
+    /// A heartbeat's response is an append's: the requester knows what it asked.
     pub fn kind(&self) -> Option<RpcKind> {
         Some(match self {
             Self::Probe(_) => RpcKind::Probe,

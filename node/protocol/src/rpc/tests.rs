@@ -54,6 +54,12 @@ fn samples() -> Vec<Body> {
             leader_commit: None,
             entries: vec![Bytes::from_static(b"one"), Bytes::from_static(b"")],
         }),
+        Request::Heartbeat(AppendRequest {
+            vote,
+            prev: log_id,
+            leader_commit: log_id,
+            entries: vec![],
+        }),
         Request::Vote(VoteRequest {
             vote,
             last: log_id,

@@ -33,6 +33,7 @@ const TRANSFER: u8 = 6;
 const SNAPSHOT: u8 = 7;
 const FORWARD: u8 = 8;
 const READ_INDEX: u8 = 9;
+const HEARTBEAT: u8 = 10;
 const REFUSED: u8 = 255;
 
 impl Request {
@@ -41,6 +42,7 @@ impl Request {
             Self::Probe(_) => PROBE,
             Self::Join(_) => JOIN,
             Self::Append(_) => APPEND,
+            Self::Heartbeat(_) => HEARTBEAT,
             Self::Vote(_) => VOTE,
             Self::PreVote(_) => PRE_VOTE,
             Self::Transfer(_) => TRANSFER,
@@ -69,7 +71,7 @@ impl Request {
                 out.put_u64_le(join.raft_id.0);
                 put_member(out, &join.member);
             }
-            Self::Append(append) => {
+            Self::Append(append) | Self::Heartbeat(append) => {
                 put_vote(out, append.vote);
                 put_log_id(out, append.prev);
                 put_log_id(out, append.leader_commit);
@@ -112,12 +114,8 @@ impl Request {
                 raft_id: RaftId(reader.u64("join id")?),
                 member: read_member(reader)?,
             }),
-            APPEND => Self::Append(AppendRequest {
-                vote: read_vote(reader)?,
-                prev: read_log_id(reader)?,
-                leader_commit: read_log_id(reader)?,
-                entries: read_list(reader, "append entries", |reader| reader.bytes("append entry"))?,
-            }),
+            APPEND => Self::Append(read_append(reader)?),
+            HEARTBEAT => Self::Heartbeat(read_append(reader)?),
             VOTE => Self::Vote(read_vote_request(reader)?),
             PRE_VOTE => Self::PreVote(read_vote_request(reader)?),
             TRANSFER => Self::Transfer(TransferRequest {
@@ -296,4 +294,13 @@ impl Response {
             other => return Err(unknown("response kind", other)),
         })
     }
+}
+
+fn read_append(reader: &mut Reader) -> Result<AppendRequest, DecodeError> {
+    Ok(AppendRequest {
+        vote: read_vote(reader)?,
+        prev: read_log_id(reader)?,
+        leader_commit: read_log_id(reader)?,
+        entries: read_list(reader, "append entries", |reader| reader.bytes("append entry"))?,
+    })
 }
