@@ -88,22 +88,25 @@ pub fn App() -> impl IntoView {
             <KeyBoard />
         </Router>
     }
+    .into_any()
 }
 
 #[component]
 fn TimelinePage() -> impl IntoView {
     view! {
         <Title text="Timeline · Wiber" />
-        <Timeline />
+        {view! { <Timeline /> }.into_any()}
     }
+    .into_any()
 }
 
 #[component]
 fn TerminalsPage() -> impl IntoView {
     view! {
         <Title text="Terminals · Wiber" />
-        <Terminals />
+        {view! { <Terminals /> }.into_any()}
     }
+    .into_any()
 }
 
 #[component]
@@ -121,6 +124,7 @@ fn NotFound() -> impl IntoView {
             </p>
         </div>
     }
+    .into_any()
 }
 
 /// Where the numbers come from, and what was left out of them.
@@ -147,4 +151,5 @@ fn Foot() -> impl IntoView {
             </p>
         </footer>
     }
+    .into_any()
 }

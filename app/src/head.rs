@@ -40,6 +40,7 @@ pub fn Head() -> impl IntoView {
             </header>
         </div>
     }
+    .into_any()
 }
 
 /// How fresh the picture is.
@@ -94,6 +95,7 @@ fn Freshness() -> impl IntoView {
             {move || if live.paused() { "resume" } else { "pause" }}
         </button>
     }
+    .into_any()
 }
 
 #[cfg(test)]

@@ -95,6 +95,7 @@ pub fn KeyBoard() -> impl IntoView {
             </form>
         </dialog>
     }
+    .into_any()
 }
 
 /// Makes the list of keys known to the head's button and to the listener.

@@ -70,6 +70,21 @@ pub fn bytes(count: u64) -> String {
     }
 }
 
+/// A position for little room: `4.8 M`, `120 k`, `59`.
+pub fn compact(number: u64) -> String {
+    let (scaled, unit) = match number {
+        0..10_000 => return grouped(number),
+        10_000..1_000_000 => (number / 100, 'k'),
+        1_000_000..1_000_000_000 => (number / 100_000, 'M'),
+        _ => (number / 100_000_000, 'G'),
+    };
+    if scaled >= 100 {
+        format!("{}{NBSP}{unit}", scaled / 10)
+    } else {
+        format!("{}.{}{NBSP}{unit}", scaled / 10, scaled % 10)
+    }
+}
+
 /// Milliseconds with two or three telling digits: `0.071`, `0.71`, `6.8`, `132`.
 pub fn millis(ms: f64) -> String {
     if ms < 0.1 {
@@ -155,6 +170,9 @@ mod tests {
         assert_eq!(grouped(0), "0");
         assert_eq!(grouped(999), "999");
         assert_eq!(grouped(4_818_286), "4,818,286");
+        assert_eq!(compact(4_818_286), "4.8\u{a0}M");
+        assert_eq!(compact(12_345), "12\u{a0}k");
+        assert_eq!(compact(9_999), "9,999");
         assert_eq!(head_and_tail(4_818_286), ("4,818,".to_owned(), "286".to_owned()));
         assert_eq!(head_and_tail(42), (String::new(), "42".to_owned()));
     }

@@ -66,6 +66,7 @@ pub fn NodeControls(id: StoredValue<String>, node: Memo<NodeView>, facts: Facts)
             <ErrorNote error=Signal::derive(error) />
         </form>
     }
+    .into_any()
 }
 
 /// Start what does not run; stop everything.
@@ -100,6 +101,7 @@ pub fn ClusterControls(facts: Facts) -> impl IntoView {
                 .collect();
             Some(ApiError {
                 detail: each.join(" "),
+                status: None,
             })
         }
         _ => None,
@@ -170,6 +172,7 @@ pub fn ClusterControls(facts: Facts) -> impl IntoView {
             <ErrorNote error=Signal::derive(move || error().or_else(|| from_form.clone())) />
         </div>
     }
+    .into_any()
 }
 
 /// An error where it arose; announced when it appears.

@@ -91,6 +91,7 @@ pub fn Happened() -> impl IntoView {
             </div>
         </section>
     }
+    .into_any()
 }
 
 fn era_name(term: u64) -> String {
@@ -133,6 +134,7 @@ fn Sentence(happening: Happening, names: Memo<Vec<String>>) -> impl IntoView {
             </span>
         </li>
     }
+    .into_any()
 }
 
 #[cfg(test)]

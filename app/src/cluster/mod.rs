@@ -46,7 +46,7 @@ pub fn ClusterPage() -> impl IntoView {
                 <h2 id="the-log">"The log"</h2>
                 <p>{move || how.get()}</p>
             </div>
-            <div class="set figure">
+            <div class="set figure" class:hurried=move || facts.hurried.get()>
                 <div class="row axis-row">
                     <div class="who"></div>
                     <div class="figure-cell">
@@ -64,10 +64,11 @@ pub fn ClusterPage() -> impl IntoView {
         </section>
         <div class="two">
             <Happened />
-            <Conversation />
+            {view! { <Conversation /> }.into_any()}
         </div>
-        <Terminals />
+        {view! { <Terminals /> }.into_any()}
     }
+    .into_any()
 }
 
 /// The headline, what it means, and what can be done about it.
@@ -112,10 +113,11 @@ fn Lede(facts: Facts) -> impl IntoView {
             <p class="vh" role="status">{move || spoken.get()}</p>
         </div>
     }
+    .into_any()
 }
 
 fn separator() -> impl IntoView {
-    view! { <span class="sep" aria-hidden="true">" · "</span> }
+    view! { <span class="sep" aria-hidden="true">"\u{a0}· "</span> }
 }
 
 /// Differences between the configuration and the committed membership, as the nodes report them.
@@ -140,4 +142,5 @@ fn Warnings() -> impl IntoView {
             </For>
         </ul>
     }
+    .into_any()
 }

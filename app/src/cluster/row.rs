@@ -89,6 +89,7 @@ pub fn NodeRow(#[prop(into)] id: String, facts: Facts) -> impl IntoView {
             <NodeControls id node facts />
         </article>
     }
+    .into_any()
 }
 
 /// A name and what there is to say.
@@ -136,14 +137,7 @@ fn particulars(node: &NodeView, axis: Option<&Axis>) -> Vec<Particular> {
         && Standing::of(node) != Standing::Leader
     {
         let behind = axis.last.saturating_sub(log.last_log_index);
-        told.push(plain(
-            "behind",
-            if behind == 0 {
-                "nothing".into()
-            } else {
-                counted(behind, "entry", "entries")
-            },
-        ));
+        told.push(plain("behind", counted(behind, "entry", "entries")));
     }
     if node.live {
         told.push(plain("up", duration(status.uptime_ms)));

@@ -88,8 +88,8 @@ pub fn ClockCell(node: Memo<NodeView>) -> impl IntoView {
     view! {
         <div class="cell clock">
             <span class="lab">"Lamport"</span>
-            <span class="num lamport">{move || clock.get().map(|clock| grouped(clock.lamport))}</span>
-            <span class="track" class:absent=move || interval.get().is_none() aria-hidden="true">
+            <span class="num lamport" hidden=move || clock.get().is_none()>{move || clock.get().map(|clock| grouped(clock.lamport))}</span>
+            <span class="track" hidden=move || interval.get().is_none() aria-hidden="true">
                 <i class="track-zero"></i>
                 <i
                     class="track-span"
@@ -98,11 +98,12 @@ pub fn ClockCell(node: Memo<NodeView>) -> impl IntoView {
                 ></i>
                 <i class="track-dot" style:left=move || percent(interval.get().map_or(0.0, |interval| interval.0))></i>
             </span>
-            <span class="small q clock-words">
+            <span class="small q clock-words" class:silent=move || clock.get().is_none()>
                 {move || clock.get().map_or_else(|| "silent".to_owned(), |clock| clock_words(&clock))}
             </span>
         </div>
     }
+    .into_any()
 }
 
 /// One line of the latency cell.
@@ -154,6 +155,7 @@ pub fn LatencyCell(node: Memo<NodeView>) -> impl IntoView {
             {move || (0..count.get()).map(|place| view! { <LatencyLine line=line(place) /> }).collect_view()}
         </div>
     }
+    .into_any()
 }
 
 #[component]

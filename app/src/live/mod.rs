@@ -99,8 +99,7 @@ fn rendered_view() -> ClusterView {
 
         if let Some(service) = use_context::<Arc<dyn ClusterService>>() {
             let mut view = service.view();
-            let excess = view.trace.len().saturating_sub(RENDERED_TRACE_EVENTS);
-            view.trace.drain(..excess);
+            view.keep_newest_trace(RENDERED_TRACE_EVENTS, RENDERED_TRACE_EVENTS / 8);
             return view;
         }
     }
@@ -195,6 +194,11 @@ impl Live {
     /// The gateway's clock when the newest frame arrived, milliseconds since the Unix epoch.
     pub fn heard_at_ms(self) -> i64 {
         self.heard_at_ms.get()
+    }
+
+    /// The same, without following it.
+    pub fn heard_at_untracked(self) -> i64 {
+        self.heard_at_ms.get_untracked()
     }
 
     /// How long ago the newest frame arrived, milliseconds.

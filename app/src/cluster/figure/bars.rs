@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use wiber_protocol::status::NodeStatus;
 
-use super::axis::{Axis, signed};
+use super::axis::{Axis, STEP, signed};
 
 /// The height of the highest bar, in pixels.
 pub const BAR_HEIGHT: f64 = 40.0;
@@ -71,14 +71,15 @@ pub fn shift(axis: &Axis) -> i64 {
     axis.lo - origin(axis)
 }
 
-/// One path for each of [`Fate::ALL`]; empty where no bar has that fate.
+/// One path for each of [`Fate::ALL`]; empty where no bar has that fate. A step's worth of bars left of the
+/// window is drawn too, as far as it is known: they are what slides out.
 pub fn paths(axis: &Axis, status: &NodeStatus) -> [String; 5] {
     let mut paths = <[String; 5]>::default();
     let origin = origin(axis);
     for mark in status
         .tail
         .iter()
-        .filter(|mark| signed(mark.index) > axis.lo && signed(mark.index) <= axis.hi())
+        .filter(|mark| signed(mark.index) > axis.lo - STEP && signed(mark.index) <= axis.hi())
     {
         let height = height(mark.records, axis.full_bar_records);
         let left = to_f64(signed(mark.index) - 1 - origin) + GAP / 2.0;
@@ -119,13 +120,13 @@ mod tests {
     }
 
     #[test]
-    fn every_entry_of_the_window_is_drawn_once_in_the_kind_it_has() {
-        assert_eq!(drawn([281, 286, 288, 293]), [42, 5, 0, 2, 5]);
+    fn every_entry_of_the_window_and_of_a_step_before_is_drawn_once_in_the_kind_it_has() {
+        assert_eq!(drawn([281, 286, 288, 293]), [52, 5, 0, 2, 5]);
     }
 
     #[test]
     fn a_commit_that_this_disk_lacks_is_green_and_hollow() {
-        assert_eq!(drawn([280, 286, 284, 286]), [51, 4, 2, 0, 0]);
+        assert_eq!(drawn([280, 286, 284, 286]), [58, 4, 2, 0, 0]);
     }
 
     #[test]

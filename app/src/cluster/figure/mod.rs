@@ -13,7 +13,7 @@ use wiber_protocol::status::NodeStatus;
 
 use crate::{
     view::NodeView,
-    words::{bytes, counted, grouped, head_and_tail},
+    words::{bytes, compact, counted, grouped, head_and_tail},
 };
 
 /// The scale above all rows: the whole log, and its last entries.
@@ -29,9 +29,15 @@ pub fn FigureAxis(axis: Memo<Option<Axis>>) -> impl IntoView {
     view! {
         <div class="log axis" aria-hidden="true">
             <div class="whole">
-                <span class="axis-name">"the whole log"</span>
-                <span class="axis-tick" style:--x="0%">
-                    {move || axis.get().map(|axis| grouped(axis.start))}
+                <span class="axis-name">
+                    <span class="long">"the whole log"</span>
+                    <span class="short">"all"</span>
+                </span>
+                <span class="axis-tick first" style:--x="0%">
+                    {move || axis.get().map(|axis| compact(axis.start))}
+                </span>
+                <span class="axis-tick last" style:--x="100%">
+                    {move || axis.get().map(|axis| compact(u64::try_from(axis.hi()).unwrap_or(0)))}
                 </span>
             </div>
             <div class="window">
@@ -60,6 +66,7 @@ pub fn FigureAxis(axis: Memo<Option<Axis>>) -> impl IntoView {
             </div>
         </div>
     }
+    .into_any()
 }
 
 /// The first tick is written out, the others by their moving digits.
@@ -107,6 +114,7 @@ pub fn LogFigure(node: Memo<NodeView>, axis: Memo<Option<Axis>>) -> impl IntoVie
             </div>
         </div>
     }
+    .into_any()
 }
 
 type Drawn = Memo<Option<(Axis, NodeStatus)>>;
@@ -135,6 +143,7 @@ fn Whole(node: Memo<NodeView>, drawn: Drawn) -> impl IntoView {
         <div class="whole" aria-hidden="true">
             <i
                 class="strip"
+                class:absent=move || strip.get().is_none()
                 style:left=move || percent(strip.get().map_or(0.0, |strip| strip.0))
                 style:width=move || percent(strip.get().map_or(0.0, |strip| strip.1))
             ></i>
