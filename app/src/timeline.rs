@@ -1,6 +1,7 @@
 //! The space-time diagram of what really happened: a lane per node, an arrow per RPC message.
 
 mod figure;
+mod hit;
 mod labels;
 mod lanes;
 mod marks;

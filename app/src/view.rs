@@ -5,12 +5,15 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 use wiber_protocol::{
-    event::TraceEvent,
+    event::{RpcKind, TraceEvent},
     status::{NodeStatus, Role},
 };
 
 /// The most trace events kept for the timeline, over all nodes.
 pub const TRACE_EVENTS: usize = 2_000;
+/// The most of them that are the nodes' steady beat (see [`is_beat`]): a pulse to see, not a crowd that pushes
+/// the story out.
+pub const TRACE_BEATS: usize = 240;
 /// The most sentences kept for *what happened*.
 pub const HAPPENINGS: usize = 100;
 /// When nothing changed for this long the gateway sends an empty change all the same, so that a browser can
@@ -93,7 +96,7 @@ pub struct ClusterView {
     pub records_per_s: f64,
     /// Oldest first, at most [`HAPPENINGS`].
     pub happenings: VecDeque<Happening>,
-    /// In order of arrival at the gateway, at most [`TRACE_EVENTS`].
+    /// In order of arrival at the gateway, at most [`TRACE_EVENTS`] and at most [`TRACE_BEATS`] beats.
     pub trace: VecDeque<TraceEvent>,
 }
 
@@ -142,8 +145,23 @@ impl ClusterView {
             self.records_per_s = rate;
         }
         extend_bounded(&mut self.happenings, change.happenings, HAPPENINGS);
-        extend_bounded(&mut self.trace, change.trace, TRACE_EVENTS);
+        self.trace.extend(change.trace);
+        self.keep_newest_trace(TRACE_EVENTS, TRACE_BEATS);
         Ok(())
+    }
+
+    /// Drops the oldest trace events beyond these bounds, beats first.
+    pub fn keep_newest_trace(&mut self, events: usize, beats: usize) {
+        let mut excess_beats = self.trace.iter().filter(|event| is_beat(event)).count().saturating_sub(beats);
+        if excess_beats > 0 {
+            self.trace.retain(|event| {
+                let goes = excess_beats > 0 && is_beat(event);
+                excess_beats -= usize::from(goes);
+                !goes
+            });
+        }
+        let excess = self.trace.len().saturating_sub(events);
+        self.trace.drain(..excess);
     }
 
     pub fn node(&self, id: &str) -> Option<&NodeView> {
@@ -163,8 +181,59 @@ impl ClusterView {
     }
 }
 
+/// Whether an event belongs to the steady beat that says only *I am here* or *who is there?*.
+pub fn is_beat(event: &TraceEvent) -> bool {
+    event.rpc.as_ref().is_some_and(|rpc| matches!(rpc.kind, RpcKind::Heartbeat | RpcKind::Probe))
+}
+
 fn extend_bounded<T>(into: &mut VecDeque<T>, new: Vec<T>, bound: usize) {
     into.extend(new);
     let excess = into.len().saturating_sub(bound);
     into.drain(..excess);
+}
+
+#[cfg(test)]
+mod tests {
+    use wiber_protocol::event::{EventKind, Leg, RpcMessage};
+
+    use super::*;
+
+    fn event(seq: u64, kind: RpcKind) -> TraceEvent {
+        TraceEvent {
+            node: "n1".into(),
+            seq,
+            epoch: 0,
+            lamport: seq,
+            ts_us: 0,
+            corrected_us: 0,
+            kind: EventKind::Send,
+            peer: None,
+            rpc: Some(RpcMessage { kind, id: format!("{seq:016x}"), leg: Leg::Request }),
+            term: 1,
+            log_index: None,
+            records: None,
+            detail: None,
+        }
+    }
+
+    #[test]
+    fn an_hour_of_heartbeats_leaves_the_story_in_the_trace() {
+        let mut view = ClusterView::default();
+        let mut trace = vec![event(1, RpcKind::Append)];
+        trace.extend((2..5_000).map(|seq| event(seq, RpcKind::Heartbeat)));
+        trace.push(event(5_000, RpcKind::Vote));
+        view.apply(1, 0, Change { trace, ..Change::default() }).unwrap();
+        let seqs: Vec<u64> = view.trace.iter().map(|event| event.seq).collect();
+        assert_eq!(seqs.len(), TRACE_BEATS + 2);
+        assert_eq!((seqs[0], seqs[1], seqs[TRACE_BEATS + 1]), (1, 5_000 - TRACE_BEATS as u64, 5_000));
+    }
+
+    #[test]
+    fn the_oldest_events_go_at_the_bound() {
+        let mut view = ClusterView::default();
+        let trace: Vec<TraceEvent> = (1..=3_000).map(|seq| event(seq, RpcKind::Append)).collect();
+        view.apply(1, 0, Change { trace, ..Change::default() }).unwrap();
+        assert_eq!(view.trace.len(), TRACE_EVENTS);
+        assert_eq!(view.trace.front().unwrap().seq, 1_001);
+    }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use wiber_protocol::{
-    event::{EventKind, Leg, RpcKind, TraceEvent},
+    event::{EventKind, RpcKind, TraceEvent},
     status::Role,
 };
 
@@ -20,9 +20,10 @@ use super::{
     marks::{Mark, arrow_path},
     scale::{Axis, Fold, Places, Scale},
     tell::{kind_name, leg_name, role_in},
-    trace::{Arrow, EventId, Relation, Trace, is_quiet},
+    trace::{Arrow, EventId, Relation, Trace},
     writing::{self, Label},
 };
+use crate::view::is_beat;
 
 /// The most arrows drawn at once.
 pub const ARROWS_DRAWN: usize = 150;
@@ -79,7 +80,7 @@ impl Layer {
             EventKind::Vote => Some(Self::Vote),
             EventKind::Send | EventKind::Receive => match event.rpc.as_ref()?.kind {
                 RpcKind::Vote | RpcKind::PreVote => Some(Self::Vote),
-                _ if is_quiet(event) => Some(Self::Heartbeat),
+                _ if is_beat(event) => Some(Self::Heartbeat),
                 _ => None,
             },
             EventKind::Role | EventKind::Publish | EventKind::Deliver | EventKind::Fault => None,
@@ -215,6 +216,14 @@ pub struct Cone {
     pub future_x: i64,
 }
 
+/// How many of the known events stand how to the chosen one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub past: usize,
+    pub future: usize,
+    pub concurrent: usize,
+}
+
 /// What has happened since the last drawn event: only the steady beat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quiet {
@@ -231,6 +240,8 @@ pub struct Figure {
     pub clients_y: i64,
     pub lanes: Vec<LaneLine>,
     pub cone: Option<Cone>,
+    /// Of the chosen event, if it is known.
+    pub counts: Option<Counts>,
     pub folds: Vec<Fold>,
     pub quiet: Option<Quiet>,
     pub writes: String,
@@ -302,7 +313,7 @@ pub fn draw(trace: &Trace<'_>, lanes: &[Lane], wish: &Wish, memory: &mut Memory)
     }
     let events: Vec<&TraceEvent> = drawn.iter().map(|place| trace.events[*place]).collect();
     let mut quiet: Vec<i64> = (0..trace.events.len())
-        .filter(|place| !is_drawn[*place] && is_quiet(trace.events[*place]))
+        .filter(|place| !is_drawn[*place] && is_beat(trace.events[*place]))
         .map(|place| wish.axis.value(trace.events[place]))
         .collect();
     quiet.sort_unstable();
@@ -381,6 +392,7 @@ impl Drawing<'_> {
             clients_y: self.heights.clients_y,
             lanes: self.lane_lines((left, right)),
             cone: self.cone((left, right), last_y),
+            counts: self.counts(),
             folds: self.places.folds.clone(),
             quiet: self.quiet(),
             writes: self.writes(),
@@ -619,6 +631,19 @@ impl Drawing<'_> {
             x: self.places.right() + 14,
             us,
         })
+    }
+
+    fn counts(&self) -> Option<Counts> {
+        let mut counts = Counts::default();
+        for relation in self.relations.as_ref()? {
+            match relation {
+                Relation::Chosen => {}
+                Relation::Past => counts.past += 1,
+                Relation::Future => counts.future += 1,
+                Relation::Concurrent => counts.concurrent += 1,
+            }
+        }
+        Some(counts)
     }
 
     fn cone(&self, (left, right): (i64, i64), last_y: i64) -> Option<Cone> {

@@ -126,7 +126,13 @@ pub fn sentence(event: &TraceEvent) -> String {
         EventKind::Vote => format!("{node} votes for {peer} in term {}", event.term),
         EventKind::Role => format!("{node} changes its role in term {}", event.term),
         EventKind::Publish => return with_detail(format!("{node} takes a record from a client"), detail),
-        EventKind::Deliver => return with_detail(format!("{node} answers a client"), detail),
+        EventKind::Deliver => {
+            return match detail {
+                Some(detail) if detail.starts_with("answered ") => format!("{node} {detail}"),
+                Some(detail) => format!("{node} delivers {detail}"),
+                None => format!("{node} answers a client"),
+            };
+        }
         EventKind::Fault => return with_detail(format!("{node}: a fault"), detail),
     };
     match (event.kind, detail) {
@@ -183,6 +189,8 @@ mod tests {
             ),
             "n2 takes a record from a client: dm:alice:bob a1"
         );
+        let answered = |event: &mut TraceEvent| event.detail = Some("answered dm:alice:bob a1".into());
+        assert_eq!(told(answered, EventKind::Deliver), "n2 answered dm:alice:bob a1");
         let sent = |event: &mut TraceEvent| {
             event.peer = Some("n3".into());
             event.log_index = Some(7);

@@ -165,14 +165,6 @@ impl<'a> Trace<'a> {
     }
 }
 
-/// Whether an event belongs to the steady beat that says only *I am here*.
-pub fn is_quiet(event: &TraceEvent) -> bool {
-    event
-        .rpc
-        .as_ref()
-        .is_some_and(|rpc| matches!(rpc.kind, RpcKind::Heartbeat | RpcKind::Probe))
-}
-
 fn pair(events: &[&TraceEvent]) -> (Vec<Arrow>, Vec<usize>) {
     let mut messages: HashMap<(RpcKind, Leg, &str), Ends> = HashMap::new();
     let mut alone = Vec::new();

@@ -224,6 +224,8 @@ fn note_text(event: &TraceEvent) -> Option<String> {
         .filter(|detail| !detail.is_empty());
     let text = match (event.kind, detail, event.peer.as_deref()) {
         (EventKind::Vote, None, Some(peer)) => format!("votes for {peer}"),
+        // That the vote was won is told by the role changes.
+        (EventKind::Vote, Some(detail), _) if detail.starts_with("follows") => return None,
         (_, Some(detail), _) => detail.to_owned(),
         _ => return None,
     };
