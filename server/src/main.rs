@@ -1,6 +1,10 @@
 //! `wiber-gateway`: reads the command line, runs the gateway, and ends it on SIGINT or SIGTERM.
 
-use std::{io::Write as _, path::PathBuf, process::ExitCode};
+use std::{
+    io::{IsTerminal as _, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
@@ -40,6 +44,7 @@ fn main() -> anyhow::Result<ExitCode> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let code = runtime.block_on(run(args))?;

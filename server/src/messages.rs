@@ -69,7 +69,8 @@ impl Messages {
         let verb = if known_before { "duplicate" } else { "published" };
         let mut status = format!("OK {verb} {}", published.id);
         for position in [published.offset, published.logical_time].into_iter().flatten() {
-            status.push_str(&format!(" {position}"));
+            status.push(' ');
+            status.push_str(&position.to_string());
         }
         Ok(PublishReport {
             status,

@@ -344,8 +344,8 @@ mod tests {
     fn long_lines_are_cut_and_bad_utf8_is_replaced() {
         let log = Log::new();
         let (mut tail, _) = Tail::open(&log.path, 0).unwrap();
-        let long = "x".repeat(3 * READ_BYTES);
-        log.append(&format!("{long}\n\u{1b}[31mred\u{1b}[0m\n"));
+        let endless = "x".repeat(3 * READ_BYTES);
+        log.append(&format!("{endless}\n\u{1b}[31mred\u{1b}[0m\n"));
         OpenOptions::new()
             .append(true)
             .open(&log.path)

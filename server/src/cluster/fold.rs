@@ -12,7 +12,7 @@ use wiber_protocol::{
 
 use super::{
     STATUS_EVERY, TRACE_EVERY,
-    happenings::{Deed, Scene, Sentence},
+    happenings::{Deed, Scene, Sentence, of_event, of_status},
     rate::Rate,
 };
 
@@ -80,9 +80,7 @@ impl Fold {
     }
 
     pub(super) fn status(&mut self, node: usize, status: NodeStatus, at_ms: i64, now: Instant) {
-        let sentences = self
-            .scene()
-            .status(self.nodes[node].view.status.as_ref(), &status);
+        let sentences = of_status(self.nodes[node].view.status.as_ref(), &status);
         let fold = &mut self.nodes[node];
         fold.rate.note(now, status.record_count);
         let stands = |status: &NodeStatus| {
@@ -114,7 +112,7 @@ impl Fold {
                 continue;
             }
             self.nodes[node].trace_mark = place;
-            if let Some(sentence) = self.scene().event(&event) {
+            if let Some(sentence) = of_event(&event) {
                 self.say(Some(node), event.ts_us.div_euclid(1_000), sentence);
             }
             if self.trace.len() == TRACE_EVENTS {

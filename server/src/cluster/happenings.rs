@@ -98,77 +98,6 @@ impl Scene<'_> {
         }
     }
 
-    /// What a new status tells that the one before did not.
-    pub(super) fn status(&self, before: Option<&NodeStatus>, after: &NodeStatus) -> Vec<Sentence> {
-        let id = &after.id;
-        let mut sentences = Vec::new();
-        let mut say = |text: String, alarm: bool| {
-            sentences.push(Sentence {
-                term: after.term,
-                text,
-                alarm,
-            })
-        };
-        let same_run = before.filter(|before| before.pid == after.pid);
-        if before.map(|before| &before.formation) != Some(&after.formation) {
-            match &after.formation {
-                Formation::Waiting { missing } if !missing.is_empty() => {
-                    say(
-                        format!(
-                            "{id} is blank and waits for {} to form a cluster.",
-                            missing.join(", ")
-                        ),
-                        false,
-                    );
-                }
-                Formation::Waiting { .. } => {}
-                Formation::Joining => {
-                    say(
-                        format!("{id} is blank and asks the cluster to take it in under a new identity."),
-                        false,
-                    );
-                }
-                Formation::Formed => {
-                    if same_run.is_some() {
-                        say(format!("{id} is a member of the cluster."), false);
-                    }
-                }
-            }
-        }
-        for warning in &after.warnings {
-            if before.is_none_or(|before| !before.warnings.contains(warning)) {
-                say(format!("{id} reports: {warning}"), true);
-            }
-        }
-        sentences
-    }
-
-    /// What a trace event means for a person, if it is one of the few that do.
-    #[expect(clippy::unused_self, reason = "the other sentences need the scene")]
-    pub(super) fn event(&self, event: &TraceEvent) -> Option<Sentence> {
-        let id = &event.node;
-        let detail = event
-            .detail
-            .as_deref()
-            .map(str::trim)
-            .filter(|detail| !detail.is_empty());
-        let (text, alarm) = match event.kind {
-            EventKind::Role => (format!("{id} {}", detail?), false),
-            EventKind::Vote => match event.peer.as_deref() {
-                Some(peer) if peer != id => (format!("{id} voted for {peer} in term {}", event.term), false),
-                _ => return None,
-            },
-            EventKind::Fault => (format!("{id}: {}", detail?), true),
-            _ => return None,
-        };
-        let stop = if text.ends_with('.') { "" } else { "." };
-        Some(Sentence {
-            term: event.term,
-            text: format!("{text}{stop}"),
-            alarm,
-        })
-    }
-
     /// The highest term that any node told of.
     fn term(&self) -> u64 {
         self.nodes
@@ -206,6 +135,81 @@ impl Scene<'_> {
         };
         (text, alive < majority)
     }
+}
+
+/// What a new status tells that the one before did not.
+pub(super) fn of_status(before: Option<&NodeStatus>, after: &NodeStatus) -> Vec<Sentence> {
+    let id = &after.id;
+    let mut sentences = Vec::new();
+    let mut say = |text: String, alarm: bool| {
+        sentences.push(Sentence {
+            term: after.term,
+            text,
+            alarm,
+        });
+    };
+    let same_run = before.filter(|before| before.pid == after.pid);
+    if same_run.is_some_and(|before| before.role == Role::Leader) && after.role != Role::Leader {
+        say(format!("{id} no longer leads."), false);
+    }
+    let same_formation = same_run.is_some_and(|before| {
+        std::mem::discriminant(&before.formation) == std::mem::discriminant(&after.formation)
+    });
+    match &after.formation {
+        _ if same_formation => {}
+        Formation::Waiting { missing } if !missing.is_empty() => {
+            say(
+                format!(
+                    "{id} is blank and waits for {} to form a cluster.",
+                    missing.join(", ")
+                ),
+                false,
+            );
+        }
+        Formation::Joining => {
+            say(
+                format!("{id} is blank and asks the cluster to take it in under a new identity."),
+                false,
+            );
+        }
+        Formation::Formed if same_run.is_some() => say(format!("{id} is a member of the cluster."), false),
+        Formation::Waiting { .. } | Formation::Formed => {}
+    }
+    for warning in &after.warnings {
+        if before.is_none_or(|before| !before.warnings.contains(warning)) {
+            say(format!("{id} reports: {warning}"), true);
+        }
+    }
+    sentences
+}
+
+/// What a trace event means for a person, if it is one of the few that do. That a node follows is no news: who
+/// leads is.
+pub(super) fn of_event(event: &TraceEvent) -> Option<Sentence> {
+    let id = &event.node;
+    let detail = event
+        .detail
+        .as_deref()
+        .map(str::trim)
+        .filter(|detail| !detail.is_empty());
+    let (text, alarm) = match event.kind {
+        EventKind::Role => (
+            format!("{id} {}", detail.filter(|detail| !detail.starts_with("follows"))?),
+            false,
+        ),
+        EventKind::Vote => match event.peer.as_deref() {
+            Some(peer) if peer != id => (format!("{id} voted for {peer} in term {}", event.term), false),
+            _ => return None,
+        },
+        EventKind::Fault => (format!("{id}: {}", detail?), true),
+        _ => return None,
+    };
+    let stop = if text.ends_with('.') { "" } else { "." };
+    Some(Sentence {
+        term: event.term,
+        text: format!("{text}{stop}"),
+        alarm,
+    })
 }
 
 #[cfg(test)]
@@ -284,10 +288,9 @@ mod tests {
             warnings: vec!["n4 is in cluster.yaml only".into()],
             ..before.clone()
         };
-        let scene = Scene { nodes: Vec::new() };
-        let told = scene.status(Some(&before), &after);
+        let told = of_status(Some(&before), &after);
         assert_eq!(told.len(), 1);
         assert_eq!(told[0].text, "n1 reports: n4 is in cluster.yaml only");
-        assert_eq!(scene.status(Some(&after), &after), []);
+        assert_eq!(of_status(Some(&after), &after), []);
     }
 }

@@ -151,33 +151,33 @@ fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
 mod tests {
     use super::*;
 
-    fn ask(peer: &str, method: Method, lines: &[(&'static str, &'static str)]) -> Result<(), String> {
+    fn ask(peer: &str, method: &Method, lines: &[(&'static str, &'static str)]) -> Result<(), String> {
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
             headers.append(*name, value.parse().unwrap());
         }
         judge(&Claims {
             peer: peer.parse().unwrap(),
-            method: &method,
+            method,
             target_host: None,
             headers: &headers,
             own_port: 8080,
         })
     }
 
-    fn local(method: Method, lines: &[(&'static str, &'static str)]) -> Result<(), String> {
+    fn local(method: &Method, lines: &[(&'static str, &'static str)]) -> Result<(), String> {
         ask("127.0.0.1", method, lines)
     }
 
     #[test]
     fn another_machine_is_refused_whatever_it_says() {
         for peer in ["192.168.1.7", "::ffff:10.0.0.1", "2001:db8::1"] {
-            let why = ask(peer, Method::GET, &[("host", "localhost:8080")]).unwrap_err();
+            let why = ask(peer, &Method::GET, &[("host", "localhost:8080")]).unwrap_err();
             assert!(why.contains("own machine only"), "{why}");
         }
         for peer in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
             assert_eq!(
-                ask(peer, Method::GET, &[("host", "localhost:8080")]),
+                ask(peer, &Method::GET, &[("host", "localhost:8080")]),
                 Ok(()),
                 "{peer}"
             );
@@ -194,7 +194,7 @@ mod tests {
             "[::1]:8080",
             "127.0.0.1:9999",
         ] {
-            assert_eq!(local(Method::POST, &[("host", host)]), Ok(()), "{host}");
+            assert_eq!(local(&Method::POST, &[("host", host)]), Ok(()), "{host}");
         }
     }
 
@@ -213,11 +213,11 @@ mod tests {
             "[::1]evil",
             "",
         ] {
-            assert!(local(Method::GET, &[("host", host)]).is_err(), "{host}");
+            assert!(local(&Method::GET, &[("host", host)]).is_err(), "{host}");
         }
-        assert!(local(Method::GET, &[]).is_err(), "no host");
+        assert!(local(&Method::GET, &[]).is_err(), "no host");
         assert!(
-            local(Method::GET, &[("host", "localhost"), ("host", "evil.example")]).is_err(),
+            local(&Method::GET, &[("host", "localhost"), ("host", "evil.example")]).is_err(),
             "two hosts"
         );
     }
@@ -245,37 +245,37 @@ mod tests {
         let host = ("host", "localhost:8080");
         for origin in own {
             assert_eq!(
-                local(Method::POST, &[host, ("origin", origin)]),
+                local(&Method::POST, &[host, ("origin", origin)]),
                 Ok(()),
                 "{origin}"
             );
             assert_eq!(
-                local(Method::GET, &[host, upgrade, ("origin", origin)]),
+                local(&Method::GET, &[host, upgrade, ("origin", origin)]),
                 Ok(()),
                 "{origin}"
             );
         }
         for origin in foreign {
             for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
-                assert!(local(method, &[host, ("origin", origin)]).is_err(), "{origin}");
+                assert!(local(&method, &[host, ("origin", origin)]).is_err(), "{origin}");
             }
             assert!(
-                local(Method::GET, &[host, upgrade, ("origin", origin)]).is_err(),
+                local(&Method::GET, &[host, upgrade, ("origin", origin)]).is_err(),
                 "{origin}"
             );
             assert_eq!(
-                local(Method::GET, &[host, ("origin", origin)]),
+                local(&Method::GET, &[host, ("origin", origin)]),
                 Ok(()),
                 "reading: {origin}"
             );
         }
-        assert_eq!(local(Method::GET, &[host, upgrade]), Ok(()), "a script's socket");
+        assert_eq!(local(&Method::GET, &[host, upgrade]), Ok(()), "a script's socket");
         let twice = [
             host,
             ("origin", "http://localhost:8080"),
             ("origin", "http://evil.example"),
         ];
-        assert!(local(Method::POST, &twice).is_err());
+        assert!(local(&Method::POST, &twice).is_err());
     }
 
     #[test]
@@ -283,26 +283,26 @@ mod tests {
         let host = ("host", "localhost:8080");
         for site in ["cross-site", "same-site"] {
             let site = ("sec-fetch-site", site);
-            assert!(local(Method::POST, &[host, site]).is_err());
-            assert!(local(Method::GET, &[host, site]).is_err(), "an image, a script");
+            assert!(local(&Method::POST, &[host, site]).is_err());
+            assert!(local(&Method::GET, &[host, site]).is_err(), "an image, a script");
             let link = [
                 host,
                 site,
                 ("sec-fetch-mode", "navigate"),
                 ("sec-fetch-dest", "document"),
             ];
-            assert_eq!(local(Method::GET, &link), Ok(()));
-            assert!(local(Method::POST, &link).is_err(), "a form");
+            assert_eq!(local(&Method::GET, &link), Ok(()));
+            assert!(local(&Method::POST, &link).is_err(), "a form");
             let frame = [
                 host,
                 site,
                 ("sec-fetch-mode", "navigate"),
                 ("sec-fetch-dest", "iframe"),
             ];
-            assert!(local(Method::GET, &frame).is_err());
+            assert!(local(&Method::GET, &frame).is_err());
         }
         for site in ["same-origin", "none"] {
-            assert_eq!(local(Method::POST, &[host, ("sec-fetch-site", site)]), Ok(()));
+            assert_eq!(local(&Method::POST, &[host, ("sec-fetch-site", site)]), Ok(()));
         }
     }
 }

@@ -1,24 +1,23 @@
 //! What the gateway serves over HTTP: the REST forms, the WebSockets, the page and its files.
 //!
-//! Every request passes the same gates, outermost first: who asks ([`access`]), how much (a body is bounded in
-//! size and time), and what the answer says to a browser ([`headers`]).
+//! Every request passes the same gates, outermost first: who asks ([`access`]), how much ([`body`]), and what the answer says to a browser ([`headers`]).
 
 mod access;
 mod answer;
+mod body;
 mod headers;
 mod page;
 mod rest;
 mod serve;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc};
 
 use axum::{
     Router,
-    extract::FromRef,
+    extract::{DefaultBodyLimit, FromRef},
     middleware::{from_fn, from_fn_with_state},
 };
 use leptos::config::LeptosOptions;
-use tower_http::{limit::RequestBodyLimitLayer, timeout::RequestBodyTimeoutLayer};
 use wiber_app::service::ClusterService;
 
 pub(crate) use self::page::options as leptos_options;
@@ -32,11 +31,6 @@ use crate::{
     supervisor::Supervisor,
     ws::{self, Sockets},
 };
-
-/// The largest body: a message of the largest size, escaped as JSON at its worst for text.
-const MAX_BODY_BYTES: usize = 4 << 20;
-/// How long the next piece of a body may be waited for.
-const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What every request may need.
 #[derive(Clone)]
@@ -62,8 +56,9 @@ pub(crate) fn router(gateway: Gateway, own_port: u16) -> Router {
         .merge(rest::routes())
         .merge(ws::routes())
         .method_not_allowed_fallback(rest::wrong_method)
-        .layer(RequestBodyTimeoutLayer::new(BODY_TIMEOUT))
-        .layer(RequestBodyLimitLayer::new(MAX_BODY_BYTES))
+        // Axum's own bound is below a large message's.
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn(body::bound))
         .layer(from_fn_with_state(own_port, access::check))
         .layer(from_fn(headers::set))
         .with_state(gateway)

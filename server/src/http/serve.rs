@@ -19,7 +19,7 @@ use tower::ServiceExt as _;
 /// Open connections. Above it new ones wait in the listener's backlog, which the kernel bounds.
 const MAX_CONNECTIONS: usize = 512;
 /// A request's head must be here by then; it is also how long an idle connection is kept.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// A request's head is no longer.
 const MAX_HEAD_BYTES: usize = 32 << 10;
 /// After a failed `accept` (no file descriptors left, say) the next one is tried this much later.

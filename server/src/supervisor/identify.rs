@@ -8,7 +8,7 @@
 pub(super) fn runs_as(pid: u32, id: &str) -> bool {
     let arguments = arguments(pid);
     let joined = format!("--id={id}");
-    arguments.iter().any(|argument| *argument == joined)
+    arguments.contains(&joined)
         || arguments
             .windows(2)
             .any(|pair| pair[0] == "--id" && pair[1] == id)

@@ -221,13 +221,16 @@ impl Supervisor {
             None
         };
         let how = ended.asked.describe(exit, last_error.as_deref());
-        self.inner.cluster.deed(
-            index,
-            &Deed::Ended {
+        let never_ran = matches!(*slot.state.borrow(), ProcessState::Starting { .. });
+        let deed = if never_ran && !expected {
+            Deed::StartFailed { why: how.clone() }
+        } else {
+            Deed::Ended {
                 how: how.clone(),
                 expected,
-            },
-        );
+            }
+        };
+        self.inner.cluster.deed(index, &deed);
         self.set_state(
             index,
             ProcessState::Exited {

@@ -1,0 +1,322 @@
+//! A node's outside without its inside: lock file, admin events, and the line protocol over a list in memory.
+//!
+//! It is this very test program: the gateway is given a script that starts it again as the ignored test
+//! [`fake_node`]. Files in its data folder make it misbehave:
+//! `refuse` (a start that fails), `deaf` (SIGTERM is ignored), `mute` (the admin port never opens),
+//! `no_strong` (no read index), `no_leader` (no publish), `unheard` (a publish is never answered), and
+//! `say` (server-sent events to pass on).
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::Write as _,
+    path::PathBuf,
+    process::exit,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    time::sleep,
+};
+use wiber_protocol::{
+    config::{ClusterConfig, NodeSpec},
+    line::{Command, Consistency, Line, LineSplitter, MAX_LINE_BYTES, ReadRange, RecordView, Reply},
+    status::{NodeStatus, Role},
+};
+
+/// How the script hands over its arguments.
+pub(crate) const ARGUMENTS: &str = "WIBER_FAKE_NODE_ARGUMENTS";
+/// The stamp of the first record, microseconds; each later one is a second on.
+const FIRST_TS_US: i64 = 1_729_459_200_123_456;
+
+#[test]
+#[ignore = "not a test: the process that other tests start as a node"]
+fn fake_node() {
+    let Ok(arguments) = std::env::var(ARGUMENTS) else {
+        return;
+    };
+    let words: Vec<&str> = arguments.split(' ').collect();
+    let option = |name: &str| {
+        let place = words.iter().position(|word| *word == name).unwrap();
+        words[place + 1].to_owned()
+    };
+    let config = std::fs::read(option("--config")).unwrap();
+    let config = ClusterConfig::parse_bytes(&config, "config").unwrap();
+    let spec = config.node(&option("--id")).unwrap().clone();
+    let folder = PathBuf::from(option("--data-root")).join(&spec.id);
+    std::fs::create_dir_all(folder.join("logs")).unwrap();
+    if folder.join("refuse").exists() {
+        refuse("the reason stands in the last line");
+    }
+    let lock = take_lock(&folder, &spec, &option("--started-by"));
+    let is_first = config.nodes[0].id == spec.id;
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(Node::new(spec, folder, is_first).run());
+    drop(lock);
+    exit(0);
+}
+
+fn refuse(reason: &str) -> ! {
+    eprintln!("wiber-node: first line\nwiber-node: {reason}\n");
+    exit(2)
+}
+
+fn take_lock(folder: &std::path::Path, spec: &NodeSpec, started_by: &str) -> File {
+    let path = folder.join("node.lock");
+    let mut file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .unwrap();
+    if file.try_lock().is_err() {
+        refuse("the data folder is in use");
+    }
+    let (pid, port) = (std::process::id(), spec.admin_port());
+    file.set_len(0).unwrap();
+    writeln!(
+        file,
+        r#"{{"pid":{pid},"started_by":"{started_by}","started_at_us":1,"admin_port":{port}}}"#
+    )
+    .unwrap();
+    file
+}
+
+struct Stored {
+    id: String,
+    text: String,
+}
+
+type Topics = HashMap<String, Vec<Stored>>;
+
+#[derive(Clone)]
+struct Node {
+    spec: NodeSpec,
+    folder: PathBuf,
+    role: Role,
+    topics: Arc<Mutex<Topics>>,
+    /// Counts the records.
+    changed: watch::Sender<u64>,
+}
+
+impl Node {
+    fn new(spec: NodeSpec, folder: PathBuf, is_first: bool) -> Self {
+        let role = if is_first { Role::Leader } else { Role::Follower };
+        Self {
+            spec,
+            folder,
+            role,
+            topics: Arc::default(),
+            changed: watch::channel(0).0,
+        }
+    }
+
+    fn has(&self, file: &str) -> bool {
+        self.folder.join(file).exists()
+    }
+
+    async fn run(self) {
+        let mut terminate = signal(SignalKind::terminate()).unwrap();
+        let Ok(lines) = TcpListener::bind((self.spec.host.as_str(), self.spec.port)).await else {
+            refuse("the port is in use")
+        };
+        if !self.has("mute") {
+            let Ok(admin) = TcpListener::bind((self.spec.host.as_str(), self.spec.admin_port())).await else {
+                refuse("the admin port is in use")
+            };
+            let node = self.clone();
+            tokio::spawn(async move {
+                loop {
+                    let (stream, _) = admin.accept().await.unwrap();
+                    tokio::spawn(node.clone().events(stream));
+                }
+            });
+        }
+        let node = self.clone();
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = lines.accept().await.unwrap();
+                tokio::spawn(node.clone().line(stream));
+            }
+        });
+        loop {
+            terminate.recv().await;
+            if !self.has("deaf") {
+                return;
+            }
+        }
+    }
+
+    async fn events(self, mut stream: TcpStream) {
+        let mut head = [0; 1024];
+        let length = stream.read(&mut head).await.unwrap_or(0);
+        assert!(head[..length].starts_with(b"GET /events HTTP/1.1\r\n"));
+        let mut out = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n".to_owned();
+        let mut said = 0;
+        loop {
+            let status = serde_json::to_string(&self.status()).unwrap();
+            out.push_str(&format!("event: status\ndata: {status}\n\n"));
+            let say = std::fs::read_to_string(self.folder.join("say")).unwrap_or_default();
+            out.push_str(&say[said..]);
+            said = say.len();
+            if stream.write_all(out.as_bytes()).await.is_err() {
+                return;
+            }
+            out.clear();
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    fn status(&self) -> NodeStatus {
+        NodeStatus {
+            id: self.spec.id.clone(),
+            pid: std::process::id(),
+            role: self.role,
+            term: 1,
+            record_count: *self.changed.borrow(),
+            ..NodeStatus::default()
+        }
+    }
+
+    async fn line(self, mut stream: TcpStream) {
+        let mut splitter = LineSplitter::new(MAX_LINE_BYTES);
+        let mut follows: Option<(String, u64)> = None;
+        let mut changed = self.changed.subscribe();
+        let mut out = Vec::new();
+        loop {
+            while let Some(Line::Text(line)) = splitter.next_line() {
+                self.answer(&line, &mut follows, &mut out);
+            }
+            if let Some((topic, next)) = &mut follows {
+                *next = self.write_records(topic, *next, u64::MAX, &mut out);
+            }
+            if stream.write_all(&out).await.is_err() {
+                return;
+            }
+            out.clear();
+            tokio::select! {
+                read = stream.read_buf(splitter.buffer()) => if read.unwrap_or(0) == 0 { return },
+                _ = changed.changed() => {}
+            }
+        }
+    }
+
+    fn answer(&self, line: &[u8], follows: &mut Option<(String, u64)>, out: &mut Vec<u8>) {
+        match Command::parse(line).unwrap() {
+            Command::Ping => Reply::Pong.write(out),
+            Command::Pub { topic, id, text } => self.publish(topic, id.unwrap(), text, out),
+            Command::Read {
+                consistency: Consistency::Strong,
+                ..
+            } if self.has("no_strong") => {
+                Reply::Unavailable {
+                    reason: "no majority answers",
+                }
+                .write(out);
+            }
+            Command::Read {
+                topic,
+                range,
+                consistency,
+            } => {
+                let high_watermark = self.high_watermark(topic);
+                let (from, limit) = match range {
+                    ReadRange::Last { count } => (high_watermark.saturating_sub(count) + 1, count),
+                    ReadRange::From { offset, limit } => (offset, limit),
+                };
+                self.write_records(topic, from, limit, out);
+                Reply::ReadEnd {
+                    high_watermark,
+                    log_start_offset: 1,
+                    consistency,
+                }
+                .write(out);
+            }
+            Command::Subscribe { topic, from } => {
+                let next = from.unwrap_or(self.high_watermark(topic) + 1);
+                Reply::Subscribed {
+                    topic,
+                    next_offset: Some(next),
+                }
+                .write(out);
+                *follows = Some((topic.to_owned(), next));
+            }
+            other => panic!("the gateway has no use for {other:?}"),
+        }
+    }
+
+    fn publish(&self, topic: &str, id: &str, text: &str, out: &mut Vec<u8>) {
+        if self.has("no_leader") {
+            return Reply::NotLeader.write(out);
+        }
+        if self.has("unheard") {
+            return Reply::TimeoutWaitingCommit.write(out);
+        }
+        let mut topics = self.topics();
+        let records = topics.entry(topic.to_owned()).or_default();
+        match records.iter().find(|record| record.id == id) {
+            Some(record) if record.text == text => Reply::Duplicate { id }.write(out),
+            Some(_) => Reply::IdConflict { id }.write(out),
+            None => {
+                records.push(Stored {
+                    id: id.to_owned(),
+                    text: text.to_owned(),
+                });
+                let offset = records.len() as u64;
+                Reply::Published {
+                    id,
+                    offset: Some(offset),
+                    logical_time: Some(offset * 10),
+                }
+                .write(out);
+                drop(topics);
+                self.changed.send_modify(|count| *count += 1);
+            }
+        }
+    }
+
+    /// Writes up to `limit` records from `offset` on and gives the offset after them.
+    fn write_records(&self, topic: &str, offset: u64, limit: u64, out: &mut Vec<u8>) -> u64 {
+        let topics = self.topics();
+        let mut next = offset;
+        for record in topics
+            .get(topic)
+            .into_iter()
+            .flatten()
+            .skip(usize::try_from(offset - 1).unwrap())
+        {
+            if next - offset == limit {
+                break;
+            }
+            let ts_us = FIRST_TS_US + 1_000_000 * (i64::try_from(next).unwrap() - 1);
+            let view = RecordView {
+                topic,
+                id: &record.id,
+                offset: next,
+                ts_us,
+                corrected_us: ts_us + 250_000,
+                logical_time: next * 10,
+                node: &self.spec.id,
+                log_index: next,
+                body: record.text.as_bytes(),
+                binary_safe: false,
+            };
+            view.write_record(out);
+            next += 1;
+        }
+        next
+    }
+
+    fn high_watermark(&self, topic: &str) -> u64 {
+        self.topics().get(topic).map_or(0, |records| records.len() as u64)
+    }
+
+    fn topics(&self) -> std::sync::MutexGuard<'_, Topics> {
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
