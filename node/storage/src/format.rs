@@ -333,12 +333,14 @@ mod tests {
             prefix_hash: chain(0, 4, 2, 9),
             entry_crc: 9,
         };
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let hex = |bytes: &[u8]| {
+            bytes
+                .iter()
+                .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+        };
         assert_eq!(
             hex(&frame.encode(FrameSeed::new(STAMP, 4), 128)),
-            concat!(
-                "5746524d0500000004000000000000000200000000000000030000000000000077186a23179d809609000000021e620f"
-            )
+            "5746524d0500000004000000000000000200000000000000030000000000000077186a23179d809609000000021e620f"
         );
         let header = SegmentHeader {
             stamp: STAMP,

@@ -303,7 +303,7 @@ fn examine_segments(
         if let Some(Stop { position, flaw }) = &scanned.stop {
             let seed = FrameSeed::new(stamp, base);
             let marked = flushed_end_after(&mut window, seed, *position).map_err(io("read", &path))?;
-            if marked.max(next).max(torn).unwrap_or(0) > scanned.end_index {
+            if marked.max(next).unwrap_or(0) > scanned.end_index {
                 return Err(damaged(&path, *position, flaw.clone()));
             }
             cut_bytes = window.size_bytes() - position;

@@ -281,7 +281,9 @@ mod tests {
     #[test]
     fn version_1_is_these_bytes() {
         let bytes = encode(SlotKind::Vote, STAMP, 6, b"ABCD");
-        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = bytes
+            .iter()
+            .fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
         assert_eq!(
             hex,
             concat!(

@@ -2,6 +2,8 @@
 //! any moment, also in the middle of recovery, the log holds what some prefix of the commands made of it, and
 //! that prefix has everything that was acknowledged.
 
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test may")]
+
 mod support;
 
 use bytes::Bytes;
@@ -249,7 +251,9 @@ fn run(lives: &[Life], hot_tail_bytes: usize) {
             entries: driven.read_all(),
         };
         let (kept, open) = given.split_at(acknowledged);
-        kept.iter().for_each(|command| before.apply(command));
+        for command in kept {
+            before.apply(command);
+        }
         let mut possible = found == before;
         for command in open {
             possible |= found.is_between(&before, command);

@@ -1,5 +1,7 @@
 //! What a log promises while it runs, and across an orderly restart.
 
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test may")]
+
 mod support;
 
 use std::{
@@ -123,7 +125,9 @@ fn appends_from_many_threads_are_flushed_together_and_all_are_there() {
             })
         })
         .collect();
-    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    for thread in threads {
+        thread.join().unwrap();
+    }
     assert_eq!(log.read(0, 800, usize::MAX).unwrap(), entries(0..800, 1, 500));
     assert!(log.stats().segments > 4);
 }
@@ -192,8 +196,8 @@ fn a_flush_of_entries_that_were_cut_meanwhile_says_nothing_of_their_successors()
     let probe = {
         let (log, seen) = (driven.log.clone(), Arc::clone(&seen));
         move |_| {
-            seen.lock()
-                .push((log.flushed_index(), log.read(0, 10, usize::MAX).unwrap()))
+            let found = (log.flushed_index(), log.read(0, 10, usize::MAX).unwrap());
+            seen.lock().push(found);
         }
     };
     // Called after the first append's flush, when files still hold the cut entries.

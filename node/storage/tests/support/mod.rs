@@ -94,11 +94,14 @@ impl Driven {
     }
 }
 
+/// The number of a callback and what it was told.
+pub(crate) type Call = (u64, Result<(), String>);
+
 /// Callbacks that are numbered as they are made and remembered in the order they are called.
 #[derive(Clone, Default)]
 pub(crate) struct Acks {
     made: Arc<AtomicU64>,
-    called: Arc<Mutex<Vec<(u64, Result<(), String>)>>>,
+    called: Arc<Mutex<Vec<Call>>>,
 }
 
 impl Acks {
@@ -106,14 +109,12 @@ impl Acks {
         let number = self.made.fetch_add(1, Ordering::SeqCst);
         let called = Arc::clone(&self.called);
         Box::new(move |result| {
-            called
-                .lock()
-                .unwrap()
-                .push((number, result.map_err(|error| error.to_string())))
+            let call = (number, result.map_err(|error| error.to_string()));
+            called.lock().unwrap().push(call);
         })
     }
 
-    pub(crate) fn called(&self) -> Vec<(u64, Result<(), String>)> {
+    pub(crate) fn called(&self) -> Vec<Call> {
         self.called.lock().unwrap().clone()
     }
 
