@@ -99,7 +99,8 @@ impl Writer {
 
     pub(crate) fn purge(&mut self, term: u64, index: u64) -> Result<(), Failure> {
         let first_index = index + 1;
-        if first_index <= self.start.first_index {
+        let is_told = first_index == self.start.first_index && self.start.purged_term.is_some();
+        if first_index < self.start.first_index || is_told {
             return Ok(());
         }
         let start = Start {

@@ -150,10 +150,11 @@ impl State {
 
     /// Moves the start past `index`. `false` if it is there already.
     pub(crate) fn purge(&mut self, term: u64, index: u64) -> bool {
-        if index < self.first_index {
+        let first_index = index + 1;
+        // A log that was never purged may begin right behind `index`: then what lies before it still has to be told.
+        if first_index < self.first_index || (first_index == self.first_index && self.purged.is_some()) {
             return false;
         }
-        let first_index = index + 1;
         self.purged = Some((term, index));
         if first_index > self.end_index {
             self.restart(first_index);
