@@ -129,6 +129,7 @@ pub struct DrawnArrow {
     pub send_lamport: u64,
     pub receive_lamport: u64,
     pub send: EventId,
+    pub receive: EventId,
     pub path: String,
     pub line: Line,
     pub relation: Option<Relation>,
@@ -252,6 +253,13 @@ pub struct Figure {
     pub labels: Vec<Label>,
     pub ticks: Vec<Tick>,
     pub spots: Vec<Spot>,
+}
+
+impl Figure {
+    /// Whether nothing is known to have happened.
+    pub fn is_empty(&self) -> bool {
+        self.spots.is_empty() && self.quiet.is_none()
+    }
 }
 
 /// Heights of one drawing, pixels.
@@ -482,6 +490,7 @@ impl Drawing<'_> {
             send_lamport: send.lamport,
             receive_lamport: receive.lamport,
             send: EventId::of(send),
+            receive: EventId::of(receive),
             path: arrow_path(line),
             line,
             relation,

@@ -38,6 +38,15 @@ impl Look {
             Self::Down => "down",
         }
     }
+
+    /// Under the lane's name.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::As(role) => role.as_str(),
+            Self::Unknown => "running",
+            Self::Down => "not running",
+        }
+    }
 }
 
 /// A part of a lane's line.

@@ -26,6 +26,21 @@ pub enum Mark {
 }
 
 impl Mark {
+    /// Every mark an event can have, those that may cover others first.
+    pub const ON_LANES: [Self; 11] = [
+        Self::Dot,
+        Self::Append,
+        Self::Flush,
+        Self::Commit,
+        Self::Apply,
+        Self::Vote,
+        Self::Leads,
+        Self::Role,
+        Self::Publish,
+        Self::Deliver,
+        Self::Fault,
+    ];
+
     pub fn of(kind: EventKind, role: Option<Role>) -> Self {
         match kind {
             EventKind::Send | EventKind::Receive => Self::Dot,

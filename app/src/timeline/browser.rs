@@ -1,0 +1,212 @@
+//! The timeline in the browser: when to redraw, what pointer and keys do, and the address of what is seen.
+
+use leptos::{
+    ev::{KeyboardEvent, MouseEvent, PointerEvent},
+    html,
+    leptos_dom::helpers::{request_animation_frame, set_timeout},
+    prelude::*,
+};
+use leptos_router::{
+    NavigateOptions,
+    hooks::{use_navigate, use_query_map},
+};
+use std::time::Duration;
+use wasm_bindgen::{JsCast, closure::Closure};
+use web_sys::HtmlElement;
+
+use super::{
+    figure::to_px,
+    hit::{self, Target, Way},
+    scale::Axis,
+    state::State,
+};
+use crate::live::Connection;
+
+/// The shortest time between two drawings.
+const REDRAW_MS: f64 = 100.0;
+/// How near the right end counts as the end, pixels.
+const END_REACH_PX: i32 = 24;
+
+/// Attends to a timeline for as long as it is on the page.
+pub(super) fn attend(state: State, frame: NodeRef<html::Div>) {
+    keep_drawn(state);
+    listen(state, frame);
+    if !state.docked {
+        keep_address(state);
+        open_moment(state);
+    }
+}
+
+/// Draws whenever something changed, at most ten times a second and never in a hidden tab.
+fn keep_drawn(state: State) {
+    let is_asked = StoredValue::new(false);
+    let last_ms = StoredValue::new(f64::NEG_INFINITY);
+    let draw = move || {
+        request_animation_frame(move || {
+            // `None` when the timeline has left the page in the meantime.
+            if is_asked.try_set_value(false).is_none() {
+                last_ms.set_value(now_ms());
+                state.redraw();
+            }
+        });
+    };
+    Effect::new(move |before: Option<()>| {
+        state.track();
+        // The first drawing is the server's, and is there already.
+        if before.is_none() || is_asked.try_update_value(|asked| std::mem::replace(asked, true)) != Some(false) {
+            return;
+        }
+        let wait_ms = last_ms.get_value() + REDRAW_MS - now_ms();
+        if wait_ms > 0.0 {
+            set_timeout(draw, Duration::from_secs_f64(wait_ms / 1_000.0));
+        } else {
+            draw();
+        }
+    });
+}
+
+fn now_ms() -> f64 {
+    window().performance().map_or(0.0, |performance| performance.now())
+}
+
+fn listen(state: State, frame: NodeRef<html::Div>) {
+    Effect::new(move |_| {
+        let Some(element) = frame.get() else { return };
+        let element: HtmlElement = element.into();
+        let scrolled_to = StoredValue::new(0);
+        on(&element, "pointermove", {
+            let element = element.clone();
+            move |event: PointerEvent| point(state, target_at(state, &element, &event))
+        });
+        on(&element, "pointerleave", move |_: PointerEvent| point(state, None));
+        on(&element, "click", {
+            let element = element.clone();
+            move |event: MouseEvent| {
+                let target = target_at(state, &element, &event);
+                state.choose(target.map(|target| target.event().clone()));
+            }
+        });
+        on(&element, "keydown", {
+            let element = element.clone();
+            move |event: KeyboardEvent| key_pressed(state, &element, &event)
+        });
+        on(&element.clone(), "scroll", move |_: web_sys::Event| {
+            // Going back in time pauses; the figure would run away otherwise.
+            let now = element.scroll_left();
+            let before = scrolled_to.try_update_value(|before| std::mem::replace(before, now)).unwrap_or(now);
+            if now < before && now < -END_REACH_PX && state.is_live() {
+                state.freeze();
+            }
+        });
+    });
+}
+
+/// Adds a listener that goes with the element.
+fn on<E: JsCast + 'static>(element: &HtmlElement, name: &str, mut listener: impl FnMut(E) + 'static) {
+    let closure = Closure::<dyn FnMut(web_sys::Event)>::new(move |event: web_sys::Event| {
+        listener(event.unchecked_into());
+    });
+    // It fails only for a listener that is no function.
+    let _ = element.add_event_listener_with_callback(name, closure.as_ref().unchecked_ref());
+    let closure = StoredValue::new_local(closure);
+    on_cleanup(move || closure.dispose());
+}
+
+fn point(state: State, target: Option<Target>) {
+    if state.pointed.try_with_untracked(|pointed| *pointed != target) == Some(true) {
+        state.pointed.set(target);
+    }
+}
+
+fn target_at(state: State, frame: &HtmlElement, event: &MouseEvent) -> Option<Target> {
+    let drawing = frame.first_element_child()?.get_bounding_client_rect();
+    let (x, y) = (f64::from(event.client_x()) - drawing.left(), f64::from(event.client_y()) - drawing.top());
+    state.figure.with_untracked(|figure| hit::at(figure, x + to_px(figure.left), y))
+}
+
+fn key_pressed(state: State, frame: &HtmlElement, event: &KeyboardEvent) {
+    if event.ctrl_key() || event.alt_key() || event.meta_key() {
+        return;
+    }
+    let pointed = state.pointed.get_untracked().map(|target| target.event().clone());
+    match event.key().as_str() {
+        "Enter" | " " => state.choose(pointed),
+        "Escape" => state.choose(None),
+        key => {
+            let Some(way) = Way::of_key(key) else { return };
+            let found = state.figure.with_untracked(|figure| {
+                hit::step(figure, pointed.as_ref(), way).map(|spot| (spot.event.clone(), to_px(figure.right) - spot.x))
+            });
+            let Some((id, from_right)) = found else { return };
+            let (width, left) = (f64::from(frame.client_width()), f64::from(frame.scroll_left()));
+            if let Some(left) = hit::scroll_to_show(from_right, width, left) {
+                #[expect(clippy::cast_possible_truncation, reason = "pixels of one figure")]
+                frame.set_scroll_left(left as i32);
+            }
+            point(state, Some(Target::Event(id)));
+        }
+    }
+    event.prevent_default();
+}
+
+/// The address follows the axis and the chosen event, and they follow the address when one goes back.
+fn keep_address(state: State) {
+    let navigate = use_navigate();
+    let query = use_query_map();
+    Effect::new(move |before: Option<()>| {
+        let (axis, chosen) = (state.axis.get(), state.chosen.get());
+        if before.is_none() {
+            return;
+        }
+        let mut address = query.get_untracked();
+        address.remove("at");
+        address.remove("event");
+        address.remove("axis");
+        if axis != Axis::default() {
+            address.insert("axis", axis.as_str().to_owned());
+        }
+        if let Some(id) = chosen {
+            address.insert("event", id.to_string());
+        }
+        let wanted = address.to_query_string();
+        if wanted != query.with_untracked(leptos_router::params::ParamsMap::to_query_string) {
+            navigate(
+                &format!("/timeline{wanted}"),
+                NavigateOptions { scroll: false, ..NavigateOptions::default() },
+            );
+        }
+    });
+    Effect::new(move |before: Option<()>| {
+        let (axis, event) = query.with(|query| (query.get("axis"), query.get("event")));
+        if before.is_none() {
+            return;
+        }
+        let axis = axis.and_then(|axis| Axis::of_str(&axis)).unwrap_or_default();
+        if axis != state.axis.get_untracked() {
+            state.axis.set(axis);
+        }
+        let chosen = event.and_then(|event| event.parse().ok());
+        if chosen != state.chosen.get_untracked() {
+            state.choose(chosen);
+        }
+    });
+}
+
+/// Opens what the address names (`?event=`, `?at=` in milliseconds) as soon as the whole trace is here.
+fn open_moment(state: State) {
+    let query = use_query_map();
+    Effect::new(move |done: Option<bool>| {
+        if done == Some(true) || state.live.connection() != Connection::Live {
+            return done.unwrap_or(false);
+        }
+        let (event, at) = query.with_untracked(|query| (query.get("event"), query.get("at")));
+        let chosen = event.and_then(|event| event.parse().ok()).or_else(|| {
+            let at_ms: i64 = at?.parse().ok()?;
+            state.event_near(at_ms.checked_mul(1_000)?)
+        });
+        if chosen.is_some() {
+            state.choose(chosen);
+        }
+        true
+    });
+}

@@ -1,0 +1,166 @@
+//! What the parts of the timeline share: what is wanted, what is drawn, what is pointed at.
+
+use std::collections::BTreeSet;
+
+use leptos::prelude::*;
+use wiber_protocol::event::TraceEvent;
+
+use super::{
+    figure::{Figure, Layer, Memory, Wish, draw},
+    hit::Target,
+    lanes::Lane,
+    scale::Axis,
+    trace::{EventId, Trace},
+};
+use crate::live::Live;
+
+/// Everything about one timeline on the page. Cheap to copy.
+#[derive(Clone, Copy)]
+pub struct State {
+    pub live: Live,
+    pub docked: bool,
+    pub axis: RwSignal<Axis>,
+    pub hidden: RwSignal<BTreeSet<Layer>>,
+    pub chosen: RwSignal<Option<EventId>>,
+    pub pointed: RwSignal<Option<Target>>,
+    /// The events as they were when the reader paused.
+    frozen: RwSignal<Option<Frozen>>,
+    memory: StoredValue<Memory>,
+    pub figure: RwSignal<Figure>,
+}
+
+/// The picture at one moment.
+#[derive(Clone, Debug, PartialEq)]
+struct Frozen {
+    events: Vec<TraceEvent>,
+    lanes: Vec<Lane>,
+    at_ms: i64,
+}
+
+impl State {
+    pub fn new(live: Live, docked: bool, axis: Axis, chosen: Option<EventId>) -> Self {
+        let state = Self {
+            live,
+            docked,
+            axis: RwSignal::new(axis),
+            hidden: RwSignal::new(Wish::default().hidden),
+            chosen: RwSignal::new(chosen),
+            pointed: RwSignal::new(None),
+            frozen: RwSignal::new(None),
+            memory: StoredValue::new(Memory::default()),
+            figure: RwSignal::new(Figure::default()),
+        };
+        state.redraw();
+        state
+    }
+
+    /// Follows everything that a drawing depends on.
+    pub fn track(self) {
+        self.axis.track();
+        self.hidden.track();
+        self.chosen.track();
+        self.frozen.track();
+        if self.is_live() {
+            self.live.trace_mark();
+            self.lanes();
+        }
+    }
+
+    /// Draws from what is known now.
+    pub fn redraw(self) {
+        let figure = untrack(|| {
+            let wish = Wish {
+                axis: self.axis.get(),
+                compact: self.docked,
+                hidden: self.hidden.get(),
+                chosen: self.chosen.get(),
+            };
+            self.with_picture(|events, lanes| {
+                let trace = Trace::read(events.iter().copied());
+                self.memory.try_update_value(|memory| draw(&trace, lanes, &wish, memory)).unwrap_or_default()
+            })
+        });
+        if self.figure.try_with_untracked(|drawn| *drawn != figure) == Some(true) {
+            self.figure.set(figure);
+        }
+    }
+
+    fn with_picture<R>(self, read: impl FnOnce(&[&TraceEvent], &[Lane]) -> R) -> R {
+        self.frozen.with(|frozen| match frozen {
+            Some(frozen) => read(&frozen.events.iter().collect::<Vec<_>>(), &frozen.lanes),
+            None => {
+                let lanes = self.lanes();
+                self.live.with_trace(|trace| read(&trace.iter().collect::<Vec<_>>(), &lanes))
+            }
+        })
+    }
+
+    fn lanes(self) -> Vec<Lane> {
+        let lane = |node: crate::view::NodeView| Lane {
+            role: node.live_role(),
+            alive: node.live,
+            name: node.id,
+        };
+        self.live.nodes().into_iter().map(lane).collect()
+    }
+
+    /// One event of the picture.
+    pub fn event(self, id: &EventId) -> Option<TraceEvent> {
+        let is_it = |event: &TraceEvent| event.seq == id.seq && event.epoch == id.epoch && event.node == id.node;
+        self.with_picture(|events, _| events.iter().find(|event| is_it(event)).map(|event| (*event).clone()))
+    }
+
+    /// The event nearest to a moment of cluster time, if the trace goes back that far.
+    pub fn event_near(self, at_us: i64) -> Option<EventId> {
+        self.with_picture(|events, _| {
+            let oldest_us = events.iter().map(|event| event.corrected_us).min()?;
+            let nearest = events
+                .iter()
+                .filter(|event| !crate::view::is_beat(event))
+                .min_by_key(|event| (event.corrected_us - at_us).unsigned_abs())?;
+            (oldest_us <= at_us).then(|| EventId::of(nearest))
+        })
+    }
+
+    /// Whether new events are drawn as they come.
+    pub fn is_live(self) -> bool {
+        self.frozen.with(Option::is_none) && !self.live.paused()
+    }
+
+    /// When the picture was frozen, milliseconds since the Unix epoch.
+    pub fn frozen_at_ms(self) -> Option<i64> {
+        self.frozen.with(|frozen| frozen.as_ref().map(|frozen| frozen.at_ms))
+    }
+
+    /// Holds the picture as it is.
+    pub fn freeze(self) {
+        untrack(|| {
+            if self.frozen.with(Option::is_some) {
+                return;
+            }
+            let (events, lanes) = self.with_picture(|events, lanes| {
+                let events = events.iter().map(|event| (*event).clone()).collect();
+                (events, lanes.to_vec())
+            });
+            self.frozen.set(Some(Frozen { events, lanes, at_ms: self.live.heard_at_ms() }));
+        });
+    }
+
+    /// Goes on with the newest.
+    pub fn go_live(self) {
+        self.chosen.set(None);
+        self.pointed.set(None);
+        self.frozen.set(None);
+        if untrack(|| self.live.paused()) {
+            self.live.set_paused(false);
+        }
+    }
+
+    /// Chooses an event, or none. What is chosen is looked at, so the picture holds still.
+    pub fn choose(self, id: Option<EventId>) {
+        if id.is_some() {
+            self.freeze();
+        }
+        self.chosen.set(id);
+    }
+}
