@@ -30,7 +30,7 @@ use crate::{
 /// Between two rounds of asking.
 const ROUND_PAUSE: Duration = Duration::from_millis(100);
 /// A probe or join that is not answered by then counts as no answer.
-const PATIENCE: Duration = Duration::from_millis(1_000);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a blank node works with.
 pub struct Forming {

@@ -72,11 +72,11 @@ impl Handlers {
                 heartbeat(group, request).await
             }
             Request::Vote(vote) => {
-                let reply = group.raft.vote(vote_request(vote)).await.map_err(stopped)?;
+                let reply = group.raft.vote(vote_request(&vote)).await.map_err(stopped)?;
                 Ok(Response::Vote(vote_reply(&reply)))
             }
             Request::PreVote(vote) => {
-                let reply = group.raft.pre_vote(vote_request(vote)).await.map_err(stopped)?;
+                let reply = group.raft.pre_vote(vote_request(&vote)).await.map_err(stopped)?;
                 Ok(Response::PreVote(vote_reply(&reply)))
             }
             Request::Transfer(transfer) => {
@@ -90,7 +90,7 @@ impl Handlers {
                     .handle_transfer_leader(request)
                     .await
                     .map_err(stopped)?;
-                Ok(Response::Transfer(transfer_reply(reply)))
+                Ok(Response::Transfer(transfer_reply(&reply)))
             }
             Request::Snapshot(chunk) => self.snapshot(group, chunk, from).await,
             Request::ReadIndex => Ok(Response::ReadIndex(read_index(group).await)),
@@ -193,7 +193,7 @@ async fn read_index(group: &Group) -> ReadIndexReply {
     }
 }
 
-fn vote_request(from: wiber_protocol::rpc::VoteRequest) -> VoteRequest<TypeConfig> {
+fn vote_request(from: &wiber_protocol::rpc::VoteRequest) -> VoteRequest<TypeConfig> {
     let mut request = VoteRequest::new(raft::to_vote(from.vote), from.last.map(raft::to_log_id));
     request.leadership_transfer = from.leadership_transfer;
     request
@@ -207,15 +207,15 @@ fn vote_reply(from: &openraft::raft::VoteResponse<TypeConfig>) -> VoteReply {
     }
 }
 
-fn transfer_reply(from: Result<(), TransferLeaderError<TypeConfig>>) -> TransferReply {
+fn transfer_reply(from: &Result<(), TransferLeaderError<TypeConfig>>) -> TransferReply {
     match from {
         Ok(()) => TransferReply::Accepted,
         Err(TransferLeaderError::VoteChanged { expected, actual }) => TransferReply::VoteChanged {
-            expected: raft::from_vote(&expected),
-            actual: raft::from_vote(&actual),
+            expected: raft::from_vote(expected),
+            actual: raft::from_vote(actual),
         },
         Err(TransferLeaderError::LogNotFlushed { expected, actual }) => {
-            let log_id = |id: Option<_>| -> Option<ids::LogId> { raft::from_log_ids(id.as_ref()) };
+            let log_id = |id: &Option<_>| -> Option<ids::LogId> { raft::from_log_ids(id.as_ref()) };
             TransferReply::LogNotFlushed {
                 expected: log_id(expected),
                 actual: log_id(actual),

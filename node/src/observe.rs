@@ -90,7 +90,7 @@ fn tell(group: &Group, board: &StatusBoard, seen: &mut Seen, metrics: &Metrics) 
     }
     if now.commit_index > seen.commit_index && board.local.trace.allow_local(EventKind::Commit) {
         board.local.trace.local(EventKind::Commit, now.term, |event| {
-            event.log_index = Some(now.commit_index)
+            event.log_index = Some(now.commit_index);
         });
     }
     *seen = now;

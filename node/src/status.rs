@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// `/readyz` wants a flush not longer ago than this; when the log was quiet for longer, it makes one.
-const FLUSH_AGE: Duration = Duration::from_secs(60);
+const FLUSH_AGE: Duration = Duration::from_mins(1);
 
 /// Everything `/status` is made of.
 pub struct StatusBoard {
@@ -70,24 +70,24 @@ impl StatusBoard {
         status.flushed_index = index(log.flushed_index());
         status.commit_index = index(metrics.local_committed.map(|at| at.index));
         status.tail = group.log.tail();
-        self.with_topics(status, group);
+        Self::with_topics(status, group);
         // The engine tells its commit a moment after it let entries be applied.
         status.commit_index = status.commit_index.max(status.applied_index);
         status.peers = self.peers(&metrics);
-        let stats = log.stats();
-        let measured = |us: u64| (stats.fsync_count > 0).then_some(us);
+        let figures = log.stats();
+        let measured = |us: u64| (figures.fsync_count > 0).then_some(us);
         status.storage = StorageStatus {
-            segments: stats.segments as u64,
-            bytes: stats.bytes,
-            fsync_p50_us: measured(stats.fsync_p50_us),
-            fsync_p99_us: measured(stats.fsync_p99_us),
-            fsync_max_us: measured(stats.fsync_max_us),
-            fsync_count: stats.fsync_count,
+            segments: figures.segments as u64,
+            bytes: figures.bytes,
+            fsync_p50_us: measured(figures.fsync_p50_us),
+            fsync_p99_us: measured(figures.fsync_p99_us),
+            fsync_max_us: measured(figures.fsync_max_us),
+            fsync_count: figures.fsync_count,
         };
         status.warnings = self.differences(&metrics);
     }
 
-    fn with_topics(&self, status: &mut NodeStatus, group: &Group) {
+    fn with_topics(status: &mut NodeStatus, group: &Group) {
         let state = group.state.read();
         status.applied_index = state.applied.map_or(0, |at| at.index);
         status.record_count = state.record_count;

@@ -299,11 +299,25 @@ async fn listeners_are_bounded_and_their_places_come_back() {
 #[tokio::test]
 async fn the_shutdown_ends_listeners_even_those_that_do_not_read() {
     let served = Served::start().await;
+    // More than the sockets' buffers hold.
+    for _ in 0..RING_EVENTS {
+        let long = "x".repeat(8 * 1024);
+        served
+            .node
+            .trace
+            .local(EventKind::Fault, 1, |event| event.detail = Some(long));
+    }
     let mut reads = served.events().await;
-    reads.status().await;
     let _stalled = served.events().await;
+    let mut seen = 0;
+    while seen < RING_EVENTS {
+        seen += reads.trace().await.events.len();
+    }
     served.shutdown.cancel();
     while reads.next().await.is_some() {}
-    served.task.await.unwrap();
+    tokio::time::timeout(Duration::from_secs(20), served.task)
+        .await
+        .unwrap()
+        .unwrap();
     assert!(TcpStream::connect(served.address).await.is_err());
 }

@@ -5,6 +5,9 @@ use std::collections::HashSet;
 use super::*;
 use crate::small_files::OsFiles;
 
+/// A broken clock fails its test after this long, and does not hang it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// A disk whose next writes can be held back or made to fail.
 #[derive(Clone, Default)]
 struct TestDisk(Arc<(Mutex<TestState>, Condvar)>);
@@ -25,9 +28,11 @@ impl TestDisk {
 
     fn wait_for_attempts(&self, attempts: u32) {
         let mut state = self.0.0.lock();
-        while state.attempts < attempts {
-            self.0.1.wait(&mut state);
-        }
+        let missing = |state: &mut TestState| state.attempts < attempts;
+        assert!(
+            !self.0.1.wait_while_for(&mut state, missing, PATIENCE).timed_out(),
+            "no write number {attempts}"
+        );
     }
 
     /// What a crash at this moment leaves on disk.
@@ -47,10 +52,9 @@ impl SmallFiles for TestDisk {
         let mut state = self.0.0.lock();
         state.attempts += 1;
         self.0.1.notify_all();
-        while state.held && !state.failing {
-            self.0.1.wait(&mut state);
-        }
-        if state.failing {
+        let held = |state: &mut TestState| state.held && !state.failing;
+        let stuck = self.0.1.wait_while_for(&mut state, held, PATIENCE).timed_out();
+        if state.failing || stuck {
             return Err(io::Error::other("no space left"));
         }
         state.stored = Some(bytes.to_vec());

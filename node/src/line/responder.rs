@@ -278,14 +278,13 @@ impl Responder {
     }
 
     fn remember_own_write(&mut self, topic: &str, offset: u64) {
-        match self.own_writes.iter_mut().find(|(known, _)| known == topic) {
-            Some((_, known)) => *known = offset.max(*known),
-            None => {
-                if self.own_writes.len() == OWN_WRITE_TOPICS {
-                    self.own_writes.remove(0);
-                }
-                self.own_writes.push((topic.to_owned(), offset));
+        if let Some((_, known)) = self.own_writes.iter_mut().find(|(known, _)| known == topic) {
+            *known = offset.max(*known)
+        } else {
+            if self.own_writes.len() == OWN_WRITE_TOPICS {
+                self.own_writes.remove(0);
             }
+            self.own_writes.push((topic.to_owned(), offset));
         }
     }
 
@@ -367,7 +366,7 @@ impl Responder {
         let end = group.state.read().topics.next_offset(topic);
         let first = end.saturating_sub(records).max(1);
         self.pages(&group, topic, first, end, |committed, out| {
-            committed.view().write_history(out)
+            committed.view().write_history(out);
         })
         .await?;
         Reply::HistoryEnd.write(&mut self.out);
@@ -403,7 +402,7 @@ impl Responder {
             }
         };
         self.pages(&group, topic, first, end, |committed, out| {
-            committed.view().write_record(out)
+            committed.view().write_record(out);
         })
         .await?;
         let reply = Reply::ReadEnd {

@@ -73,7 +73,7 @@ pub fn from_membership(from: &Membership) -> membership::Membership {
 }
 
 /// A leader's append as it goes on the wire. The entries' bytes are the ones in the log.
-pub fn from_append(from: AppendRequest) -> rpc::AppendRequest {
+pub(super) fn from_append(from: AppendRequest) -> rpc::AppendRequest {
     rpc::AppendRequest {
         vote: from_vote(&from.vote),
         prev: from_log_ids(from.prev_log_id.as_ref()),

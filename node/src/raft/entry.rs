@@ -53,6 +53,7 @@ impl LogEntry {
     }
 
     /// Like [`Self::encode`], and keeps the result for whoever asks next.
+    #[must_use]
     pub fn encoded(mut self) -> Self {
         self.encoded = Some(self.encode());
         self

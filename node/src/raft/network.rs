@@ -128,11 +128,11 @@ impl Peer {
 }
 
 /// What the engine's stream wants to know of one append's answer.
-fn stream_result(reply: AppendReply) -> StreamAppendResult<TypeConfig> {
+fn stream_result(reply: &AppendReply) -> StreamAppendResult<TypeConfig> {
     match reply {
         AppendReply::Stored(log_id) => Ok(log_id.map(convert::log_id)),
-        AppendReply::Conflict(log_id) => Err(StreamAppendError::Conflict(convert::log_id(log_id))),
-        AppendReply::HigherVote(vote) => Err(StreamAppendError::HigherVote(convert::vote(vote))),
+        AppendReply::Conflict(log_id) => Err(StreamAppendError::Conflict(convert::log_id(*log_id))),
+        AppendReply::HigherVote(vote) => Err(StreamAppendError::HigherVote(convert::vote(*vote))),
     }
 }
 
@@ -206,7 +206,7 @@ impl RaftNetworkV2<TypeConfig> for Peer {
                 };
                 match answer {
                     Ok(Response::Append(reply)) => {
-                        let result = stream_result(reply);
+                        let result = stream_result(&reply);
                         let ends = result.is_err();
                         yield Ok(result);
                         if ends {

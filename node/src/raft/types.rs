@@ -39,10 +39,10 @@ openraft::declare_raft_types!(
 );
 
 pub type Raft = openraft::Raft<TypeConfig, StateMachine>;
-pub type LogId = openraft::alias::LogIdOf<TypeConfig>;
-pub type Vote = openraft::alias::VoteOf<TypeConfig>;
-pub type Payload = openraft::alias::PayloadOf<TypeConfig>;
-pub type Membership = openraft::Membership<u64, Member>;
+pub(super) type LogId = openraft::alias::LogIdOf<TypeConfig>;
+pub(super) type Vote = openraft::alias::VoteOf<TypeConfig>;
+pub(super) type Payload = openraft::alias::PayloadOf<TypeConfig>;
+pub(super) type Membership = openraft::Membership<u64, Member>;
 pub type StoredMembership = openraft::alias::StoredMembershipOf<TypeConfig>;
 pub type Metrics = openraft::RaftMetrics<TypeConfig>;
 pub type SnapshotMeta = openraft::alias::SnapshotMetaOf<TypeConfig>;

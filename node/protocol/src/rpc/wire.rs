@@ -218,7 +218,7 @@ impl Response {
                 }
             }
             Self::Forward(ForwardReply::NotLeader) | Self::ReadIndex(ReadIndexReply::NotLeader) => {
-                out.put_u8(1)
+                out.put_u8(1);
             }
             Self::Forward(ForwardReply::Unknown(reason))
             | Self::ReadIndex(ReadIndexReply::Failed(reason)) => {
