@@ -70,6 +70,26 @@ fn a_follower_forwards_and_says_so() {
 }
 
 #[test]
+fn what_a_connection_published_through_a_follower_is_there_for_its_next_command() {
+    let cluster = Cluster::start(3);
+    let mut conn = cluster.conn(cluster.follower());
+    for at in 1..=100 {
+        conn.send(format!(
+            "PUB t{at} --id m-{at} text\nHISTORY t{at} 9\nSUB t{at}\n"
+        ));
+        conn.expect(&format!("OK REDIRECTED m-{at}"));
+        assert_eq!(
+            conn.until("OK history_end").len(),
+            1,
+            "a client reads its own write"
+        );
+        // Nothing from before the answer is delivered after it: the next line belongs to the next command.
+        conn.expect(&format!("OK subscribed t{at}"));
+    }
+    conn.check("PING", "PONG");
+}
+
+#[test]
 fn a_follower_answers_a_thousand_commands_in_their_order() {
     let cluster = Cluster::start(3);
     let mut conn = cluster.conn(cluster.follower());
@@ -88,6 +108,45 @@ fn a_follower_answers_a_thousand_commands_in_their_order() {
             .enumerate()
             .all(|(at, row)| row.id == format!("m-{at}")),
         "records commit in the order sent"
+    );
+}
+
+#[test]
+fn what_one_connection_sent_commits_in_the_order_sent_also_when_the_leader_dies() {
+    const LINES: usize = 4000;
+    let mut cluster = Cluster::start(3);
+    let leader = cluster.wait_for_leader();
+    let follower = cluster.follower();
+    let mut conn = cluster.conn(follower);
+    let mut acknowledged = Vec::new();
+    for start in (0..LINES).step_by(20) {
+        let lines: Vec<String> = (start..start + 20)
+            .map(|at| format!("PUB t --id m-{at} text {at}\n"))
+            .collect();
+        conn.send(lines.concat());
+        if start == LINES / 2 {
+            cluster.kill(leader);
+        }
+    }
+    for at in 0..LINES {
+        let answer = conn.line();
+        if id_of(&answer, "published")
+            .or(id_of(&answer, "REDIRECTED"))
+            .is_some()
+        {
+            acknowledged.push(format!("m-{at}"));
+        }
+    }
+    cluster.wait_for_leader();
+    let rows = rows(&cluster.settled_history("t"));
+    assert_complete(&rows, &acknowledged);
+    let sent: Vec<usize> = rows
+        .iter()
+        .map(|row| row.id[2..].parse().expect("a number"))
+        .collect();
+    assert!(
+        sent.windows(2).all(|pair| pair[0] < pair[1]),
+        "what is there is there in the order sent"
     );
 }
 
@@ -236,6 +295,79 @@ fn a_wiped_node_joins_under_a_new_identity_and_catches_up() {
         answer == "OK REDIRECTED last" || id_of(&answer, "published").is_some(),
         "{answer}"
     );
+}
+
+#[test]
+fn two_wiped_nodes_never_found_a_cluster_beside_the_one_that_has_the_data() {
+    let mut cluster = Cluster::start(3);
+    let answer = cluster.conn(0).ask("PUB t --id m-1 hello");
+    assert!(answer.starts_with("OK "), "{answer}");
+    cluster.settled_history("t");
+    let cluster_id = cluster.status(2).expect("a status")["cluster_id"].clone();
+    cluster.kill_all();
+    for at in 0..2 {
+        std::fs::remove_dir_all(cluster.node_folder(at)).expect("a data folder");
+    }
+    // The wiped ones first: they must not take each other for all there is.
+    for at in 0..3 {
+        cluster.start_node(at);
+    }
+    for at in 0..2 {
+        wait_for("the wiped node has found the cluster", PATIENCE, || {
+            cluster
+                .status(at)
+                .filter(|status| status["formation"]["state"] == "joining")
+        });
+    }
+    let status = cluster.status(2).expect("a status");
+    assert_eq!(status["cluster_id"], cluster_id);
+    for at in 0..3 {
+        let answer = cluster.conn(at).ask("PUB t --id m-2 hello");
+        assert!(
+            answer.starts_with("ERR "),
+            "one of three is no majority, n{} said: {answer}",
+            at + 1
+        );
+    }
+    assert_eq!(rows(&cluster.conn(2).history("t", 9))[0].id, "m-1");
+}
+
+#[test]
+fn a_leader_that_slept_through_an_election_gives_no_stale_answer() {
+    let cluster = Cluster::start(3);
+    let old = cluster.wait_for_leader();
+    let others: Vec<usize> = (0..3).filter(|at| *at != old).collect();
+    let mut asleep = cluster.conn(old);
+    let answer = asleep.ask("PUB t --id m-1 before");
+    assert!(id_of(&answer, "published").is_some(), "{answer}");
+    cluster.signal(old, Signal::STOP);
+    // These wait in its socket and are the first it sees when it wakes up.
+    asleep.send("READ t --strong\nPUB t --id m-3 from the past\n");
+    let new = wait_for("another leader", PATIENCE, || cluster.leader_among(&others));
+    let answer = cluster.conn(new).ask("PUB t --id m-2 meanwhile");
+    assert!(id_of(&answer, "published").is_some(), "{answer}");
+    cluster.signal(old, Signal::CONT);
+
+    let mut read = vec![asleep.line()];
+    while read.last().is_some_and(|line| line.starts_with("RECORD ")) {
+        read.push(asleep.line());
+    }
+    let end = read.pop().expect("an answer");
+    let knows = read.iter().any(|line| line.contains("\"id\":\"m-2\""));
+    assert!(
+        end.starts_with("ERR unavailable ") || knows,
+        "a stale read: {read:?} {end}"
+    );
+    let answer = asleep.line();
+    cluster.wait_for_leader();
+    let ids: Vec<String> = rows(&cluster.settled_history("t"))
+        .into_iter()
+        .map(|row| row.id)
+        .collect();
+    assert_eq!(ids[..2], ["m-1", "m-2"]);
+    if answer.starts_with("OK ") {
+        assert_eq!(ids[2..], ["m-3"], "acknowledged with `{answer}`");
+    }
 }
 
 #[test]

@@ -363,6 +363,17 @@ fn a_browser_cannot_publish() {
         conn.send(request);
         conn.expect_end();
     }
+    // A request line over every bound is a first line all the same.
+    let mut conn = cluster.conn(0);
+    let path = "x".repeat(2 << 20);
+    let _ =
+        conn.try_send(format!("POST /{path} HTTP/1.1\r\nHost: x\r\n\r\nPUB t hello\r\nPING\r\n").as_bytes());
+    while let Ok(answer) = conn.try_line() {
+        assert!(
+            answer.starts_with("ERR usage: "),
+            "only that may be answered: {answer}"
+        );
+    }
     let mut conn = cluster.conn(0);
     conn.check("HISTORY t 9", "OK history_end");
     let answer = conn.ask("PUB t HTTP/1.1");
@@ -564,6 +575,29 @@ fn a_subscribe_resumes_at_an_offset() {
     tail.check("PING", "PONG");
     publisher.ask("PUB t text 4");
     assert_eq!([next(&mut conn), next(&mut tail)], [4, 4]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn subscribers_that_left_are_forgotten_though_nothing_is_published() {
+    let cluster = one();
+    let mut stays = cluster.conn(0);
+    stays.check("SUB t", "OK subscribed t");
+    let before = cluster.open_files(0);
+    for at in 0..40 {
+        let mut conn = cluster.conn(0);
+        let (verb, answer) = if at % 2 == 0 {
+            ("SUB", "OK subscribed t")
+        } else {
+            ("SUBSCRIBE", "OK subscribed t 1")
+        };
+        conn.check(&format!("{verb} t"), answer);
+    }
+    wait_for("their sockets are closed", PATIENCE, || {
+        (cluster.open_files(0) <= before).then_some(())
+    });
+    cluster.conn(0).ask("PUB t a");
+    assert_eq!(row(&stays.line()).text, "a");
 }
 
 #[test]

@@ -121,6 +121,11 @@ impl Cluster {
         }
     }
 
+    #[cfg(target_os = "linux")]
+    pub(crate) fn open_files(&self, at: usize) -> usize {
+        self.nodes[at].as_ref().expect("a running node").open_files()
+    }
+
     pub(crate) fn signal(&self, at: usize, signal: Signal) {
         self.nodes[at].as_ref().expect("a running node").signal(signal);
     }
@@ -163,7 +168,11 @@ impl Cluster {
 
     /// The leader on which all running nodes agree.
     pub(crate) fn leader(&self) -> Option<usize> {
-        let running = self.running();
+        self.leader_among(&self.running())
+    }
+
+    /// The leader on which these nodes agree, one of them.
+    pub(crate) fn leader_among(&self, running: &[usize]) -> Option<usize> {
         let statuses: Option<Vec<Value>> = running.iter().map(|at| self.status(*at)).collect();
         let statuses = statuses?;
         let leading: Vec<usize> = running

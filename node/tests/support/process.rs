@@ -29,6 +29,14 @@ impl Process {
         Self { child, guard }
     }
 
+    /// How many files and sockets the process has open.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id()))
+            .expect("a running process")
+            .count()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("a running process");
     }
