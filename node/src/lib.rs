@@ -7,6 +7,7 @@ pub mod console;
 pub mod fetch;
 pub mod folder;
 pub mod forming;
+pub mod founding;
 pub mod group;
 pub mod handlers;
 pub mod identity;

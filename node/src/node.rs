@@ -1,35 +1,28 @@
 //! One node put together: ports, folder, peers, forming, the group, and an orderly end.
 
+mod flushes;
+mod hand_over;
+
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     io,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
-use futures_util::future::join_all;
-use openraft::async_runtime::WatchReceiver;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use wiber_protocol::{
-    config::ClusterConfig,
-    event::EventKind,
-    ids::RaftId,
-    membership::{Member, Membership},
-    rpc::Request,
-    status::Formation,
-};
+use wiber_protocol::{config::ClusterConfig, membership::Member, status::Formation};
 use wiber_storage::{Log, LogOptions, RealDisk, Stamp};
 
+use self::{flushes::FlushObserver, hand_over::hand_over};
 use crate::{
     admin,
     clock::Clock,
     folder::DataFolder,
     forming::Forming,
+    founding::found,
     group::{Group, GroupCell},
     handlers::Handlers,
     identity::Identity,
@@ -53,16 +46,6 @@ use crate::{
 
 /// Leadership is handed over within this time, or the node stops without it.
 const HANDOVER_PATIENCE: Duration = Duration::from_secs(1);
-/// A founding member that is not the founder starts the engine's founding itself only after this long without
-/// hearing of the founder's.
-const FOUNDER_HEAD_START: Duration = Duration::from_secs(2);
-/// The founder waits this long for the others' engines before it asks for their votes.
-const FOUNDER_PATIENCE: Duration = Duration::from_secs(1);
-/// Between two looks at whether they are there.
-const READY_PAUSE: Duration = Duration::from_millis(10);
-/// A flush that takes this long is told on the console.
-const SLOW_FLUSH: Duration = Duration::from_millis(50);
-
 /// What a node is started with; the folder is locked and the ports are taken.
 pub struct Start {
     pub config: ClusterConfig,
@@ -240,7 +223,8 @@ impl Node {
         forming.run(move || saying.touch()).await?;
         let group = self.start_group(log_dir, fatal.clone(), ended).await?;
         tokio::spawn(observe::run(group.clone(), self.board.clone(), fatal));
-        self.found(&group).await?;
+        let formed = self.local.identity.formed().expect("forming ends with a cluster");
+        found(&group, &self.own, formed).await?;
         rejoin::run(&group, &forming).await
     }
 
@@ -321,62 +305,6 @@ impl Node {
         Ok(group)
     }
 
-    /// Writes the founding membership as the first entry, on every founding member the same. The founder does
-    /// it at once; the others leave it the first election.
-    async fn found(&self, group: &Group) -> anyhow::Result<()> {
-        let formed = self.local.identity.formed().expect("forming ends with a cluster");
-        if !formed.founding.members.contains_key(&group.own) || group.raft.is_initialized().await? {
-            return Ok(());
-        }
-        let founder = formed.founding.members.values().map(|member| &member.name).min();
-        if founder == Some(&self.own.name) {
-            // Votes asked too early would be refused, and the first election would have to wait for the second.
-            drop(tokio::time::timeout(FOUNDER_PATIENCE, self.others_ready(&formed.founding)).await);
-        } else {
-            let mut metrics = group.raft.metrics();
-            let heard = async {
-                while metrics.borrow_watched().last_log_index.is_none() {
-                    if metrics.changed().await.is_err() {
-                        return;
-                    }
-                }
-            };
-            if tokio::time::timeout(FOUNDER_HEAD_START, heard).await.is_ok() {
-                return Ok(());
-            }
-        }
-        let members: BTreeMap<u64, Member> = formed
-            .founding
-            .members
-            .iter()
-            .map(|(id, member)| (id.0, member.clone()))
-            .collect();
-        match group.raft.initialize(members).await {
-            Ok(()) => Ok(()),
-            // The founder was faster.
-            Err(openraft::errors::RaftError::APIError(openraft::errors::InitializeError::NotAllowed(_))) => {
-                Ok(())
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Waits until every other founding member's engine answers.
-    async fn others_ready(&self, founding: &Membership) {
-        let others = founding.members.iter().filter(|(_, member)| **member != self.own);
-        join_all(others.map(|(id, member)| async move {
-            let link = self.links.to(member);
-            while link
-                .call(Request::ReadIndex, Some(*id), FOUNDER_PATIENCE)
-                .await
-                .is_err()
-            {
-                tokio::time::sleep(READY_PAUSE).await;
-            }
-        }))
-        .await;
-    }
-
     /// Hands leadership over, flushes, and lets go of everything.
     async fn leave(&self) {
         if let Some(group) = self.group.get() {
@@ -398,70 +326,10 @@ impl Node {
     }
 }
 
-/// Makes the voter with the longest log the leader, if this node leads and is not alone.
-async fn hand_over(group: &Group, names: &Names) {
-    let mut metrics = group.raft.metrics();
-    let now = metrics.borrow_watched().clone();
-    if now.current_leader != Some(group.own.0) {
-        return;
-    }
-    let replication = now.replication.unwrap_or_default();
-    let voters = now.membership_config.membership().voter_ids();
-    let others = voters.filter(|id| *id != group.own.0);
-    let Some(next) = others.max_by_key(|id| replication.get(id).copied().flatten().map(|at| at.index)) else {
-        return;
-    };
-    tracing::info!(target: "raft", "hands leadership to {}", names.of(RaftId(next)));
-    if group.raft.trigger().transfer_leader(next).await.is_err() {
-        return;
-    }
-    while metrics
-        .borrow_watched()
-        .current_leader
-        .is_none_or(|leader| leader == group.own.0)
-    {
-        if metrics.changed().await.is_err() {
-            return;
-        }
-    }
-}
-
 pub fn member(spec: &wiber_protocol::config::NodeSpec) -> Member {
     Member {
         name: spec.id.clone(),
         host: spec.host.clone(),
         port: spec.port,
-    }
-}
-
-/// Hears of flushes on the log writer's thread.
-struct FlushObserver {
-    board: Arc<StatusBoard>,
-    fatal: mpsc::Sender<String>,
-}
-
-impl wiber_storage::Observer for FlushObserver {
-    fn flushed(&self, last_index: Option<u64>, bytes: u64, elapsed: Duration) {
-        let local = &self.board.local;
-        self.board
-            .flushed_us
-            .store(local.clock.monotonic_us(), Ordering::Relaxed);
-        if elapsed >= SLOW_FLUSH {
-            tracing::warn!(target: "storage", "a flush of {bytes} bytes took {} ms", elapsed.as_millis());
-        }
-        if let Some(index) = last_index
-            && local.trace.allow_local(EventKind::Flush)
-        {
-            local
-                .trace
-                .local(EventKind::Flush, 0, |event| event.log_index = Some(index));
-        }
-        self.board.touch();
-    }
-
-    fn failed(&self, error: &str) {
-        tracing::error!(target: "storage", "{error}");
-        // Bounded and only ever full of other reasons to stop.
-        drop(self.fatal.try_send(error.to_owned()));
     }
 }

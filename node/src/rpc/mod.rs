@@ -2,6 +2,7 @@
 //! [`wiber_protocol::rpc`], requests pipelined, answers paired by id.
 
 pub mod appends;
+mod frames;
 pub mod link;
 pub mod links;
 pub mod names;

@@ -21,11 +21,7 @@ use wiber_protocol::{
     rpc::{Body, Frame, Header, Request, Response},
 };
 
-use super::{
-    appends, codec,
-    link::{self, Local},
-    names::Names,
-};
+use super::{appends, codec, frames, link::Local, names::Names};
 use crate::{group::GroupCell, handlers};
 
 /// Answers waiting to be written to one peer; past it the peer's requests wait.
@@ -226,16 +222,16 @@ fn note(header: &Header, request: &Request, server: &Server) {
     }
     let lamport = local.lamport.observe(header.lamport);
     if header.traced {
-        let rpc = link::message(request.kind(), header.rpc_id, Leg::Request);
+        let rpc = frames::message(request.kind(), header.rpc_id, Leg::Request);
         let peer = server.names.of(header.from);
         local.trace.message(
             EventKind::Receive,
             lamport,
             &peer,
             rpc,
-            link::term_of(request),
+            frames::term_of(request),
             |event| {
-                event.log_index = link::entries_of(request);
+                event.log_index = frames::entries_of(request);
             },
         );
     }
@@ -272,7 +268,7 @@ fn prepare(answer: Answer, server: &Server) -> Frame {
     let local = &server.local;
     let lamport = local.lamport.tick();
     if request.traced && !matches!(response, Response::Refused(_)) {
-        let rpc = link::message(kind, request.rpc_id, Leg::Response);
+        let rpc = frames::message(kind, request.rpc_id, Leg::Response);
         local.trace.message(
             EventKind::Send,
             lamport,
@@ -283,7 +279,7 @@ fn prepare(answer: Answer, server: &Server) -> Frame {
         );
     }
     let (cluster, own) = local.identity.ids();
-    let header = link::header(
+    let header = frames::header(
         cluster,
         own,
         Some(request.from),

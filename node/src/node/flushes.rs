@@ -1,0 +1,46 @@
+//! What the node does when its log was flushed, or failed to be.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::sync::mpsc;
+use wiber_protocol::event::EventKind;
+
+use crate::status::StatusBoard;
+
+/// A flush that takes this long is told on the console.
+const SLOW_FLUSH: Duration = Duration::from_millis(50);
+
+/// Hears of flushes on the log writer's thread.
+pub(super) struct FlushObserver {
+    pub(super) board: Arc<StatusBoard>,
+    pub(super) fatal: mpsc::Sender<String>,
+}
+
+impl wiber_storage::Observer for FlushObserver {
+    fn flushed(&self, last_index: Option<u64>, bytes: u64, elapsed: Duration) {
+        let local = &self.board.local;
+        self.board
+            .flushed_us
+            .store(local.clock.monotonic_us(), Ordering::Relaxed);
+        if elapsed >= SLOW_FLUSH {
+            tracing::warn!(target: "storage", "a flush of {bytes} bytes took {} ms", elapsed.as_millis());
+        }
+        if let Some(index) = last_index
+            && local.trace.allow_local(EventKind::Flush)
+        {
+            local
+                .trace
+                .local(EventKind::Flush, 0, |event| event.log_index = Some(index));
+        }
+        self.board.touch();
+    }
+
+    fn failed(&self, error: &str) {
+        tracing::error!(target: "storage", "{error}");
+        // Bounded and only ever full of other reasons to stop.
+        drop(self.fatal.try_send(error.to_owned()));
+    }
+}
