@@ -6,99 +6,14 @@
 mod support;
 
 use std::{
-    io,
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
 };
 
-use support::{DIR, entries, entry, options};
-use wiber_storage::{Disk, DiskFile, Log, MemoryDisk, NoObserver, StoredEntry, Writer};
-
-type Hook = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
-
-/// Runs the hook, once, before the next read of a file.
-struct HookedDisk {
-    disk: MemoryDisk,
-    hook: Hook,
-}
-
-struct HookedFile {
-    file: Arc<dyn DiskFile>,
-    hook: Hook,
-}
-
-impl HookedDisk {
-    fn file(&self, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
-        Arc::new(HookedFile {
-            file,
-            hook: Arc::clone(&self.hook),
-        })
-    }
-}
-
-impl Disk for HookedDisk {
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(self.file(self.disk.create(path)?))
-    }
-
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(self.file(self.disk.open(path)?))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-
-    fn unlink(&self, path: &Path) -> io::Result<()> {
-        self.disk.unlink(path)
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.disk.list(dir)
-    }
-
-    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        self.disk.create_dir_all(dir)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.disk.sync_dir(dir)
-    }
-
-    fn now_us(&self) -> u64 {
-        self.disk.now_us()
-    }
-}
-
-impl DiskFile for HookedFile {
-    fn size_bytes(&self) -> io::Result<u64> {
-        self.file.size_bytes()
-    }
-
-    fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<()> {
-        let hook = self.hook.lock().unwrap().take();
-        if let Some(hook) = hook {
-            hook();
-        }
-        self.file.read_at(buf, position)
-    }
-
-    fn write_at(&self, buf: &[u8], position: u64) -> io::Result<()> {
-        self.file.write_at(buf, position)
-    }
-
-    fn set_len(&self, size_bytes: u64) -> io::Result<()> {
-        self.file.set_len(size_bytes)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.file.sync_data()
-    }
-
-    fn sync_all(&self) -> io::Result<()> {
-        self.file.sync_all()
-    }
-}
+use support::{DIR, HookedDisk, entries, entry, options};
+use wiber_storage::{Log, NoObserver, QUEUE_COMMANDS, StoredEntry, Writer};
 
 fn turn(writer: &mut Writer) {
     while writer.take_turn() {}
@@ -111,11 +26,8 @@ fn read_while(
     before: impl FnOnce(&Log),
     during: impl FnOnce(&Log, &mut Writer) + Send + 'static,
 ) -> (Log, Vec<StoredEntry>) {
-    let hook = Hook::default();
-    let disk = HookedDisk {
-        disk: MemoryDisk::new(),
-        hook: Arc::clone(&hook),
-    };
+    let disk = HookedDisk::default();
+    let hook = Arc::clone(&disk.before_read);
     let (log, mut writer, _) = Log::open_driven(
         Path::new(DIR),
         options(900, 0),
@@ -201,4 +113,46 @@ fn a_log_emptied_during_a_read_is_read_as_it_is_then() {
     );
     assert_eq!(read, entries(100..103, 4, 10));
     assert_eq!(log.purged(), Some((3, 99)));
+}
+
+#[test]
+fn who_finds_the_queue_full_waits_for_the_writer() {
+    let disk = HookedDisk::default();
+    let before_sync = Arc::clone(&disk.before_sync);
+    let (log, _) = Log::open(
+        Path::new(DIR),
+        options(64 << 20, 0),
+        Arc::new(disk),
+        Arc::new(NoObserver),
+    )
+    .unwrap();
+    let (entered, wait_entered) = mpsc::channel();
+    let (release, wait_release) = mpsc::channel::<()>();
+    *before_sync.lock().unwrap() = Some(Box::new(move || {
+        entered.send(()).unwrap();
+        wait_release.recv_timeout(Duration::from_secs(10)).unwrap();
+    }));
+    let append = |log: &Log, index| {
+        log.append(
+            entries(index..index + 1, 1, 1),
+            Box::new(|result| result.unwrap()),
+        )
+    };
+    append(&log, 0).unwrap();
+    wait_entered.recv_timeout(Duration::from_secs(10)).unwrap();
+    let filler = {
+        let log = log.clone();
+        let end = 2 * QUEUE_COMMANDS as u64;
+        thread::spawn(move || (1..end).for_each(|index| append(&log, index).unwrap()))
+    };
+    let full = Some((1, QUEUE_COMMANDS as u64));
+    while log.last() != full {
+        thread::yield_now();
+    }
+    thread::sleep(Duration::from_millis(20));
+    assert_eq!((log.last(), filler.is_finished()), (full, false));
+    release.send(()).unwrap();
+    filler.join().unwrap();
+    log.close();
+    assert_eq!(log.flushed_index(), Some(2 * QUEUE_COMMANDS as u64 - 1));
 }

@@ -15,8 +15,8 @@ use std::{
 };
 
 use wiber_storage::{
-    Disk, Done, Log, LogOptions, MemoryDisk, NoObserver, Observer, OpenError, Recovered, Stamp, StoredEntry,
-    Writer,
+    Disk, DiskFile, Done, Log, LogOptions, MemoryDisk, NoObserver, Observer, OpenError, Recovered, Stamp,
+    StoredEntry, Writer,
 };
 
 pub(crate) const DIR: &str = "/log";
@@ -152,5 +152,103 @@ impl Observer for Heard {
 
     fn failed(&self, error: &str) {
         self.failures.lock().unwrap().push(error.to_owned());
+    }
+}
+
+pub(crate) type Hook = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
+
+/// A disk in memory that runs something, once, in the middle of its work.
+#[derive(Default)]
+pub(crate) struct HookedDisk {
+    pub(crate) disk: MemoryDisk,
+    /// Runs before the next read of a file.
+    pub(crate) before_read: Hook,
+    /// Runs before the next sync of a file.
+    pub(crate) before_sync: Hook,
+}
+
+struct HookedFile {
+    file: Arc<dyn DiskFile>,
+    before_read: Hook,
+    before_sync: Hook,
+}
+
+fn run(hook: &Hook) {
+    let hook = hook.lock().unwrap().take();
+    if let Some(hook) = hook {
+        hook();
+    }
+}
+
+impl HookedDisk {
+    fn file(&self, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
+        let (before_read, before_sync) = (Arc::clone(&self.before_read), Arc::clone(&self.before_sync));
+        Arc::new(HookedFile {
+            file,
+            before_read,
+            before_sync,
+        })
+    }
+}
+
+impl Disk for HookedDisk {
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(self.file(self.disk.create(path)?))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(self.file(self.disk.open(path)?))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        self.disk.unlink(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        self.disk.list(dir)
+    }
+
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        self.disk.create_dir_all(dir)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.disk.sync_dir(dir)
+    }
+
+    fn now_us(&self) -> u64 {
+        self.disk.now_us()
+    }
+}
+
+impl DiskFile for HookedFile {
+    fn size_bytes(&self) -> io::Result<u64> {
+        self.file.size_bytes()
+    }
+
+    fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<()> {
+        run(&self.before_read);
+        self.file.read_at(buf, position)
+    }
+
+    fn write_at(&self, buf: &[u8], position: u64) -> io::Result<()> {
+        self.file.write_at(buf, position)
+    }
+
+    fn set_len(&self, size_bytes: u64) -> io::Result<()> {
+        self.file.set_len(size_bytes)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        run(&self.before_sync);
+        self.file.sync_data()
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        self.file.sync_all()
     }
 }
