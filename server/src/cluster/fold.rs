@@ -154,18 +154,17 @@ impl Fold {
         text
     }
 
-    /// When the next change is due; `None` when there is nothing to send.
-    pub(super) fn due(&self) -> Option<Instant> {
-        let at_once = Instant::now();
+    /// When the next change is due, `now` if that was earlier; `None` when there is nothing to send.
+    pub(super) fn due(&self, now: Instant) -> Option<Instant> {
         let node_due = |node: &NodeFold| {
             if node.is_urgent {
-                return Some(at_once);
+                return Some(now);
             }
             node.is_changed
-                .then(|| node.sent_at.map_or(at_once, |at| at + STATUS_EVERY))
+                .then(|| node.sent_at.map_or(now, |at| at + STATUS_EVERY))
         };
         let has_trace = !(self.trace.is_empty() && self.happenings.is_empty());
-        let trace_due = has_trace.then(|| self.trace_sent_at.map_or(at_once, |at| at + TRACE_EVERY));
+        let trace_due = has_trace.then(|| self.trace_sent_at.map_or(now, |at| at + TRACE_EVERY));
         self.nodes.iter().filter_map(node_due).chain(trace_due).min()
     }
 
@@ -237,5 +236,171 @@ impl Fold {
             self.happenings.remove(0);
         }
         self.happenings.push(happening);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use wiber_protocol::event::EventKind;
+
+    use super::*;
+
+    fn fold() -> Fold {
+        let spec = |id: &str| NodeSpec {
+            id: id.into(),
+            host: "127.0.0.1".into(),
+            port: 9101,
+        };
+        let mut fold = Fold::new(&[spec("n1"), spec("n2")], 0);
+        for node in 0..2 {
+            fold.process(
+                node,
+                ProcessState::Running {
+                    pid: 9,
+                    by_gateway: true,
+                },
+            );
+        }
+        fold
+    }
+
+    fn status(role: Role, commit_index: u64) -> NodeStatus {
+        NodeStatus {
+            id: "n1".into(),
+            role,
+            term: 3,
+            commit_index,
+            record_count: commit_index,
+            ..NodeStatus::default()
+        }
+    }
+
+    fn event(epoch: i64, seq: u64) -> TraceEvent {
+        TraceEvent {
+            node: "n1".into(),
+            seq,
+            epoch,
+            lamport: seq,
+            ts_us: 0,
+            corrected_us: 0,
+            kind: EventKind::Commit,
+            peer: None,
+            rpc: None,
+            term: 3,
+            log_index: Some(seq),
+            records: None,
+            detail: None,
+        }
+    }
+
+    fn batch(events: Vec<TraceEvent>) -> TraceBatch {
+        TraceBatch {
+            events,
+            ..TraceBatch::default()
+        }
+    }
+
+    #[test]
+    fn positions_wait_for_their_turn_and_a_role_does_not() {
+        let mut fold = fold();
+        let start = Instant::now();
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        fold.status(0, status(Role::Follower, 1), 0, at(0));
+        assert!(fold.take_due(at(0), 0, false).is_some());
+        assert_eq!(fold.due(at(1)), None);
+
+        fold.status(0, status(Role::Follower, 2), 0, at(10));
+        assert_eq!(fold.due(at(10)), Some(at(100)));
+        assert!(fold.take_due(at(10), 0, false).is_none());
+        fold.status(0, status(Role::Follower, 3), 0, at(20));
+        let (_, _, change) = fold.take_due(at(100), 0, false).unwrap();
+        assert_eq!(change.nodes.len(), 1, "the other node did not change");
+        assert_eq!(
+            change.nodes[0].status.as_ref().unwrap().commit_index,
+            3,
+            "the newest alone"
+        );
+
+        fold.status(0, status(Role::Leader, 3), 0, at(110));
+        assert_eq!(fold.due(at(110)), Some(at(110)));
+        assert_eq!(
+            fold.take_due(at(110), 0, false).unwrap().2.nodes[0].live_role(),
+            Some(Role::Leader)
+        );
+        fold.lost(0);
+        assert_eq!(
+            fold.take_due(at(111), 0, false).unwrap().2.nodes[0].live_role(),
+            None
+        );
+    }
+
+    #[test]
+    fn what_is_sent_and_what_is_kept_never_differ() {
+        let mut fold = fold();
+        let now = Instant::now();
+        let mut browser = fold.view().clone();
+        for step in 0..50 {
+            fold.status(step % 2, status(Role::Follower, step as u64), 7, now);
+            fold.trace(0, batch(vec![event(1, step as u64)]));
+            fold.deed(1, &Deed::Started { pid: 4 }, 7);
+            let now = now + Duration::from_millis(step as u64 * 30);
+            if let Some((seq, at_ms, change)) = fold.take_due(now, 7, false) {
+                browser.apply(seq, at_ms, change).unwrap();
+            }
+            assert_eq!(&browser, fold.view());
+        }
+        assert!(
+            fold.take_due(now, 9, true).is_some(),
+            "a heartbeat is sent without news"
+        );
+    }
+
+    #[test]
+    fn a_repeated_trace_is_taken_in_once_and_a_new_run_anew() {
+        let mut fold = fold();
+        fold.trace(0, batch(vec![event(1, 1), event(1, 2)]));
+        fold.trace(0, batch(vec![event(1, 1), event(1, 2), event(1, 5)]));
+        fold.trace(0, batch(vec![event(2, 1)]));
+        let (_, _, change) = fold.take_due(Instant::now(), 0, false).unwrap();
+        let places: Vec<_> = change
+            .trace
+            .iter()
+            .map(|event| (event.epoch, event.seq))
+            .collect();
+        assert_eq!(places, [(1, 1), (1, 2), (1, 5), (2, 1)]);
+    }
+
+    #[test]
+    fn what_waits_is_bounded_and_the_newest_is_kept() {
+        let mut fold = fold();
+        let many = TRACE_EVENTS as u64 + 10;
+        fold.trace(0, batch((1..=many).map(|seq| event(1, seq)).collect()));
+        for _ in 0..HAPPENINGS + 10 {
+            fold.deed(0, &Deed::Started { pid: 4 }, 0);
+        }
+        let (_, _, change) = fold.take_due(Instant::now(), 0, false).unwrap();
+        assert_eq!((change.trace.len(), change.trace[0].seq), (TRACE_EVENTS, 11));
+        assert_eq!(
+            (change.happenings.len(), change.happenings[0].seq),
+            (HAPPENINGS, 11)
+        );
+    }
+
+    #[test]
+    fn a_status_of_a_dead_process_is_not_live() {
+        let mut fold = fold();
+        fold.process(
+            0,
+            ProcessState::Exited {
+                how: "exit status 1".into(),
+                at_ms: 0,
+                expected: false,
+            },
+        );
+        fold.status(0, status(Role::Leader, 1), 0, Instant::now());
+        fold.take_due(Instant::now(), 0, false);
+        assert!(!fold.view().nodes[0].live);
     }
 }

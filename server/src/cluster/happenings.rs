@@ -152,12 +152,13 @@ pub(super) fn of_status(before: Option<&NodeStatus>, after: &NodeStatus) -> Vec<
     if same_run.is_some_and(|before| before.role == Role::Leader) && after.role != Role::Leader {
         say(format!("{id} no longer leads."), false);
     }
-    let same_formation = same_run.is_some_and(|before| {
-        std::mem::discriminant(&before.formation) == std::mem::discriminant(&after.formation)
-    });
+    if same_run.is_some_and(|before| before.cluster_id.is_none()) && after.cluster_id.is_some() {
+        say(format!("{id} is a member of the cluster."), false);
+    }
+    let was_waiting = same_run.is_some_and(|before| is_waiting(&before.formation));
+    let was_joining = same_run.is_some_and(|before| before.formation == Formation::Joining);
     match &after.formation {
-        _ if same_formation => {}
-        Formation::Waiting { missing } if !missing.is_empty() => {
+        Formation::Waiting { missing } if is_waiting(&after.formation) && !was_waiting => {
             say(
                 format!(
                     "{id} is blank and waits for {} to form a cluster.",
@@ -166,14 +167,13 @@ pub(super) fn of_status(before: Option<&NodeStatus>, after: &NodeStatus) -> Vec<
                 false,
             );
         }
-        Formation::Joining => {
+        Formation::Joining if !was_joining => {
             say(
                 format!("{id} is blank and asks the cluster to take it in under a new identity."),
                 false,
             );
         }
-        Formation::Formed if same_run.is_some() => say(format!("{id} is a member of the cluster."), false),
-        Formation::Waiting { .. } | Formation::Formed => {}
+        Formation::Waiting { .. } | Formation::Joining | Formation::Formed => {}
     }
     for warning in &after.warnings {
         if before.is_none_or(|before| !before.warnings.contains(warning)) {
@@ -181,6 +181,11 @@ pub(super) fn of_status(before: Option<&NodeStatus>, after: &NodeStatus) -> Vec<
         }
     }
     sentences
+}
+
+/// Whether a blank node misses others.
+fn is_waiting(formation: &Formation) -> bool {
+    matches!(formation, Formation::Waiting { missing } if !missing.is_empty())
 }
 
 /// What a trace event means for a person, if it is one of the few that do. That a node follows is no news: who
@@ -276,6 +281,41 @@ mod tests {
             "n2 ended by itself: exit status 137. 1 of 3 alive: no majority."
         );
         assert!(told.alarm);
+    }
+
+    #[test]
+    fn a_blank_node_is_told_to_wait_once_and_to_be_a_member_once() {
+        let waits = |missing: &[&str]| {
+            let missing = missing.iter().map(|id| (*id).to_owned()).collect();
+            NodeStatus {
+                id: "n1".into(),
+                formation: Formation::Waiting { missing },
+                ..NodeStatus::default()
+            }
+        };
+        let told = |before: &NodeStatus, after: &NodeStatus| -> Vec<String> {
+            of_status(Some(before), after)
+                .into_iter()
+                .map(|sentence| sentence.text)
+                .collect()
+        };
+        let two = waits(&["n2", "n3"]);
+        assert_eq!(
+            told(&waits(&[]), &two),
+            ["n1 is blank and waits for n2, n3 to form a cluster."]
+        );
+        assert!(told(&two, &waits(&["n3"])).is_empty());
+        let member = NodeStatus {
+            cluster_id: Some(wiber_protocol::ids::ClusterId(7)),
+            id: "n1".into(),
+            ..NodeStatus::default()
+        };
+        assert_eq!(told(&two, &member), ["n1 is a member of the cluster."]);
+        let restarted = NodeStatus {
+            formation: waits(&[]).formation,
+            ..member.clone()
+        };
+        assert!(told(&restarted, &member).is_empty(), "it was one before");
     }
 
     #[test]

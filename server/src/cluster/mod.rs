@@ -31,7 +31,7 @@ pub(crate) use self::{feed::spawn_feeds, happenings::Deed};
 /// The least time between two changes of one node's positions on the wire.
 const STATUS_EVERY: Duration = Duration::from_millis(100);
 /// The least time between two batches of trace events on the wire.
-const TRACE_EVERY: Duration = Duration::from_millis(40);
+const TRACE_EVERY: Duration = Duration::from_millis(50);
 /// Without any change, an empty one is sent this often.
 const HEARTBEAT: Duration = Duration::from_millis(HEARTBEAT_MS);
 /// Changes kept for browsers that read slowly; one that is further behind gets a new snapshot.
@@ -124,7 +124,7 @@ impl Cluster {
     async fn publish(self) {
         let mut last_frame = Instant::now();
         loop {
-            let due = self.inner.fold.lock().due();
+            let due = self.inner.fold.lock().due(Instant::now());
             let due = due.map_or(last_frame + HEARTBEAT, |due| due.min(last_frame + HEARTBEAT));
             tokio::select! {
                 () = self.inner.wake.notified() => {}

@@ -11,6 +11,7 @@ use wiber_app::{
     service::{ActionDone, ActionReport, NodeAction, ServiceError, StartError, StartReport, StartStatus},
     view::ProcessState,
 };
+use wiber_protocol::config::NodeSpec;
 
 use super::{
     Supervisor,
@@ -136,7 +137,7 @@ impl Supervisor {
                 let was_running = self.running(index).ok();
                 if let Some(process) = &was_running {
                     kill(slot, process, Asked::Kill).await?;
-                } else if !slot.local {
+                } else if !slot.local || slot.state.borrow().is_running() {
                     return Err(remote(slot));
                 }
                 match self.start_locked(index).await {
@@ -184,7 +185,8 @@ impl Supervisor {
         if *self.inner.closing.borrow() {
             return Err("the gateway is about to end".to_owned());
         }
-        let started = self.inner.launcher.spawn(&slot.spec.id).and_then(|child| {
+        let launcher = &self.inner.launcher;
+        let started = launcher.spawn(&slot.spec.id).and_then(|child| {
             Process::of_child(child).map_err(|error| format!("cannot watch the process: {error}"))
         });
         let process = match started {
@@ -202,13 +204,16 @@ impl Supervisor {
         }
         let settled =
             state.wait_for(|state| !matches!(state, ProcessState::Starting { .. } | ProcessState::Stopped));
-        match tokio::time::timeout(START_TIMEOUT, settled).await {
+        let mut closing = self.inner.closing.subscribe();
+        let settled = tokio::select! {
+            settled = tokio::time::timeout(START_TIMEOUT, settled) => settled,
+            _ = closing.wait_for(|closing| *closing) => return Err("the gateway is about to end".to_owned()),
+        };
+        match settled {
             Ok(Ok(state)) => match &*state {
-                ProcessState::Exited { how, .. } => Err(self
-                    .inner
-                    .launcher
-                    .last_error(&slot.spec.id)
-                    .unwrap_or_else(|| how.clone())),
+                ProcessState::Exited { how, .. } => {
+                    Err(launcher.last_error(&slot.spec.id).unwrap_or_else(|| how.clone()))
+                }
                 _ => Ok(Start::Started),
             },
             _ => Err(format!(
@@ -220,11 +225,14 @@ impl Supervisor {
     }
 }
 
+/// A node that runs, but not as a process known here.
 fn remote(slot: &Slot) -> ServiceError {
-    ServiceError::WrongState(format!(
-        "{} runs on {}, not on this machine: its process can be reached there only.",
-        slot.spec.id, slot.spec.host
-    ))
+    let NodeSpec { id, host, .. } = &slot.spec;
+    ServiceError::WrongState(if slot.local {
+        format!("{id} answers on {host}, but no process here is known to be it: end it where it was started.")
+    } else {
+        format!("{id} is on {host}, not on this machine: its process can be reached there only.")
+    })
 }
 
 /// SIGKILL, and the end.

@@ -33,3 +33,31 @@ fn arguments(pid: u32) -> Vec<String> {
         .unwrap_or_default();
     text.split_whitespace().map(str::to_owned).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::runs_as;
+
+    #[test]
+    fn a_process_is_the_node_it_was_started_as() {
+        let mut child = Command::new("sh")
+            .args(["-c", "echo; read line", "sh", "--id", "n7"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Once it has written, it is no longer the fork of this test.
+        let mut said = [0; 1];
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut said).unwrap();
+        let judged = [
+            runs_as(child.id(), "n7"),
+            runs_as(child.id(), "n1"),
+            runs_as(u32::MAX, "n7"),
+        ];
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(judged, [true, false, false]);
+    }
+}

@@ -163,13 +163,22 @@ impl Home {
     }
 
     pub(crate) fn start_by_hand(&mut self, id: &str) -> u32 {
+        self.start_in("data", id)
+    }
+
+    /// Starts a node on a data folder that the gateway does not know.
+    pub(crate) fn start_elsewhere(&mut self, id: &str) -> u32 {
+        self.start_in("elsewhere", id)
+    }
+
+    fn start_in(&mut self, data: &str, id: &str) -> u32 {
         let mut command = Command::new(self.path("node.sh"));
         command
             .args(["--id", id, "--config"])
             .arg(self.path("cluster.yaml"));
         command
             .arg("--data-root")
-            .arg(self.path("data"))
+            .arg(self.path(data))
             .args(["--started-by", "hand"]);
         let child = command
             .stdin(Stdio::null())

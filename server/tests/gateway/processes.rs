@@ -193,6 +193,33 @@ fn a_node_that_hangs_before_its_admin_port_is_adopted_by_its_lock() {
 }
 
 #[test]
+fn a_node_behind_a_tunnel_is_shown_and_never_signalled_here() {
+    // It answers on its port, and neither our data folder nor a command line here names its process.
+    let mut home = Home::new(1);
+    let pid = home.start_elsewhere("n1");
+    let process = home.wait_for_state("n1", "running");
+    assert_eq!(
+        (&process["pid"], &process["by_gateway"]),
+        (&pid.into(), &false.into())
+    );
+    for path in [
+        "/cluster/node/n1/kill",
+        "/cluster/node/n1/restart",
+        "/api/nodes/n1/stop",
+    ] {
+        let why = home.post(path, "").refusal(400);
+        assert!(why.contains("no process here is known to be it"), "{why}");
+    }
+    assert!(is_alive(pid));
+    send("KILL", pid);
+    home.wait_by_hand(pid);
+    assert_eq!(
+        home.wait_for_state("n1", "exited")["how"],
+        "no longer answers on 127.0.0.1"
+    );
+}
+
+#[test]
 fn an_old_lock_file_is_no_running_node() {
     let mut home = Home::new(1);
     home.post("/cluster/start", "");

@@ -123,7 +123,7 @@ impl Socket {
     /// A text from the browser's side: masked, as it must be.
     pub(crate) fn send(&mut self, text: &str) {
         let length = u16::try_from(text.len()).unwrap().to_be_bytes();
-        let mut frame = vec![0x81, 0x80 | 126, length[0], length[1], 0, 0, 0, 0];
+        let mut frame = vec![0x81, 0x80 | 0x7e, length[0], length[1], 0, 0, 0, 0];
         frame.extend_from_slice(text.as_bytes());
         self.stream.write_all(&frame).unwrap();
     }
@@ -157,7 +157,7 @@ impl Socket {
 }
 
 fn read_some(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> bool {
-    let mut chunk = [0; 64 << 10];
+    let mut chunk = vec![0; 64 << 10];
     let length = stream.read(&mut chunk).unwrap_or(0);
     bytes.extend_from_slice(&chunk[..length]);
     length > 0

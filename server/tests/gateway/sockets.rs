@@ -184,7 +184,8 @@ fn a_trace_is_passed_on_once_however_often_the_stream_begins_anew() {
         .append(true)
         .open(home.node_folder("n1").join("say"))
         .unwrap();
-    say.write_all(batch(&[first.clone()]).as_bytes()).unwrap();
+    say.write_all(batch(std::slice::from_ref(&first)).as_bytes())
+        .unwrap();
     say.write_all(batch(&[first, second]).as_bytes()).unwrap();
     let view = wait_for("both events", || {
         let view = home.get("/api/cluster").json();
