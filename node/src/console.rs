@@ -26,10 +26,10 @@ use crate::clock::Clock;
 
 /// What is printed unless somebody asks otherwise.
 const DEFAULT_FILTER: &str = "info";
-/// Comes before every filter: `--log debug` is about the node, and the engine's own `debug` only drowns it. A
-/// filter that names a library still gets it.
+/// Comes before every filter: `--log debug` is about the node, and the engine's own `debug` only drowns it. Its
+/// warnings repeat every second what a peer's loss told once. A filter that names a library still gets it.
 const LIBRARIES: &str =
-    "openraft=warn,hyper=warn,hyper_util=warn,axum=warn,tower=warn,tokio_util=warn,mio=warn";
+    "openraft=error,hyper=warn,hyper_util=warn,axum=warn,tower=warn,tokio_util=warn,mio=warn";
 
 /// Why there is no console.
 #[derive(Debug, thiserror::Error)]

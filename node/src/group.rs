@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -41,6 +41,8 @@ pub struct Group {
     pub clock: Arc<dyn Clock>,
     /// When a leader was last heard, by the monotonic clock.
     pub leader_heard_us: AtomicU64,
+    /// The node is about to stop the engine: peers are turned away.
+    pub stopping: AtomicBool,
 }
 
 /// Empty until the node is a member, then set once.

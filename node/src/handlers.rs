@@ -1,6 +1,10 @@
 //! What a node answers to its peers' requests.
 
-use std::{collections::HashMap, future::Future, sync::Arc};
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::{Arc, atomic::Ordering},
+};
 
 use bytes::{Bytes, BytesMut};
 use openraft::raft::{TransferLeaderError, TransferLeaderRequest, VoteRequest};
@@ -65,6 +69,9 @@ impl Handlers {
         request: Request,
         from: RaftId,
     ) -> Result<Response, String> {
+        if group.stopping.load(Ordering::Relaxed) {
+            return Err("this node is stopping".to_owned());
+        }
         match request {
             Request::Heartbeat(append) => {
                 let request = appends::decode(append)?;

@@ -6,7 +6,10 @@ mod hand_over;
 use std::{
     collections::HashMap,
     io,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -299,6 +302,7 @@ impl Node {
             links: self.links.clone(),
             clock: self.local.clock.clone(),
             leader_heard_us: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
         });
         self.group.set(group.clone());
         *self.formation.lock() = Formation::Formed;
@@ -314,6 +318,7 @@ impl Node {
             {
                 tracing::warn!(target: "raft", "stops without having handed leadership over");
             }
+            group.stopping.store(true, Ordering::Relaxed);
             if let Err(error) = group.raft.shutdown().await {
                 tracing::warn!(target: "raft", "the engine did not stop in order: {error}");
             }

@@ -125,7 +125,7 @@ impl StatusBoard {
                     raft_id: RaftId(*id),
                     voter: membership.voter_ids().any(|voter| voter == *id),
                     connected: link.as_ref().is_some_and(crate::rpc::link::Link::is_connected),
-                    match_index: matched.map(|at| at.as_ref().map_or(0, |at| at.index)),
+                    match_index: matched.and_then(Option::as_ref).map(|at| at.index),
                     last_ack_ms: acked.and_then(Option::as_ref).map(|at| millis(at.elapsed())),
                     rtt_ms: link.and_then(|link| link.rtt_ms()),
                     suspicion: None,

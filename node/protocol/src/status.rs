@@ -112,7 +112,7 @@ pub struct PeerStatus {
     pub voter: bool,
     /// Whether this node's connection to it is open.
     pub connected: bool,
-    /// The last index known to be on the peer's disk; `null` unless this node leads.
+    /// The last index known to be on the peer's disk; `null` unless this node leads and the peer has answered it.
     pub match_index: Option<u64>,
     /// Since the peer last acknowledged an append or heartbeat; `null` unless this node leads.
     pub last_ack_ms: Option<u64>,

@@ -96,23 +96,23 @@ fn an_event_becomes_a_line_for_people() {
 fn the_engine_is_heard_only_where_it_worries_or_when_asked_for() {
     let events = |_: &ManualClock| {
         tracing::info!(target: "openraft::core::raft_core", "chatter");
-        tracing::warn!(target: "openraft::core::raft_core", "worry");
+        tracing::error!(target: "openraft::core::raft_core", "worry");
         tracing::debug!(target: "raft", "ours");
     };
-    assert_eq!(printed("info", events), [" WARN openraft worry"]);
+    assert_eq!(printed("info", events), ["ERROR openraft worry"]);
     assert_eq!(
         printed("debug", events),
-        [" WARN openraft worry", "DEBUG raft ours"]
+        ["ERROR openraft worry", "DEBUG raft ours"]
     );
     assert_eq!(
         printed("openraft=info", events),
-        [" INFO openraft chatter", " WARN openraft worry"]
+        [" INFO openraft chatter", "ERROR openraft worry"]
     );
 }
 
 #[test]
 fn what_the_engine_repeats_is_said_once_in_a_while() {
-    let lines = printed("info", |clock| {
+    let lines = printed("info,openraft=warn", |clock| {
         for n in 0..200 {
             tracing::warn!(target: "openraft::network", n, "unreachable");
             tracing::info!(target: "rpc", "ours");
