@@ -3,18 +3,20 @@
 use leptos::prelude::*;
 use leptos_meta::{HashedStylesheet, MetaTags, Title, provide_meta_context};
 use leptos_router::{
+    SsrMode,
     components::{Route, Router, Routes},
     path,
 };
 
 use crate::{
     cluster::ClusterPage,
+    conversation::ConversationPage,
     head::Head,
     keys::{KeyBoard, provide_keys},
     live::{provide_live, use_live},
-    terminal::Terminals,
+    terminal::TerminalsPage,
     theme::BEFORE_PAINT,
-    timeline::Timeline,
+    timeline::TimelinePage,
 };
 
 /// Fonts that the first screen needs.
@@ -79,32 +81,16 @@ pub fn App() -> impl IntoView {
             <Head />
             <main id="main" tabindex="-1">
                 <Routes fallback=NotFound>
-                    <Route path=path!("/") view=ClusterPage />
+                    // Whole before it is sent: these read a conversation, and must be readable without wasm.
+                    <Route path=path!("/") view=ClusterPage ssr=SsrMode::Async />
                     <Route path=path!("/timeline") view=TimelinePage />
                     <Route path=path!("/terminals") view=TerminalsPage />
+                    <Route path=path!("/dm/:convo") view=ConversationPage ssr=SsrMode::Async />
                 </Routes>
             </main>
             <Foot />
             <KeyBoard />
         </Router>
-    }
-    .into_any()
-}
-
-#[component]
-fn TimelinePage() -> impl IntoView {
-    view! {
-        <Title text="Timeline · Wiber" />
-        {view! { <Timeline /> }.into_any()}
-    }
-    .into_any()
-}
-
-#[component]
-fn TerminalsPage() -> impl IntoView {
-    view! {
-        <Title text="Terminals · Wiber" />
-        {view! { <Terminals /> }.into_any()}
     }
     .into_any()
 }
@@ -127,6 +113,14 @@ fn NotFound() -> impl IntoView {
     .into_any()
 }
 
+/// An id by its two ends.
+fn shortened(id: &str) -> String {
+    match (id.get(..4), id.get(id.len().saturating_sub(4)..)) {
+        (Some(head), Some(tail)) if id.len() > 9 => format!("{head}…{tail}"),
+        _ => id.to_owned(),
+    }
+}
+
 /// Where the numbers come from, and what was left out of them.
 #[component]
 fn Foot() -> impl IntoView {
@@ -142,7 +136,8 @@ fn Foot() -> impl IntoView {
             <p>
                 <span>"Every number here is from a node’s own events."</span>
                 <span hidden=move || cluster.get().is_none()>
-                    "cluster "<code>{move || cluster.get()}</code>
+                    "cluster "
+                    <code title=move || cluster.get()>{move || cluster.get().map(|id| shortened(&id))}</code>
                 </span>
                 <span hidden=move || left_out.get() == 0>
                     <code>{move || crate::words::grouped(left_out.get())}</code>

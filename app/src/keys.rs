@@ -126,7 +126,10 @@ fn show(dialog: NodeRef<Dialog>) {
 
 #[cfg(feature = "hydrate")]
 mod listener {
-    use leptos::{ev, html::Dialog, leptos_dom::helpers::window_event_listener, prelude::*};
+    use gloo_timers::future::TimeoutFuture;
+    use leptos::{
+        ev, html::Dialog, leptos_dom::helpers::window_event_listener, prelude::*, task::spawn_local,
+    };
     use leptos_router::hooks::use_navigate;
     use wasm_bindgen::JsCast;
     use web_sys::{HtmlElement, KeyboardEvent};
@@ -155,8 +158,7 @@ mod listener {
                 Deed::Publish => {
                     if !focus_publish() {
                         navigate("/", leptos_router::NavigateOptions::default());
-                        // The page stands after the router's own effects have run.
-                        set_timeout(|| drop(focus_publish()), std::time::Duration::from_millis(50));
+                        spawn_local(focus_publish_when_there());
                     }
                 }
             }
@@ -172,6 +174,16 @@ mod listener {
                 matches!(element.tag_name().as_str(), "INPUT" | "TEXTAREA" | "SELECT")
                     || element.is_content_editable()
             })
+    }
+
+    /// The page of the publish box is being made: looks for it until it is there, for a second at most.
+    async fn focus_publish_when_there() {
+        for _ in 0..20 {
+            TimeoutFuture::new(50).await;
+            if focus_publish() {
+                return;
+            }
+        }
     }
 
     fn focus_publish() -> bool {

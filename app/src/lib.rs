@@ -21,4 +21,7 @@ pub mod timeline;
 pub mod view;
 pub mod words;
 
+#[cfg(all(test, feature = "ssr"))]
+mod page_tests;
+
 pub use app::{App, shell};

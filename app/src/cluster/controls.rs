@@ -169,8 +169,8 @@ pub fn ClusterControls(facts: Facts) -> impl IntoView {
                     {move || if stop.pending().get() { "Stopping" } else { "Stop all" }}
                 </button>
             </form>
-            <ErrorNote error=Signal::derive(move || error().or_else(|| from_form.clone())) />
         </div>
+        <ErrorNote error=Signal::derive(move || error().or_else(|| from_form.clone())) />
     }
     .into_any()
 }

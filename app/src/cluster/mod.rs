@@ -25,7 +25,7 @@ use row::NodeRow;
 use scales::{ClockAxis, LatencyAxis};
 use spark::Spark;
 
-use crate::{conversation::Conversation, live::use_live, terminal::Terminals};
+use crate::{conversation::Conversation, live::use_live, terminal::Terminals, timeline::Timeline};
 
 #[component]
 pub fn ClusterPage() -> impl IntoView {
@@ -66,7 +66,8 @@ pub fn ClusterPage() -> impl IntoView {
             <Happened />
             {view! { <Conversation /> }.into_any()}
         </div>
-        {view! { <Terminals /> }.into_any()}
+        {view! { <Timeline docked=true /> }.into_any()}
+        {view! { <Terminals docked=true /> }.into_any()}
     }
     .into_any()
 }

@@ -11,14 +11,15 @@ use crate::{
 
 const HEIGHT: f64 = 22.0;
 
-/// The line's path, the newest sample at the right edge; empty with fewer than two samples.
+/// The line's path, the newest sample at the right edge; empty with fewer than two samples, and where nothing
+/// was committed at all.
 fn path(rates: impl ExactSizeIterator<Item = f64> + Clone) -> String {
     let mut path = String::new();
     let count = rates.len();
-    if count < 2 {
+    let highest = rates.clone().fold(0.0, f64::max);
+    if count < 2 || highest <= 0.0 {
         return path;
     }
-    let highest = rates.clone().fold(1.0, f64::max);
     for (place, rate) in rates.enumerate() {
         let x = RATE_SAMPLES - count + place;
         let y = HEIGHT - 2.0 - (HEIGHT - 4.0) * rate / highest;
@@ -63,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_a_flat_line_at_the_bottom() {
-        assert_eq!(path([0.0, 0.0].into_iter()), "M58 20.0L59 20.0");
+    fn a_minute_without_a_commit_has_no_line() {
+        assert_eq!(path([0.0, 0.0].into_iter()), "");
     }
 }

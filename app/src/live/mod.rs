@@ -9,6 +9,8 @@
 pub mod pace;
 #[cfg(feature = "hydrate")]
 mod socket;
+#[cfg(test)]
+mod tests;
 
 #[cfg(feature = "hydrate")]
 pub use socket::socket_url;

@@ -79,7 +79,8 @@ async fn read_frames(live: Live, pace: &Rc<RefCell<Pace>>) -> bool {
 
 /// Paints now, or sets the timer that will.
 fn paint_in_time(live: Live, pace: &Rc<RefCell<Pace>>) {
-    if live.paused.get_untracked() {
+    // Nobody sees a hidden page; the first frame after it is shown again paints it.
+    if live.paused.get_untracked() || document().hidden() {
         return;
     }
     let urgent = live.is_urgent();

@@ -15,6 +15,9 @@ pub const STEP: i64 = 10;
 /// A silent node's last entry still widens the scale if it is at most this far ahead of those that speak.
 const AHEAD: u64 = 20;
 
+/// An entry of one record has a bar of at most half the height: it is the least there can be, not a full one.
+const LEAST_FULL_BAR: u32 = 2;
+
 /// Whose commit the dotted line shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommitLine {
@@ -83,7 +86,7 @@ impl Axis {
                 .unwrap_or(0),
             last,
             commit: commit_line(nodes),
-            full_bar_records: nice_ceiling(tallest),
+            full_bar_records: nice_ceiling(tallest.max(LEAST_FULL_BAR)),
         })
     }
 

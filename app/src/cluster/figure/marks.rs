@@ -68,27 +68,11 @@ pub fn position_marks(axis: &Axis, status: &NodeStatus) -> [Option<Mark>; 4] {
         };
         marks[slot] = Some(mark(axis, crate::words::list(&joined), short, index, ink));
     }
-    // Names left of the middle are written to the right of their lines, and the rightmost of them on top;
-    // those right of it to the left, and the leftmost on top: so no line crosses a name of its own half.
-    let mut order: Vec<(usize, Side, u64)> = marks
-        .iter()
-        .enumerate()
-        .filter_map(|(slot, mark)| mark.as_ref().map(|mark| (slot, mark.side, mark.index)))
-        .collect();
-    order.sort_by_key(|(_, side, index)| match side {
-        Side::Start => (0, u64::MAX - index),
-        Side::End => (1, *index),
-    });
-    for (row, (slot, ..)) in order.into_iter().enumerate() {
-        if let Some(mark) = &mut marks[slot] {
-            mark.row = row;
-        }
-    }
+    stack(marks.iter_mut().flatten());
     marks
 }
 
-/// The marks above a leader's bars: each follower's match, the lowest in the row next to the bars.
-/// Followers level with each other share one. Empty for a node that does not lead.
+/// The marks above a leader's bars: each follower's match. Followers level with each other share one. Empty for a node that does not lead.
 pub fn match_marks(axis: &Axis, status: &NodeStatus) -> Vec<Mark> {
     if status.role != Role::Leader {
         return Vec::new();
@@ -101,23 +85,35 @@ pub fn match_marks(axis: &Axis, status: &NodeStatus) -> Vec<Mark> {
             None => matched.push((index, vec![&peer.id])),
         }
     }
-    matched.sort_by_key(|(index, _)| *index);
-    matched
+    let mut marks: Vec<Mark> = matched
         .into_iter()
-        .enumerate()
-        .map(|(row, (index, ids))| {
+        .map(|(index, ids)| {
             let whose = crate::words::list(&ids);
-            let mut mark = mark(
+            mark(
                 axis,
                 format!("{whose}’s match"),
                 format!("{whose} match"),
                 index,
                 Ink::Leader,
-            );
-            mark.row = row;
-            mark
+            )
         })
-        .collect()
+        .collect();
+    stack(marks.iter_mut());
+    marks
+}
+
+/// Gives each name its row. Names left of the middle are written to the right of their lines, and the
+/// rightmost of them next to the bars; those right of it to the left, and the leftmost next to the bars: so no
+/// line crosses a name of its own half.
+fn stack<'a>(marks: impl Iterator<Item = &'a mut Mark>) {
+    let mut marks: Vec<&mut Mark> = marks.collect();
+    marks.sort_by_key(|mark| match mark.side {
+        Side::Start => (0, u64::MAX - mark.index),
+        Side::End => (1, mark.index),
+    });
+    for (row, mark) in marks.into_iter().enumerate() {
+        mark.row = row;
+    }
 }
 
 fn mark(axis: &Axis, long: String, short: String, index: u64, ink: Ink) -> Mark {
@@ -225,7 +221,7 @@ mod tests {
         };
         assert_eq!(
             told(&leader),
-            [("n3’s match".to_owned(), 0), ("n1’s match".to_owned(), 1)]
+            [("n1’s match".to_owned(), 1), ("n3’s match".to_owned(), 0)]
         );
         if let Some(status) = &mut leader.status {
             status.peers[1].match_index = Some(286);
