@@ -236,7 +236,7 @@ impl StatusSource for StatusBoard {
             if is_recent {
                 return Ok(());
             }
-            group.log.flush().await.map_err(|error| error.to_string())
+            group.log.probe().await.map_err(|error| error.to_string())
         })
     }
 

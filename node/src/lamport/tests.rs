@@ -26,6 +26,12 @@ impl TestDisk {
         self.0.1.notify_all();
     }
 
+    /// Writes wait until the guard is dropped, be it by a failed test.
+    fn hold(&self) -> Held<'_> {
+        self.set(|state| state.held = true);
+        Held(self)
+    }
+
     fn wait_for_attempts(&self, attempts: u32) {
         let mut state = self.0.0.lock();
         let missing = |state: &mut TestState| state.attempts < attempts;
@@ -40,6 +46,14 @@ impl TestDisk {
         let after = Self::default();
         after.set(|state| state.stored.clone_from(&self.0.0.lock().stored));
         after
+    }
+}
+
+struct Held<'a>(&'a TestDisk);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.set(|state| state.held = false);
     }
 }
 
@@ -118,27 +132,27 @@ fn threads_never_share_a_value() {
 fn half_a_block_is_reserved_before_anyone_waits() {
     let disk = TestDisk::default();
     let clock = open(&disk);
-    disk.set(|state| state.held = true);
+    let held = disk.hold();
     clock.observe(BLOCK / 2 + 1);
     disk.wait_for_attempts(2);
     // The write is still under way; the rest of the block is there.
     assert_eq!(clock.observe(BLOCK - 1), BLOCK);
-    disk.set(|state| state.held = false);
+    drop(held);
 }
 
 #[test]
 fn a_crash_before_the_reservation_is_durable_repeats_no_value() {
     let disk = TestDisk::default();
     let clock = open(&disk);
-    disk.set(|state| state.held = true);
     std::thread::scope(|scope| {
+        let held = disk.hold();
         let leap = scope.spawn(|| clock.observe(BLOCK * 5));
         disk.wait_for_attempts(2);
         assert!(!leap.is_finished(), "handed out above the ceiling on disk");
         assert!(clock.now() <= BLOCK);
         let reborn = open(&disk.crashed());
         assert!(reborn.tick() > clock.now());
-        disk.set(|state| state.held = false);
+        drop(held);
         assert_eq!(leap.join().unwrap(), BLOCK * 5 + 1);
     });
     assert!(open(&disk.crashed()).tick() > BLOCK * 5 + 1);

@@ -182,6 +182,12 @@ impl Log {
         });
     }
 
+    /// Writes and flushes something that changes nothing: whether the disk still takes writes, when there was no
+    /// other for a while. A failure poisons the log like any other.
+    pub fn probe(&self, done: Done) {
+        self.command(done, |_, done| Task::Probe { done });
+    }
+
     /// Queues what `make` gives, made under the lock; if the log takes nothing more, `done` says so and nothing changes.
     fn command(&self, done: Done, make: impl FnOnce(&mut State, Done) -> Task) {
         let mut inside = self.inner.shared.lock_with_room();

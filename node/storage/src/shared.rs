@@ -42,6 +42,10 @@ pub(crate) enum Task {
         index: u64,
         done: Done,
     },
+    /// Write the start as it is and flush it.
+    Probe {
+        done: Done,
+    },
     /// Nothing but to be done after what came before.
     Nothing {
         done: Done,
@@ -59,6 +63,7 @@ impl Task {
             | Self::Vote { done, .. }
             | Self::Cut { done, .. }
             | Self::Purge { done, .. }
+            | Self::Probe { done }
             | Self::Nothing { done } => Some(done),
             Self::Committed { .. } => None,
         }

@@ -106,6 +106,11 @@ impl Writer {
                     self.settle()?;
                     self.purge(term, index)?;
                 }
+                Task::Probe { done } => {
+                    self.current = Some(done);
+                    self.settle()?;
+                    self.save_start(self.start)?;
+                }
                 Task::Nothing { done } => {
                     self.current = Some(done);
                     self.settle()?;

@@ -138,3 +138,26 @@ fn the_last_handle_may_die_in_a_callback() {
     drop(log);
     wait().unwrap();
 }
+
+#[test]
+fn a_probe_flushes_changes_nothing_and_notices_a_dead_disk() {
+    let disk = MemoryDisk::new();
+    let mut driven = Driven::open(&disk, options(1 << 20, 1 << 20)).unwrap();
+    driven.store(entries(0..2, 1, 10));
+    let before = disk.counts().syncs;
+    let acks = Acks::default();
+    driven.log.probe(acks.done());
+    driven.turn();
+    assert!(acks.called()[0].1.is_ok());
+    assert_eq!(disk.counts().syncs, before + 1);
+    disk.fail_next_sync();
+    driven.log.probe(acks.done());
+    driven.turn();
+    assert!(acks.called()[1].1.is_err());
+    disk.crash(1);
+    let driven = Driven::open(&disk, options(1 << 20, 1 << 20)).unwrap();
+    assert_eq!(
+        (driven.recovered.last, driven.recovered.purged),
+        (Some((1, 1)), None)
+    );
+}
