@@ -34,7 +34,7 @@ pub fn TerminalsPage() -> impl IntoView {
                 "Each node’s own console, live. Scrolling back pauses a terminal; its end follows again."
             </p>
         </div>
-        <Terminals />
+        {view! { <Terminals /> }.into_any()}
     }
 }
 
@@ -51,8 +51,10 @@ pub fn Terminals(
     view! {
         <section class="terminals" class:docked=docked aria-labelledby="terminals">
             <div class="title">
-                <h2 id="terminals">"Terminals"</h2>
-                <p>"what the processes print"</p>
+                <h2 id="terminals" class:vh=!docked>
+                    "Terminals"
+                </h2>
+                {docked.then(|| view! { <p>"What the processes print."</p> })}
                 <div class="end needs-wasm">
                     <button
                         type="button"

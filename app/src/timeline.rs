@@ -45,7 +45,7 @@ pub fn TimelinePage() -> impl IntoView {
         <div class="lede">
             <h1>"What really happened"</h1>
             <p class="gloss">
-                "Every arrow is one message between two nodes, as both of them tell it; every mark is one event of one node."
+                "A lane for each node; time flows to the right. Every arrow is one message, as its sender and its receiver tell it; every mark is one event of one node."
             </p>
         </div>
         <Timeline />
@@ -78,11 +78,18 @@ pub fn Timeline(
             data-live=move || state.is_live().to_string()
         >
             <div class="title">
-                <h2 id="timeline">"Timeline"</h2>
-                <p>"A lane for each node. Time flows to the right, an arrow is a message."</p>
-                <div class="end">
-                    {docked.then(|| view! { <a href="/timeline">"by itself"</a> })}
-                </div>
+                <h2 id="timeline" class:vh=!docked>
+                    "Timeline"
+                </h2>
+                {docked
+                    .then(|| {
+                        view! {
+                            <p>"A lane for each node. Time flows to the right, an arrow is a message."</p>
+                            <div class="end">
+                                <a href="/timeline">"by itself"</a>
+                            </div>
+                        }
+                    })}
             </div>
             <Bar state />
             <div class="set stage">

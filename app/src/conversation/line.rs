@@ -151,7 +151,7 @@ fn stored_view(stored: &Stored, convo: &str) -> AnyView {
             <span class="text">{message.to_owned()}</span>
             <span class="state">
                 {told.step.map(squares)}
-                <span class="m place">{told.place}</span>
+                <span class="place">{told.place}</span>
                 <time class="m" title=view.message_id.clone()>
                     {move || live.time_of_day(at_ms)}
                 </time>
@@ -181,7 +181,7 @@ fn outgoing_view(outgoing: Outgoing, talk: RwSignal<Talk>, draft: RwSignal<Strin
             <span class="text">{outgoing.text}</span>
             <span class="state" class:alarm=told.alarm>
                 {told.step.map(squares)}
-                {(!told.place.is_empty()).then(|| view! { <span class="m place">{told.place}</span> })}
+                {(!told.place.is_empty()).then(|| view! { <span class="place">{told.place}</span> })}
                 <span class="how">{told.words}</span>
                 {is_refused
                     .then(|| {

@@ -118,7 +118,10 @@ pub fn arrow_path(Line { from, to }: Line) -> String {
     // Writing to a string cannot fail.
     let _ = write!(
         path,
-        "l{:.1} {:.1}l{:.1} {:.1}z",
+        // A path of its own, so that filling it closes the head alone.
+        "M{:.1} {:.1}l{:.1} {:.1}l{:.1} {:.1}z",
+        tip.0,
+        tip.1,
         back_x + side_x,
         back_y + side_y,
         -2.0 * side_x,
@@ -137,7 +140,7 @@ mod tests {
             from: (0.0, 0.0),
             to: (0.0, 100.0),
         });
-        assert_eq!(path, "M0.0 5.0L0.0 95.0l-2.3 -5.5l4.6 -0.0z");
+        assert_eq!(path, "M0.0 5.0L0.0 95.0M0.0 95.0l-2.3 -5.5l4.6 -0.0z");
     }
 
     #[test]

@@ -22,6 +22,8 @@ const NUMBER_PX: f64 = 6.7;
 const LINE_HEIGHT: f64 = 14.0;
 /// From the top of a label's box to the line its letters stand on.
 const BASELINE: f64 = 11.0;
+/// Between two numbers under the axis, pixels.
+const TICK_SPACE_PX: f64 = 26.0;
 /// The longest note beside a lane, characters.
 const NOTE_CHARS: usize = 48;
 
@@ -245,7 +247,7 @@ pub fn ticks(places: &Places, axis: Axis, remembered: &mut BTreeSet<i64>) -> Vec
         let kept = remembered.contains(&value);
         let is_new = last_kept.is_none_or(|last| value > last);
         let room = ticks.last().is_none_or(|(_, before_x, before)| {
-            to_px(x - before_x) >= (width("", before) + width("", &text)) / 2.0 + 14.0
+            to_px(x - before_x) >= (width("", before) + width("", &text)) / 2.0 + TICK_SPACE_PX
         });
         if room && (kept || is_new) {
             ticks.push((value, x, text));
