@@ -63,8 +63,8 @@ impl GroupCell {
 /// Whom the node takes for the leader right now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Leader {
-    Own,
-    Other(RaftId, Member),
+    Own { term: u64 },
+    Other { id: RaftId, member: Member, term: u64 },
     Unknown,
 }
 
@@ -81,10 +81,15 @@ impl Group {
     pub fn leader(&self) -> Leader {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
+        let term = metrics.current_term;
         match metrics.current_leader {
-            Some(id) if id == self.own.0 => Leader::Own,
+            Some(id) if id == self.own.0 => Leader::Own { term },
             Some(id) => match metrics.membership_config.membership().get_node(&id) {
-                Some(member) => Leader::Other(RaftId(id), member.clone()),
+                Some(member) => Leader::Other {
+                    id: RaftId(id),
+                    member: member.clone(),
+                    term,
+                },
                 None => Leader::Unknown,
             },
             None => Leader::Unknown,
@@ -102,8 +107,8 @@ impl Group {
     pub async fn await_read_index(&self) -> Result<(), ReadIndexError> {
         let answered = async {
             let read_index = match self.leader() {
-                Leader::Own => self.own_read_index().await?,
-                Leader::Other(id, member) => self.leaders_read_index(id, &member).await?,
+                Leader::Own { .. } => self.own_read_index().await?,
+                Leader::Other { id, member, .. } => self.leaders_read_index(id, &member).await?,
                 Leader::Unknown => return Err(ReadIndexError::NoLeader),
             };
             if let Some(log_id) = read_index {

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use openraft::raft::{TransferLeaderError, TransferLeaderRequest, VoteRequest};
 use parking_lot::Mutex;
 use wiber_protocol::{
@@ -14,8 +14,8 @@ use wiber_protocol::{
     membership::Member,
     record::Batch,
     rpc::{
-        AppendReply, ForwardReply, ProbeReply, ReadIndexReply, Request, Response, SnapshotChunk,
-        TransferReply, VoteReply,
+        AppendReply, ForwardReply, ForwardRequest, ProbeReply, ReadIndexReply, Request, Response,
+        SnapshotChunk, TransferReply, VoteReply,
     },
 };
 
@@ -152,13 +152,16 @@ impl Handlers {
 }
 
 /// Queues a follower's records at once, in the order of calls; the future waits for what becomes of them.
-pub fn forward(group: &GroupCell, records: Bytes) -> impl Future<Output = ForwardReply> + Send + use<> {
+pub fn forward(
+    group: &GroupCell,
+    forward: ForwardRequest,
+) -> impl Future<Output = ForwardReply> + Send + use<> {
     let fate = group.get().and_then(|group| {
-        let batch = Batch::decode(records).ok()?;
-        if group.leader() != Leader::Own {
+        let batch = Batch::decode(forward.records).ok()?;
+        if group.leader() != (Leader::Own { term: forward.term }) {
             return None;
         }
-        let (submission, fate) = Submission::new(batch.records);
+        let (submission, fate) = Submission::new(forward.term, batch.records);
         group.publisher.accept_forwarded(submission);
         Some(fate)
     });
@@ -190,7 +193,7 @@ async fn heartbeat(group: &Group, request: AppendEntries) -> Result<Response, St
 }
 
 async fn read_index(group: &Group) -> ReadIndexReply {
-    if group.leader() != Leader::Own {
+    if !matches!(group.leader(), Leader::Own { .. }) {
         return ReadIndexReply::NotLeader;
     }
     match group.own_read_index().await {

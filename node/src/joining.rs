@@ -32,8 +32,8 @@ impl Joining {
             return JoinReply::NotLeader(None);
         };
         match group.leader() {
-            Leader::Own => {}
-            Leader::Other(_, member) => return JoinReply::NotLeader(Some(member)),
+            Leader::Own { .. } => {}
+            Leader::Other { member, .. } => return JoinReply::NotLeader(Some(member)),
             Leader::Unknown => return JoinReply::NotLeader(None),
         }
         let name = &join.member.name;

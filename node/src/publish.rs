@@ -36,7 +36,7 @@ pub enum Fate {
     Committed(Vec<PublishOutcome>),
     /// Committed by the leader, to whom this node forwarded the records.
     Forwarded(Vec<PublishOutcome>),
-    /// Nothing was appended: this node knows no leader, or lost leadership before.
+    /// Nothing was appended: this node knows no leader, or the leader of that term lost leadership before.
     NotLeader,
     /// Nothing was sent: the leader is known and cannot be reached from here.
     Unreachable(Member),
@@ -45,15 +45,19 @@ pub enum Fate {
 }
 
 /// Records of one submitter, and whom to tell.
+///
+/// A submission is for the leader of one term. Were it taken by a later one, records that the same submitter sent
+/// after it, to a leader in between, could stand before it.
 pub struct Submission {
+    pub term: u64,
     pub records: Vec<Record>,
     pub reply: oneshot::Sender<Fate>,
 }
 
 impl Submission {
-    pub fn new(records: Vec<Record>) -> (Self, oneshot::Receiver<Fate>) {
+    pub fn new(term: u64, records: Vec<Record>) -> (Self, oneshot::Receiver<Fate>) {
         let (reply, fate) = oneshot::channel();
-        (Self { records, reply }, fate)
+        (Self { term, records, reply }, fate)
     }
 
     fn bytes(&self) -> usize {

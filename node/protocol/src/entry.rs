@@ -4,7 +4,7 @@
 //! ```text
 //! 0  version u8      currently 1
 //! 1  kind u8         blank, records, membership
-//! 2  flags u8        bit 0: this entry's RPCs are traced
+//! 2  flags u8        bit 0: sampled, this entry's way is worth tracing
 //! 3  reserved u8     zero
 //! 4  group u32
 //! 8  term u64        the term of the leader that made the entry

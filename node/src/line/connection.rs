@@ -193,7 +193,13 @@ impl Reader {
             .iter()
             .map(|record| (record.topic.clone(), record.id.clone()))
             .collect();
-        let (submission, fate) = Submission::new(records);
+        let group = self.clients.group.get();
+        let leader = group.as_ref().map_or(Leader::Unknown, |group| group.leader());
+        let term = match leader {
+            Leader::Own { term } | Leader::Other { term, .. } => term,
+            Leader::Unknown => 0,
+        };
+        let (submission, fate) = Submission::new(term, records);
         let deadline = Instant::now() + COMMIT_TIMEOUT;
         // The step first: a full queue of answers must hold the client back before it publishes more.
         let step = Step::Publish(PublishStep {
@@ -202,17 +208,17 @@ impl Reader {
             deadline,
         });
         self.steps.send(step).await.ok()?;
-        let Some(group) = self.clients.group.get() else {
+        let Some(group) = group else {
             drop(submission.reply.send(Fate::NotLeader));
             return Some(());
         };
         // Past the deadline the submission is dropped unsent, and its answer is "unknown".
         let handed_on = async {
-            match group.leader() {
-                Leader::Own => group.publisher.lead(submission).await,
-                Leader::Other(leader, member) => {
+            match leader {
+                Leader::Own { .. } => group.publisher.lead(submission).await,
+                Leader::Other { id, member, .. } => {
                     let forward = Forward {
-                        leader,
+                        leader: id,
                         member,
                         submission,
                     };

@@ -1,19 +1,24 @@
 //! The leader's side: gathers submissions into batches and proposes them.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use openraft::{async_runtime::WatchReceiver, errors::ClientWriteError, impls::ProgressResponder};
+use openraft::{
+    ReadPolicy, async_runtime::WatchReceiver, errors::ClientWriteError, impls::ProgressResponder,
+};
 use parking_lot::RwLock;
 use tokio::sync::{Semaphore, mpsc};
-use wiber_protocol::record::Batch;
+use wiber_protocol::{event::EventKind, record::Batch};
 
 use super::{BATCH_BYTES, BATCH_RECORDS, BATCHES_IN_FLIGHT, Fate, Submission};
 use crate::{
     clock::Clock,
-    raft::{Proposal, Raft},
+    raft::{self, Proposal, Raft},
     state::State,
     trace::Trace,
 };
+
+/// Between two looks at whether a new leader may write.
+const LEASE_PAUSE: Duration = Duration::from_millis(2);
 
 /// Makes batches and proposes them, in the order of the queues.
 pub struct Batcher {
@@ -39,29 +44,48 @@ impl Batcher {
     ) {
         let slots = Arc::new(Semaphore::new(BATCHES_IN_FLIGHT));
         let mut leading: Option<LeaderClock> = None;
+        let mut held_back: Option<Submission> = None;
         // The slot comes first, so that a batch gathers while earlier ones are under way.
         while let Ok(slot) = slots.clone().acquire_owned().await {
-            let first = tokio::select! {
-                Some(submission) = own.recv() => submission,
-                Some(submission) = of_followers.recv() => submission,
-                else => return,
+            let first = if let Some(submission) = held_back.take() {
+                submission
+            } else {
+                tokio::select! {
+                    Some(submission) = own.recv() => submission,
+                    Some(submission) = of_followers.recv() => submission,
+                    else => return,
+                }
             };
+            let term = first.term;
             let mut batch = Gathered::default();
             batch.add(first);
             while !batch.is_full() {
                 let Ok(next) = of_followers.try_recv().or_else(|_| own.try_recv()) else {
                     break;
                 };
+                if next.term != term {
+                    held_back = Some(next);
+                    break;
+                }
                 batch.add(next);
             }
             if batch.submissions.is_empty() {
                 continue;
             }
-            let clock_ms = self.clock_ms(&mut leading);
-            let proposal = batch.propose(clock_ms, (self.trace.next_rpc_id(), true));
+            if leading.as_ref().is_none_or(|clock| clock.term != term) {
+                self.await_lease(term, &batch).await;
+            }
+            let clock_ms = self.clock_ms(term, &mut leading);
+            let traced = self.trace.allow_local(EventKind::Append);
+            let proposal = batch.propose(clock_ms, (self.trace.next_rpc_id(), traced));
             let (responder, applied) = ProgressResponder::complete_only();
             let submissions = batch.submissions;
-            if self.raft.write(proposal).responder(responder).await.is_err() {
+            let write = self
+                .raft
+                .write(proposal)
+                .with_leader(raft::leader_of(term))
+                .responder(responder);
+            if write.await.is_err() {
                 settle(submissions, || Fate::Unknown);
                 return;
             }
@@ -76,8 +100,19 @@ impl Batcher {
         }
     }
 
-    fn clock_ms(&self, leading: &mut Option<LeaderClock>) -> u64 {
-        let term = self.raft.server_metrics().borrow_watched().vote.leader_id.term;
+    /// A leader that was just elected refuses to write until a majority has answered it once, some milliseconds
+    /// later. Publishers need not hear of that.
+    async fn await_lease(&self, term: u64, batch: &Gathered) {
+        while self.raft.get_read_log_id(ReadPolicy::LeaseRead).await.is_err() {
+            let leads = self.raft.server_metrics().borrow_watched().vote.leader_id.term == term;
+            if !leads || batch.is_abandoned() {
+                return;
+            }
+            tokio::time::sleep(LEASE_PAUSE).await;
+        }
+    }
+
+    fn clock_ms(&self, term: u64, leading: &mut Option<LeaderClock>) -> u64 {
         let now_us = self.clock.monotonic_us();
         let clock = match leading {
             Some(clock) if clock.term == term => clock,
@@ -108,6 +143,12 @@ impl Gathered {
         let records = std::mem::take(&mut submission.records);
         self.submissions.push((records.len(), submission));
         self.batch.records.extend(records);
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.submissions
+            .iter()
+            .all(|(_, submission)| submission.reply.is_closed())
     }
 
     fn is_full(&self) -> bool {

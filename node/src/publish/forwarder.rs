@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
 use wiber_protocol::{
     record::Batch,
-    rpc::{ForwardReply, PublishOutcome, Request, Response},
+    rpc::{ForwardReply, ForwardRequest, PublishOutcome, Request, Response},
 };
 
 use super::{BATCH_BYTES, BATCH_RECORDS, FORWARDS_IN_FLIGHT, Fate, Forward, Submission};
@@ -31,13 +31,13 @@ impl Forwarder {
                     None => return,
                 },
             };
-            let (leader, member) = (first.leader, first.member);
+            let (leader, member, term) = (first.leader, first.member, first.submission.term);
             let mut bytes = first.submission.bytes();
             let mut submissions = vec![first.submission];
             let mut count = submissions[0].records.len();
             while bytes < BATCH_BYTES && count < BATCH_RECORDS {
                 match queue.try_recv() {
-                    Ok(next) if next.leader == leader => {
+                    Ok(next) if next.leader == leader && next.submission.term == term => {
                         bytes += next.submission.bytes();
                         count += next.submission.records.len();
                         submissions.push(next.submission);
@@ -68,7 +68,11 @@ impl Forwarder {
                 clock_ms: 0,
                 records: records.collect(),
             };
-            let reply = link.send(Request::Forward(batch.encode()), Some(leader)).await;
+            let forward = ForwardRequest {
+                term,
+                records: batch.encode(),
+            };
+            let reply = link.send(Request::Forward(forward), Some(leader)).await;
             tokio::spawn(async move {
                 hand_out(link, reply, counts, submissions).await;
                 drop(slot);

@@ -12,6 +12,11 @@ pub fn log_id(from: ids::LogId) -> LogId {
     LogId::new_term_index(from.term, from.index)
 }
 
+/// The engine's name for the leader of a term.
+pub fn leader_of(term: u64) -> openraft::vote::leader_id_std::CommittedLeaderId<u64> {
+    openraft::vote::leader_id_std::CommittedLeaderId::new(term)
+}
+
 pub fn from_log_id(from: &LogId) -> ids::LogId {
     ids::LogId {
         term: from.committed_leader_id().term,

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use openraft::{Config, ConfigError, SnapshotPolicy};
 
 pub use convert::{
-    from_log_id, from_log_ids, from_membership, from_vote, log_id as to_log_id, membership as to_membership,
-    vote as to_vote,
+    from_log_id, from_log_ids, from_membership, from_vote, leader_of, log_id as to_log_id,
+    membership as to_membership, vote as to_vote,
 };
 pub use entry::LogEntry;
 pub use log_store::{APPEND_BYTES, LogStore};

@@ -132,11 +132,20 @@ pub enum PublishOutcome {
     Conflict,
 }
 
+/// Records that a follower took, for the leader of one term. A leader of another term must not take them: what
+/// the same publisher sent later may be in the log already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForwardRequest {
+    pub term: u64,
+    /// An encoded [`crate::record::Batch`].
+    pub records: Bytes,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ForwardReply {
     /// One outcome for each record, in order.
     Done(Vec<PublishOutcome>),
-    /// Nothing was appended: this node does not lead.
+    /// Nothing was appended: this node does not lead that term.
     NotLeader,
     /// The leader cannot say whether the records will be committed.
     Unknown(String),
@@ -162,8 +171,7 @@ pub enum Request {
     PreVote(VoteRequest),
     Transfer(TransferRequest),
     Snapshot(SnapshotChunk),
-    /// An encoded [`crate::record::Batch`] of records that a follower took.
-    Forward(Bytes),
+    Forward(ForwardRequest),
     ReadIndex,
 }
 

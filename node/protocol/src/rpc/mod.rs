@@ -19,9 +19,9 @@ mod wire;
 use bytes::{BufMut, Bytes, BytesMut};
 
 pub use body::{
-    AppendReply, AppendRequest, FormedCluster, ForwardReply, JoinReply, JoinRequest, ProbeReply,
-    ProbeRequest, PublishOutcome, ReadIndexReply, Request, Response, SnapshotChunk, TransferReply,
-    TransferRequest, VoteReply, VoteRequest,
+    AppendReply, AppendRequest, FormedCluster, ForwardReply, ForwardRequest, JoinReply, JoinRequest,
+    ProbeReply, ProbeRequest, PublishOutcome, ReadIndexReply, Request, Response, SnapshotChunk,
+    TransferReply, TransferRequest, VoteReply, VoteRequest,
 };
 
 use crate::{

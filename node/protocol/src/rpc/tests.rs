@@ -84,7 +84,10 @@ fn samples() -> Vec<Body> {
             offset: 4,
             data: Bytes::from_static(b"piece"),
         }),
-        Request::Forward(Bytes::from_static(b"batch")),
+        Request::Forward(ForwardRequest {
+            term: 4,
+            records: Bytes::from_static(b"batch"),
+        }),
         Request::ReadIndex,
     ];
     let responses = [

@@ -9,8 +9,8 @@ use bytes::{BufMut, BytesMut};
 
 use super::{
     body::{
-        AppendReply, AppendRequest, ForwardReply, JoinReply, JoinRequest, ProbeReply, ProbeRequest,
-        ReadIndexReply, Request, Response, SnapshotChunk, TransferReply, TransferRequest,
+        AppendReply, AppendRequest, ForwardReply, ForwardRequest, JoinReply, JoinRequest, ProbeReply,
+        ProbeRequest, ReadIndexReply, Request, Response, SnapshotChunk, TransferReply, TransferRequest,
     },
     fields::{
         put_formed, put_log_id, put_member, put_members, put_outcome, put_vote, read_formed, read_list,
@@ -56,7 +56,7 @@ impl Request {
         match self {
             Self::Append(append) => append.entries.iter().map(|entry| entry.len() + 8).sum::<usize>() + 128,
             Self::Snapshot(chunk) => chunk.data.len() + 512,
-            Self::Forward(records) => records.len() + 8,
+            Self::Forward(forward) => forward.records.len() + 16,
             _ => 256,
         }
     }
@@ -99,7 +99,10 @@ impl Request {
                 out.put_u64_le(chunk.offset);
                 put_bytes(out, &chunk.data);
             }
-            Self::Forward(records) => out.put_slice(records),
+            Self::Forward(forward) => {
+                out.put_u64_le(forward.term);
+                out.put_slice(&forward.records);
+            }
             Self::ReadIndex => {}
         }
     }
@@ -132,7 +135,10 @@ impl Request {
                 offset: reader.u64("snapshot offset")?,
                 data: reader.bytes("snapshot data")?,
             }),
-            FORWARD => Self::Forward(reader.take("forward records", reader.remaining())?),
+            FORWARD => Self::Forward(ForwardRequest {
+                term: reader.u64("forward term")?,
+                records: reader.take("forward records", reader.remaining())?,
+            }),
             READ_INDEX => Self::ReadIndex,
             other => return Err(unknown("request kind", other)),
         })
