@@ -37,7 +37,7 @@ pub fn duration(ms: u64) -> String {
     };
     let mut text = format!("{}{NBSP}{}", large.0, large.1);
     if small.0 > 0 {
-        text.push_str(&format!(" {}{NBSP}{}", small.0, small.1));
+        text = format!("{text} {}{NBSP}{}", small.0, small.1);
     }
     text
 }

@@ -1,5 +1,7 @@
 //! What a control will do, said before it is done: "leaves 1 of 3: no quorum". Pure functions.
 
+use std::cmp::Ordering;
+
 use super::standing::{Census, Standing};
 use crate::{
     service::NodeAction,
@@ -89,12 +91,10 @@ fn left_without(id: &str, census: &Census) -> usize {
 
 fn leaves(id: &str, census: &Census) -> String {
     let (left, size) = (left_without(id, census), census.configured.len());
-    if left < census.majority() {
-        format!("Leaves {left} of {size}: no quorum.")
-    } else if left == census.majority() {
-        format!("Leaves {left} of {size}; no further one may fail.")
-    } else {
-        format!("Leaves {left} of {size}.")
+    match left.cmp(&census.majority()) {
+        Ordering::Less => format!("Leaves {left} of {size}: no quorum."),
+        Ordering::Equal => format!("Leaves {left} of {size}; no further one may fail."),
+        Ordering::Greater => format!("Leaves {left} of {size}."),
     }
 }
 

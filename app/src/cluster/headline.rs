@@ -159,11 +159,12 @@ fn led(leader: &str, nodes: &[NodeView], census: &Census, records_per_s: f64) ->
         spare => format!("Any {} nodes may fail without losing a write.", count_word(spare)),
     };
     if !joining.is_empty() {
-        let verb = if joining.len() == 1 { "copies" } else { "copy" };
-        gloss.push_str(&format!(
-            " {} {verb} the log and has no vote yet.",
-            list(&joining)
-        ));
+        let clause = if joining.len() == 1 {
+            "copies the log and has no vote yet"
+        } else {
+            "copy the log and have no vote yet"
+        };
+        gloss = format!("{gloss} {} {clause}.", list(&joining));
     }
     Headline {
         clauses: vec![

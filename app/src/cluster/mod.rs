@@ -2,17 +2,17 @@
 //! a conversation, and the terminals.
 
 pub mod consequence;
-mod controls;
-mod facts;
+pub mod controls;
+pub mod facts;
 pub mod figure;
 #[cfg(test)]
 pub(crate) mod fixture;
-mod happened;
+pub mod happened;
 pub mod headline;
-mod icons;
-mod row;
-mod scales;
-mod spark;
+pub mod icons;
+pub mod row;
+pub mod scales;
+pub mod spark;
 pub mod standing;
 
 use controls::ClusterControls;

@@ -32,7 +32,7 @@ fn path(rates: impl ExactSizeIterator<Item = f64> + Clone) -> String {
 #[component]
 pub fn Spark() -> impl IntoView {
     let live = use_live();
-    let line = Memo::new(move |_| path(live.rates().iter().copied()));
+    let drawn = Memo::new(move |_| path(live.rates().iter().copied()));
     let label = Memo::new(move |_| {
         let rates = live.rates();
         format!(
@@ -48,7 +48,7 @@ pub fn Spark() -> impl IntoView {
             role="img"
             aria-label=move || label.get()
         >
-            <path d=move || line.get() />
+            <path d=move || drawn.get() />
         </svg>
     }
 }

@@ -15,6 +15,7 @@ use super::{
 use crate::view::{HEARTBEAT_MS, LiveFrame};
 
 /// A gateway that is silent for this long is taken for lost: several heartbeats.
+#[expect(clippy::cast_possible_truncation, reason = "a second")]
 const SILENCE_MS: u32 = 4 * HEARTBEAT_MS as u32;
 /// The first and the longest wait before the socket is opened again; each failure doubles it.
 const RETRY_FIRST_MS: u32 = 250;

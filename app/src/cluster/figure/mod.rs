@@ -5,6 +5,8 @@ pub mod axis;
 pub mod bars;
 pub mod marks;
 
+use std::fmt::Write;
+
 use axis::{Axis, STEP, formed};
 use bars::{BAR_HEIGHT, Fate};
 use leptos::prelude::*;
@@ -87,7 +89,7 @@ pub fn LogFigure(node: Memo<NodeView>, axis: Memo<Option<Axis>>) -> impl IntoVie
         node.with(|node| formed(node).cloned())
             .map(|status| (axis, status))
     });
-    let label = Memo::new(move |_| node.with(|node| spoken(node)));
+    let label = Memo::new(move |_| node.with(spoken));
     let off_scale = Memo::new(move |_| {
         let (axis, status) = drawn.get()?;
         axis.x(status.last_log_index)
@@ -292,7 +294,8 @@ fn spoken(node: &NodeView) -> String {
     );
     for peer in &status.peers {
         if let Some(index) = peer.match_index {
-            text.push_str(&format!(", match of {} {}", peer.id, grouped(index)));
+            // Writing to a string does not fail.
+            let _ = write!(text, ", match of {} {}", peer.id, grouped(index));
         }
     }
     text
