@@ -11,20 +11,16 @@ use wiber_protocol::{
 };
 
 use super::{
-    STATUS_EVERY, TRACE_EVERY,
-    happenings::{Deed, Scene, Sentence, of_event, of_status},
+    happenings::{self, Deed, Scene, Sentence},
+    pace::{self, FRAME_EVERY, HEARTBEAT, Haste, STATUS_EVERY, Turn},
     rate::Rate,
 };
 
 /// What is known of one node, ahead of what was sent.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct NodeFold {
     view: NodeView,
-    /// Whether `view` differs from what was sent.
-    is_changed: bool,
-    /// Whether it must go out without waiting for its turn.
-    is_urgent: bool,
-    sent_at: Option<Instant>,
+    turn: Turn,
     /// The newest trace event taken in: (epoch, seq). A new stream repeats what is still in the node's ring.
     trace_mark: (i64, u64),
     rate: Rate,
@@ -39,7 +35,9 @@ pub(super) struct Fold {
     happenings: Vec<Happening>,
     next_happening: u64,
     trace: VecDeque<TraceEvent>,
-    trace_sent_at: Option<Instant>,
+    /// The turn of trace and happenings.
+    trace_turn: Turn,
+    sent_at: Option<Instant>,
 }
 
 impl Fold {
@@ -53,7 +51,9 @@ impl Fold {
                     port: spec.port,
                     ..NodeView::default()
                 },
-                ..NodeFold::default()
+                turn: Turn::new(STATUS_EVERY),
+                trace_mark: (0, 0),
+                rate: Rate::default(),
             })
             .collect();
         let sent = ClusterView {
@@ -67,7 +67,8 @@ impl Fold {
             happenings: Vec::new(),
             next_happening: 1,
             trace: VecDeque::new(),
-            trace_sent_at: None,
+            trace_turn: Turn::new(FRAME_EVERY),
+            sent_at: None,
         }
     }
 
@@ -80,22 +81,13 @@ impl Fold {
     }
 
     pub(super) fn status(&mut self, node: usize, status: NodeStatus, at_ms: i64, now: Instant) {
-        let sentences = of_status(self.nodes[node].view.status.as_ref(), &status);
+        let sentences = happenings::of_status(self.nodes[node].view.status.as_ref(), &status);
         let fold = &mut self.nodes[node];
         fold.rate.note(now, status.record_count);
-        let stands = |status: &NodeStatus| {
-            (
-                status.role,
-                status.term,
-                status.leader.clone(),
-                status.voted_for.clone(),
-                status.formation.clone(),
-            )
-        };
         let live = fold.view.process.is_running();
-        fold.is_urgent |=
-            fold.view.live != live || fold.view.status.as_ref().map(stands) != Some(stands(&status));
-        fold.is_changed = true;
+        let haste = pace::of_status(fold.view.status.as_ref(), &status);
+        fold.turn
+            .raise(if fold.view.live == live { haste } else { Haste::Now });
         fold.view.live = live;
         fold.view.status = Some(status);
         fold.view.status_at_ms = Some(at_ms);
@@ -112,9 +104,10 @@ impl Fold {
                 continue;
             }
             self.nodes[node].trace_mark = place;
-            if let Some(sentence) = of_event(&event) {
+            if let Some(sentence) = happenings::of_event(&event) {
                 self.say(Some(node), event.ts_us.div_euclid(1_000), sentence);
             }
+            self.trace_turn.raise(pace::of_event(&event));
             if self.trace.len() == TRACE_EVENTS {
                 self.trace.pop_front();
             }
@@ -123,7 +116,7 @@ impl Fold {
         let fold = &mut self.nodes[node];
         if fold.view.rpcs_left_out != batch.rpcs_left_out {
             fold.view.rpcs_left_out = batch.rpcs_left_out;
-            fold.is_changed = true;
+            fold.turn.raise(Haste::Quiet);
         }
     }
 
@@ -131,7 +124,7 @@ impl Fold {
         let fold = &mut self.nodes[node];
         if fold.view.live {
             fold.view.live = false;
-            fold.is_urgent = true;
+            fold.turn.raise(Haste::Now);
         }
     }
 
@@ -143,7 +136,7 @@ impl Fold {
         // What ended can't be live, whatever its socket's last bytes say.
         fold.view.live &= state.is_running();
         fold.view.process = state;
-        fold.is_urgent = true;
+        fold.turn.raise(Haste::Now);
     }
 
     /// Notes a deed and returns its sentence.
@@ -154,46 +147,40 @@ impl Fold {
         text
     }
 
-    /// When the next change is due, `now` if that was earlier; `None` when there is nothing to send.
-    pub(super) fn due(&self, now: Instant) -> Option<Instant> {
-        let node_due = |node: &NodeFold| {
-            if node.is_urgent {
-                return Some(now);
-            }
-            node.is_changed
-                .then(|| node.sent_at.map_or(now, |at| at + STATUS_EVERY))
-        };
-        let has_trace = !(self.trace.is_empty() && self.happenings.is_empty());
-        let trace_due = has_trace.then(|| self.trace_sent_at.map_or(now, |at| at + TRACE_EVERY));
-        self.nodes.iter().filter_map(node_due).chain(trace_due).min()
+    /// When the next change is due, `now` if that was earlier. Without any news a heartbeat is.
+    pub(super) fn due(&self, now: Instant) -> Instant {
+        if self.is_urgent() {
+            return now;
+        }
+        let Some(sent_at) = self.sent_at else { return now };
+        let heartbeat = sent_at + HEARTBEAT;
+        let news = self.turns().filter_map(|turn| turn.due(now)).min();
+        news.map_or(heartbeat, |news| news.max(sent_at + FRAME_EVERY).min(heartbeat))
+            .max(now)
+    }
+
+    /// Whether something waits that must go at once.
+    pub(super) fn is_urgent(&self) -> bool {
+        self.turns().any(Turn::is_urgent)
     }
 
     /// Takes out what is due by `now`, already applied to the picture: its number, time and content.
-    pub(super) fn take_due(
-        &mut self,
-        now: Instant,
-        at_ms: i64,
-        heartbeat: bool,
-    ) -> Option<(u64, i64, Change)> {
+    pub(super) fn take_due(&mut self, now: Instant, at_ms: i64) -> Option<(u64, i64, Change)> {
+        if self.due(now) > now {
+            return None;
+        }
         let mut change = Change::default();
         for node in &mut self.nodes {
-            let its_turn = node.sent_at.is_none_or(|at| at + STATUS_EVERY <= now);
-            if node.is_urgent || (node.is_changed && its_turn) {
-                (node.is_changed, node.is_urgent, node.sent_at) = (false, false, Some(now));
+            if node.turn.take(now) {
                 change.nodes.push(node.view.clone());
             }
         }
-        if self.trace_sent_at.is_none_or(|at| at + TRACE_EVERY <= now) || !change.nodes.is_empty() {
+        if !change.nodes.is_empty() || self.trace_turn.due(now).is_some_and(|due| due <= now) {
+            self.trace_turn.sent(now);
             change.happenings = std::mem::take(&mut self.happenings);
             change.trace = std::mem::take(&mut self.trace).into();
-            if !(change.happenings.is_empty() && change.trace.is_empty()) {
-                self.trace_sent_at = Some(now);
-            }
         }
-        let is_empty = change.nodes.is_empty() && change.happenings.is_empty() && change.trace.is_empty();
-        if is_empty && !heartbeat {
-            return None;
-        }
+        self.sent_at = Some(now);
         let rate = self.records_per_s(now);
         if (rate - self.sent.records_per_s).abs() > f64::EPSILON {
             change.records_per_s = Some(rate);
@@ -216,6 +203,10 @@ impl Fold {
         leader.map_or(0.0, |node| (node.rate.per_second(now) * 10.0).round() / 10.0)
     }
 
+    fn turns(&self) -> impl Iterator<Item = &Turn> {
+        self.nodes.iter().map(|node| &node.turn).chain([&self.trace_turn])
+    }
+
     fn scene(&self) -> Scene<'_> {
         Scene {
             nodes: self.nodes.iter().map(|node| &node.view).collect(),
@@ -232,6 +223,7 @@ impl Fold {
             alarm: sentence.alarm,
         };
         self.next_happening += 1;
+        self.trace_turn.raise(Haste::Moving);
         if self.happenings.len() == HAPPENINGS {
             self.happenings.remove(0);
         }
@@ -308,14 +300,14 @@ mod tests {
         let start = Instant::now();
         let at = |ms: u64| start + Duration::from_millis(ms);
         fold.status(0, status(Role::Follower, 1), 0, at(0));
-        assert!(fold.take_due(at(0), 0, false).is_some());
-        assert_eq!(fold.due(at(1)), None);
+        assert!(fold.take_due(at(0), 0).is_some());
+        assert_eq!(fold.due(at(1)), at(1_000), "a heartbeat");
 
         fold.status(0, status(Role::Follower, 2), 0, at(10));
-        assert_eq!(fold.due(at(10)), Some(at(100)));
-        assert!(fold.take_due(at(10), 0, false).is_none());
+        assert_eq!(fold.due(at(10)), at(100));
+        assert!(fold.take_due(at(10), 0).is_none());
         fold.status(0, status(Role::Follower, 3), 0, at(20));
-        let (_, _, change) = fold.take_due(at(100), 0, false).unwrap();
+        let (_, _, change) = fold.take_due(at(100), 0).unwrap();
         assert_eq!(change.nodes.len(), 1, "the other node did not change");
         assert_eq!(
             change.nodes[0].status.as_ref().unwrap().commit_index,
@@ -324,16 +316,13 @@ mod tests {
         );
 
         fold.status(0, status(Role::Leader, 3), 0, at(110));
-        assert_eq!(fold.due(at(110)), Some(at(110)));
+        assert_eq!(fold.due(at(110)), at(110));
         assert_eq!(
-            fold.take_due(at(110), 0, false).unwrap().2.nodes[0].live_role(),
+            fold.take_due(at(110), 0).unwrap().2.nodes[0].live_role(),
             Some(Role::Leader)
         );
         fold.lost(0);
-        assert_eq!(
-            fold.take_due(at(111), 0, false).unwrap().2.nodes[0].live_role(),
-            None
-        );
+        assert_eq!(fold.take_due(at(111), 0).unwrap().2.nodes[0].live_role(), None);
     }
 
     #[test]
@@ -346,13 +335,13 @@ mod tests {
             fold.trace(0, batch(vec![event(1, step as u64)]));
             fold.deed(1, &Deed::Started { pid: 4 }, 7);
             let now = now + Duration::from_millis(step as u64 * 30);
-            if let Some((seq, at_ms, change)) = fold.take_due(now, 7, false) {
+            if let Some((seq, at_ms, change)) = fold.take_due(now, 7) {
                 browser.apply(seq, at_ms, change).unwrap();
             }
             assert_eq!(&browser, fold.view());
         }
         assert!(
-            fold.take_due(now, 9, true).is_some(),
+            fold.take_due(now + Duration::from_mins(1), 9).is_some(),
             "a heartbeat is sent without news"
         );
     }
@@ -363,7 +352,7 @@ mod tests {
         fold.trace(0, batch(vec![event(1, 1), event(1, 2)]));
         fold.trace(0, batch(vec![event(1, 1), event(1, 2), event(1, 5)]));
         fold.trace(0, batch(vec![event(2, 1)]));
-        let (_, _, change) = fold.take_due(Instant::now(), 0, false).unwrap();
+        let (_, _, change) = fold.take_due(Instant::now(), 0).unwrap();
         let places: Vec<_> = change
             .trace
             .iter()
@@ -380,7 +369,7 @@ mod tests {
         for _ in 0..HAPPENINGS + 10 {
             fold.deed(0, &Deed::Started { pid: 4 }, 0);
         }
-        let (_, _, change) = fold.take_due(Instant::now(), 0, false).unwrap();
+        let (_, _, change) = fold.take_due(Instant::now(), 0).unwrap();
         assert_eq!((change.trace.len(), change.trace[0].seq), (TRACE_EVENTS, 11));
         assert_eq!(
             (change.happenings.len(), change.happenings[0].seq),
@@ -400,7 +389,7 @@ mod tests {
             },
         );
         fold.status(0, status(Role::Leader, 1), 0, Instant::now());
-        fold.take_due(Instant::now(), 0, false);
+        fold.take_due(Instant::now(), 0);
         assert!(!fold.view().nodes[0].live);
     }
 }

@@ -1,20 +1,20 @@
 //! The one picture of the cluster: what nodes say and what the gateway did, folded into a [`ClusterView`].
 //!
-//! Feeds and the supervisor call in; a publisher task sends what changed to the browsers. A role, a process state
-//! or a lost connection goes out at once; positions are coalesced (a node at most every [`STATUS_EVERY`], the
-//! trace every [`TRACE_EVERY`]). The gateway applies each change to its own view by the same code as the
-//! browser, and a subscriber gets a snapshot and exactly the changes after it.
+//! Feeds and the supervisor call in; what changed goes to the browsers, a role, a process state or a lost
+//! connection at once, positions in their turn ([`pace`]). The gateway applies each change to its own view by the
+//! same code as the browser, and a subscriber gets a snapshot and exactly the changes after it.
 
 mod events_client;
 mod feed;
 mod fold;
 mod happenings;
+mod pace;
 mod rate;
 mod sse;
 
 use std::{
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use parking_lot::Mutex;
@@ -22,18 +22,12 @@ use tokio::{
     sync::{Notify, broadcast},
     time::{Instant, sleep_until},
 };
-use wiber_app::view::{ClusterView, HEARTBEAT_MS, LiveFrame, ProcessState};
+use wiber_app::view::{ClusterView, LiveFrame, ProcessState};
 use wiber_protocol::{config::ClusterConfig, event::TraceBatch, status::NodeStatus};
 
 use self::fold::Fold;
 pub(crate) use self::{feed::spawn_feeds, happenings::Deed};
 
-/// The least time between two changes of one node's positions on the wire.
-const STATUS_EVERY: Duration = Duration::from_millis(100);
-/// The least time between two batches of trace events on the wire.
-const TRACE_EVERY: Duration = Duration::from_millis(50);
-/// Without any change, an empty one is sent this often.
-const HEARTBEAT: Duration = Duration::from_millis(HEARTBEAT_MS);
 /// Changes kept for browsers that read slowly; one that is further behind gets a new snapshot.
 const KEPT_CHANGES: usize = 128;
 
@@ -67,7 +61,7 @@ impl Cluster {
         let cluster = Self {
             inner: Arc::new(inner),
         };
-        tokio::spawn(cluster.clone().publish());
+        tokio::spawn(cluster.clone().publish_in_time());
         cluster
     }
 
@@ -115,39 +109,38 @@ impl Cluster {
         tracing::info!("{}", self.fold(|fold| fold.deed(node, deed, now_ms())));
     }
 
+    /// Takes something in. What is urgent goes out before this returns, so whoever asks next sees it.
     fn fold<T>(&self, change: impl FnOnce(&mut Fold) -> T) -> T {
-        let result = change(&mut self.inner.fold.lock());
-        self.inner.wake.notify_one();
+        let mut fold = self.inner.fold.lock();
+        let result = change(&mut fold);
+        if fold.is_urgent() {
+            self.publish(&mut fold);
+        } else {
+            self.inner.wake.notify_one();
+        }
         result
     }
 
-    async fn publish(self) {
-        let mut last_frame = Instant::now();
+    async fn publish_in_time(self) {
         loop {
             let due = self.inner.fold.lock().due(Instant::now());
-            let due = due.map_or(last_frame + HEARTBEAT, |due| due.min(last_frame + HEARTBEAT));
             tokio::select! {
                 () = self.inner.wake.notified() => {}
-                () = sleep_until(due) => {}
-            }
-            if self.publish_due(last_frame + HEARTBEAT <= Instant::now()) {
-                last_frame = Instant::now();
+                () = sleep_until(due) => self.publish(&mut self.inner.fold.lock()),
             }
         }
     }
 
     /// Sends what is due. Under the lock, so that a snapshot and the changes after it never overlap.
-    fn publish_due(&self, heartbeat: bool) -> bool {
-        let mut fold = self.inner.fold.lock();
-        let Some((seq, at_ms, change)) = fold.take_due(Instant::now(), now_ms(), heartbeat) else {
-            return false;
+    fn publish(&self, fold: &mut Fold) {
+        let Some((seq, at_ms, change)) = fold.take_due(Instant::now(), now_ms()) else {
+            return;
         };
         if self.inner.changes.receiver_count() > 0 {
             let frame: Arc<str> = to_json(&LiveFrame::Change { seq, at_ms, change }).into();
             // Fails only when the last receiver went away just now.
             let _ = self.inner.changes.send(frame);
         }
-        true
     }
 }
 
