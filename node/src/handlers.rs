@@ -22,6 +22,7 @@ use wiber_protocol::{
 use crate::{
     group::{Group, GroupCell, Leader, ReadIndexError},
     joining::Joining,
+    lamport::Lamport,
     publish::{Fate, Submission},
     raft::{self, AppendEntries, Snapshot, SnapshotMeta, StoredMembership, TypeConfig},
     rpc::appends,
@@ -154,10 +155,17 @@ impl Handlers {
 /// Queues a follower's records at once, in the order of calls; the future waits for what becomes of them.
 pub fn forward(
     group: &GroupCell,
+    lamport: &Lamport,
     forward: ForwardRequest,
 ) -> impl Future<Output = ForwardReply> + Send + use<> {
     let fate = group.get().and_then(|group| {
-        let batch = Batch::decode(forward.records).ok()?;
+        let mut batch = Batch::decode(forward.records).ok()?;
+        for record in &mut batch.records {
+            // A stamp that no honest clock can have would move the log's Lamport time for good.
+            if !lamport.believes(record.lamport) {
+                record.lamport = 0;
+            }
+        }
         if group.leader() != (Leader::Own { term: forward.term }) {
             return None;
         }

@@ -275,7 +275,12 @@ impl Node {
         tracing::info!(target: "storage", "opened the log: {} segments, last entry {last}", log.stats().segments);
         let state = Arc::new(RwLock::new(State::default()));
         let watermarks = Arc::new(Watermarks::default());
-        let machine = StateMachine::new(state.clone(), watermarks.clone(), self.local.trace.clone());
+        let machine = StateMachine::new(
+            state.clone(),
+            watermarks.clone(),
+            self.local.lamport.clone(),
+            self.local.trace.clone(),
+        );
         let network = Network {
             links: self.links.clone(),
         };

@@ -17,6 +17,7 @@ use super::{
     types::{LogId, Payload, Snapshot, SnapshotMeta, StoredMembership, TypeConfig},
 };
 use crate::{
+    lamport::Lamport,
     state::{Applied, State, snapshot},
     trace::Trace,
     watermark::Watermarks,
@@ -27,15 +28,22 @@ use crate::{
 pub struct StateMachine {
     state: Arc<RwLock<State>>,
     watermarks: Arc<Watermarks>,
+    lamport: Arc<Lamport>,
     trace: Trace,
     current: Arc<RwLock<Option<Snapshot>>>,
 }
 
 impl StateMachine {
-    pub fn new(state: Arc<RwLock<State>>, watermarks: Arc<Watermarks>, trace: Trace) -> Self {
+    pub fn new(
+        state: Arc<RwLock<State>>,
+        watermarks: Arc<Watermarks>,
+        lamport: Arc<Lamport>,
+        trace: Trace,
+    ) -> Self {
         Self {
             state,
             watermarks,
+            lamport,
             trace,
             current: Arc::new(RwLock::new(None)),
         }
@@ -58,6 +66,8 @@ impl StateMachine {
                     .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
                 let mut state = self.state.write();
                 applied = state.apply(at, &batch);
+                // What this node does from here on is later than these records, whoever stamped them.
+                self.lamport.observe(state.lamport);
                 for record in &batch.records {
                     if !touched.iter().any(|(topic, _)| *topic == record.topic) {
                         touched.push((record.topic.clone(), state.topics.high_watermark(&record.topic)));

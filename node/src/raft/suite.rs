@@ -18,14 +18,19 @@ struct Builder;
 impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for Builder {
     async fn build(&self) -> Result<(TempDir, LogStore, StateMachine), StorageError<TypeConfig>> {
         let folder = tempfile::tempdir().expect("a folder");
-        let lamport = Lamport::open(&folder.path().join("lamport"), OsFiles).expect("a clock");
-        let trace = Trace::new("n1".into(), 0, Arc::new(SystemClock::new()), Arc::new(lamport), 1);
+        let lamport = Arc::new(Lamport::open(&folder.path().join("lamport"), OsFiles).expect("a clock"));
+        let trace = Trace::new("n1".into(), 0, Arc::new(SystemClock::new()), lamport.clone(), 1);
         let options = LogOptions::new(Stamp::default());
         let disk = Arc::new(RealDisk::default());
         let (log, recovered) =
             Log::open(&folder.path().join("log"), options, disk, Arc::new(NoObserver)).expect("a log");
         let store = LogStore::new(log, &recovered, trace.clone()).expect("a store");
-        let machine = StateMachine::new(Arc::new(RwLock::new(State::default())), Arc::default(), trace);
+        let machine = StateMachine::new(
+            Arc::new(RwLock::new(State::default())),
+            Arc::default(),
+            lamport,
+            trace,
+        );
         Ok((folder, store, machine))
     }
 }

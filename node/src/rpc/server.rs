@@ -145,9 +145,9 @@ async fn read_requests(
                     return "the engine stopped".to_owned();
                 }
             }
-            Request::Forward(records) => {
+            Request::Forward(forward) => {
                 // Queued here, in the order of arrival; only the waiting happens aside.
-                let wait = handlers::forward(&server.group, records);
+                let wait = handlers::forward(&server.group, &server.local.lamport, forward);
                 let answers = answers.clone();
                 tokio::spawn(async move {
                     let response = Response::Forward(wait.await);
