@@ -36,8 +36,12 @@ pub const HISTORY_COUNT: usize = 50;
 pub fn ConversationPage() -> impl IntoView {
     let (params, query) = (use_params_map(), use_query_map());
     let convo = Memo::new(move |_| {
-        let asked = query.with(|query| query.get("convo")).filter(|convo| !convo.trim().is_empty());
-        asked.or_else(|| params.with(|params| params.get("convo"))).unwrap_or_else(default_convo)
+        let asked = query
+            .with(|query| query.get("convo"))
+            .filter(|convo| !convo.trim().is_empty());
+        asked
+            .or_else(|| params.with(|params| params.get("convo")))
+            .unwrap_or_else(default_convo)
     });
     view! {
         <Title text=move || format!("{} · Wiber", convo.get()) />
@@ -52,8 +56,12 @@ pub fn ConversationPage() -> impl IntoView {
 pub fn Conversation() -> impl IntoView {
     let query = use_query_map();
     let convo = Memo::new(move |_| {
-        let named = query.with(|query| query.get("convo")).map(|convo| convo.trim().to_owned());
-        named.filter(|convo| !convo.is_empty()).unwrap_or_else(default_convo)
+        let named = query
+            .with(|query| query.get("convo"))
+            .map(|convo| convo.trim().to_owned());
+        named
+            .filter(|convo| !convo.is_empty())
+            .unwrap_or_else(default_convo)
     });
     view! { <OneConversation convo /> }
 }
@@ -101,7 +109,11 @@ struct Talking {
 fn Loaded(convo: String, history: Result<HistoryPage, ApiError>) -> impl IntoView {
     let query = use_query_map();
     let named = query.with_untracked(|query| query.get("as"));
-    let sender = named.unwrap_or_else(|| people(&convo).first().map_or_else(String::new, |name| (*name).to_owned()));
+    let sender = named.unwrap_or_else(|| {
+        people(&convo)
+            .first()
+            .map_or_else(String::new, |name| (*name).to_owned())
+    });
     let (talk, consistency, unread) = match history {
         Ok(page) => (Talk::from_history(page.messages), Some(page.consistency), None),
         Err(error) => (Talk::default(), None, Some(error.detail)),
@@ -116,7 +128,11 @@ fn Loaded(convo: String, history: Result<HistoryPage, ApiError>) -> impl IntoVie
         draft: RwSignal::new(String::new()),
         // A form without wasm brings its error back in the address.
         objection: RwSignal::new(
-            ServerAction::<Publish>::new().value().get_untracked().and_then(Result::err).map(|error| error.detail),
+            ServerAction::<Publish>::new()
+                .value()
+                .get_untracked()
+                .and_then(Result::err)
+                .map(|error| error.detail),
         ),
         #[cfg(feature = "hydrate")]
         is_sending: StoredValue::new(false),
@@ -143,16 +159,17 @@ fn Loaded(convo: String, history: Result<HistoryPage, ApiError>) -> impl IntoVie
 #[component]
 fn ConnectionState(talking: Talking) -> impl IntoView {
     let words = move || match (talking.link.get(), talking.stalled.get()) {
-        (Link::Live, Some(detail)) => format!("no node delivers: {detail}"),
+        (Link::Live, Some(_)) => "no node delivers".to_owned(),
         (link, _) => link.words(),
     };
     let state = move || match (talking.link.get(), talking.stalled.with(Option::is_some)) {
         (Link::Live, true) => "stalled",
         (link, _) => link.state(),
     };
+    let why = move || talking.stalled.get().filter(|_| talking.link.get() == Link::Live);
     let local = move || talking.consistency.get() == Some(Consistency::Local);
     view! {
-        <span class="end link" role="status" data-link=state>
+        <span class="end link" role="status" data-link=state title=why>
             <span hidden=move || !local() title="No majority answered when this was read.">
                 "as one node had it, perhaps stale "
             </span>
@@ -171,7 +188,10 @@ fn Messages(talking: Talking, unread: Option<String>) -> impl IntoView {
         if talking.talk.with(|talk| talk.has_begun()) {
             "Nothing has been said here yet.".to_owned()
         } else {
-            format!("The history cannot be read now. {}", unread.clone().unwrap_or_default())
+            format!(
+                "The history cannot be read now. {}",
+                unread.clone().unwrap_or_default()
+            )
         }
     };
     let convo = talking.convo;

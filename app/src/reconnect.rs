@@ -38,7 +38,9 @@ impl Link {
             Self::Opening => "connecting".to_owned(),
             Self::Live => "live".to_owned(),
             Self::Lost { retry_ms } if retry_ms < 1_000 => "lost, trying again".to_owned(),
-            Self::Lost { retry_ms } => format!("lost, again in {}", crate::words::duration(u64::from(retry_ms))),
+            Self::Lost { retry_ms } => {
+                format!("lost, again in {}", crate::words::duration(u64::from(retry_ms)))
+            }
         }
     }
 }
@@ -51,14 +53,20 @@ pub struct Backoff {
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self { next_ms: RETRY_FIRST_MS }
+        Self {
+            next_ms: RETRY_FIRST_MS,
+        }
     }
 }
 
 impl Backoff {
     /// The wait after one more failure. `spread` between 0 and 1 keeps many pages from coming back at the same
     /// moment.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most a quarter of five seconds")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "at most a quarter of five seconds"
+    )]
     pub fn wait_ms(&mut self, spread: f64) -> u32 {
         let wait_ms = self.next_ms;
         self.next_ms = (wait_ms * 2).min(RETRY_LONGEST_MS);

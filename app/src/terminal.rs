@@ -16,12 +16,7 @@ use leptos_meta::Title;
 use lines::{Follow, Lines};
 use wiber_protocol::status::Role;
 
-use crate::{
-    live::use_live,
-    reconnect::Link,
-    view::ProcessState,
-    words::counted,
-};
+use crate::{live::use_live, reconnect::Link, view::ProcessState, words::counted};
 
 /// The page of the terminals.
 #[component]
@@ -98,6 +93,9 @@ struct Screen {
     /// Whether the next frame is to draw already.
     #[cfg(feature = "hydrate")]
     is_asked: StoredValue<bool>,
+    /// Whether the only line is a note of the gateway's, not the node's own.
+    #[cfg(feature = "hydrate")]
+    is_note: StoredValue<bool>,
     /// Where it was scrolled to, to tell a reader's scrolling from a change of layout; pixels.
     #[cfg(feature = "hydrate")]
     stood_at: StoredValue<i32>,
@@ -116,6 +114,8 @@ fn Terminal(id: String) -> impl IntoView {
         view: NodeRef::new(),
         #[cfg(feature = "hydrate")]
         is_asked: StoredValue::new(false),
+        #[cfg(feature = "hydrate")]
+        is_note: StoredValue::new(false),
         #[cfg(feature = "hydrate")]
         stood_at: StoredValue::new(0),
     };
@@ -247,8 +247,18 @@ mod tests {
 
     #[test]
     fn a_process_is_told_by_its_number_or_its_end() {
-        assert_eq!(process_words(&ProcessState::Running { pid: 41_207, by_gateway: true }), "pid 41207");
-        let exited = ProcessState::Exited { how: "killed (SIGKILL)".into(), at_ms: 0, expected: true };
+        assert_eq!(
+            process_words(&ProcessState::Running {
+                pid: 41_207,
+                by_gateway: true
+            }),
+            "pid 41207"
+        );
+        let exited = ProcessState::Exited {
+            how: "killed (SIGKILL)".into(),
+            at_ms: 0,
+            expected: true,
+        };
         assert_eq!(process_words(&exited), "killed (SIGKILL)");
     }
 }

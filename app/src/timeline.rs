@@ -63,7 +63,10 @@ pub fn Timeline(
     let query = use_query_map();
     let (axis, chosen) = query.with_untracked(|query| {
         let axis = query.get("axis").and_then(|axis| Axis::of_str(&axis));
-        (axis.unwrap_or_default(), query.get("event").and_then(|event| event.parse::<EventId>().ok()))
+        (
+            axis.unwrap_or_default(),
+            query.get("event").and_then(|event| event.parse::<EventId>().ok()),
+        )
     });
     let state = State::new(use_live(), docked, axis, chosen.filter(|_| !docked));
     let frame = NodeRef::<html::Div>::new();
@@ -115,7 +118,13 @@ pub fn Timeline(
 fn Bar(state: State) -> impl IntoView {
     let live = state.live;
     let moment = move || state.frozen_at_ms().map(|at_ms| live.time_of_day(at_ms));
-    let toggle_live = move |_| if state.is_live() { state.freeze() } else { state.go_live() };
+    let toggle_live = move |_| {
+        if state.is_live() {
+            state.freeze()
+        } else {
+            state.go_live()
+        }
+    };
     view! {
         <div class="bar">
             <div class="pace needs-wasm">

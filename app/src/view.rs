@@ -152,7 +152,12 @@ impl ClusterView {
 
     /// Drops the oldest trace events beyond these bounds, beats first.
     pub fn keep_newest_trace(&mut self, events: usize, beats: usize) {
-        let mut excess_beats = self.trace.iter().filter(|event| is_beat(event)).count().saturating_sub(beats);
+        let mut excess_beats = self
+            .trace
+            .iter()
+            .filter(|event| is_beat(event))
+            .count()
+            .saturating_sub(beats);
         if excess_beats > 0 {
             self.trace.retain(|event| {
                 let goes = excess_beats > 0 && is_beat(event);
@@ -183,7 +188,10 @@ impl ClusterView {
 
 /// Whether an event belongs to the steady beat that says only *I am here* or *who is there?*.
 pub fn is_beat(event: &TraceEvent) -> bool {
-    event.rpc.as_ref().is_some_and(|rpc| matches!(rpc.kind, RpcKind::Heartbeat | RpcKind::Probe))
+    event
+        .rpc
+        .as_ref()
+        .is_some_and(|rpc| matches!(rpc.kind, RpcKind::Heartbeat | RpcKind::Probe))
 }
 
 fn extend_bounded<T>(into: &mut VecDeque<T>, new: Vec<T>, bound: usize) {
@@ -208,7 +216,11 @@ mod tests {
             corrected_us: 0,
             kind: EventKind::Send,
             peer: None,
-            rpc: Some(RpcMessage { kind, id: format!("{seq:016x}"), leg: Leg::Request }),
+            rpc: Some(RpcMessage {
+                kind,
+                id: format!("{seq:016x}"),
+                leg: Leg::Request,
+            }),
             term: 1,
             log_index: None,
             records: None,
@@ -222,17 +234,36 @@ mod tests {
         let mut trace = vec![event(1, RpcKind::Append)];
         trace.extend((2..5_000).map(|seq| event(seq, RpcKind::Heartbeat)));
         trace.push(event(5_000, RpcKind::Vote));
-        view.apply(1, 0, Change { trace, ..Change::default() }).unwrap();
+        view.apply(
+            1,
+            0,
+            Change {
+                trace,
+                ..Change::default()
+            },
+        )
+        .unwrap();
         let seqs: Vec<u64> = view.trace.iter().map(|event| event.seq).collect();
         assert_eq!(seqs.len(), TRACE_BEATS + 2);
-        assert_eq!((seqs[0], seqs[1], seqs[TRACE_BEATS + 1]), (1, 5_000 - TRACE_BEATS as u64, 5_000));
+        assert_eq!(
+            (seqs[0], seqs[1], seqs[TRACE_BEATS + 1]),
+            (1, 5_000 - TRACE_BEATS as u64, 5_000)
+        );
     }
 
     #[test]
     fn the_oldest_events_go_at_the_bound() {
         let mut view = ClusterView::default();
         let trace: Vec<TraceEvent> = (1..=3_000).map(|seq| event(seq, RpcKind::Append)).collect();
-        view.apply(1, 0, Change { trace, ..Change::default() }).unwrap();
+        view.apply(
+            1,
+            0,
+            Change {
+                trace,
+                ..Change::default()
+            },
+        )
+        .unwrap();
         assert_eq!(view.trace.len(), TRACE_EVENTS);
         assert_eq!(view.trace.front().unwrap().seq, 1_001);
     }

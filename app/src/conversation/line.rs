@@ -51,6 +51,8 @@ impl Step {
 pub struct Told {
     pub step: Option<Step>,
     pub words: String,
+    /// What the cluster said, where that needs saying.
+    pub why: String,
     /// Where it stands: offset and Lamport time, once they are known.
     pub place: String,
     /// A person should look.
@@ -59,47 +61,65 @@ pub struct Told {
 
 /// The state of a message of one's own on its way.
 pub fn told_of_outgoing(outgoing: &Outgoing) -> Told {
-    let (step, words, alarm) = match &outgoing.delivery {
-        Delivery::Waiting => (Step::Written, "waits for the one before it".to_owned(), false),
-        Delivery::Sending => (Step::Sent, "sending".to_owned(), false),
+    let (step, words, why) = match &outgoing.delivery {
+        Delivery::Waiting => (Step::Written, "waits for the one before it".to_owned(), None),
+        Delivery::Sending => (Step::Sent, "sending".to_owned(), None),
         Delivery::Unknown { sent, why } => {
-            let times = if *sent == 1 { "sent once".to_owned() } else { format!("sent {sent} times") };
-            let why = why.trim_end_matches('.');
-            (Step::Sent, format!("unknown, {times} under one id: {why}"), true)
+            let times = if *sent == 1 {
+                "sent once".to_owned()
+            } else {
+                format!("sent {sent} times")
+            };
+            (
+                Step::Sent,
+                format!("not yet known, {times} under one id"),
+                Some(why),
+            )
         }
-        Delivery::Acknowledged(receipt) => (Step::Stored, stored_words(receipt), false),
-        Delivery::Refused { why } => (Step::Refused, format!("refused: {why}"), true),
+        Delivery::Acknowledged(receipt) => (Step::Stored, stored_words(receipt), None),
+        Delivery::Refused { why } => (Step::Refused, "refused".to_owned(), Some(why)),
     };
     let place = match &outgoing.delivery {
         Delivery::Acknowledged(receipt) => place(receipt.offset, receipt.logical_time),
         _ => String::new(),
     };
-    Told { step: Some(step), words, place, alarm }
+    Told {
+        step: Some(step),
+        words,
+        alarm: why.is_some(),
+        why: why.cloned().unwrap_or_default(),
+        place,
+    }
 }
 
 /// The state of a stored message.
 pub fn told_of_stored(stored: &Stored) -> Told {
     let words = match &stored.own {
         None => String::new(),
-        Some(Own { receipt: Some(receipt), .. }) => stored_words(receipt),
-        Some(Own { receipt: None, sent }) if *sent > 1 => format!("stored once, sent {sent} times"),
+        Some(Own {
+            receipt: Some(receipt),
+            ..
+        }) => stored_words(receipt),
+        Some(Own { sent, .. }) if *sent > 1 => format!("stored once, sent {sent} times"),
         Some(_) => "stored".to_owned(),
     };
     Told {
         step: stored.own.is_some().then_some(Step::Delivered),
         words,
+        why: String::new(),
         place: place(Some(stored.view.offset), Some(stored.view.logical_time)),
         alarm: false,
     }
 }
 
+/// Stored always means: on the disks of a majority.
 fn stored_words(receipt: &Receipt) -> String {
     if receipt.duplicate {
         return "stored once: an earlier attempt had arrived".to_owned();
     }
     #[expect(clippy::cast_precision_loss, reason = "a wait of seconds in microseconds")]
     let took_ms = receipt.took_us as f64 / 1_000.0;
-    format!("on a majority’s disks after {}{NBSP}ms", millis(took_ms))
+    format!("stored after {}{NBSP}ms", millis(took_ms))
 }
 
 fn place(offset: Option<u64>, logical_time: Option<u64>) -> String {
@@ -124,7 +144,11 @@ pub fn key(line: &Line) -> String {
 pub fn view_of(line: Line, convo: &str, talk: RwSignal<Talk>, draft: RwSignal<String>) -> AnyView {
     match line {
         Line::Hole { from, to } => {
-            let range = if from == to { grouped(from) } else { format!("{} to {}", grouped(from), grouped(to)) };
+            let range = if from == to {
+                grouped(from)
+            } else {
+                format!("{} to {}", grouped(from), grouped(to))
+            };
             view! { <li class="hole">{format!("Offset {range}: no longer kept.")}</li> }.into_any()
         }
         Line::Stored(stored) => stored_view(&stored, convo),
@@ -152,10 +176,13 @@ fn stored_view(stored: &Stored, convo: &str) -> AnyView {
             <span class="state">
                 {told.step.map(squares)}
                 <span class="place">{told.place}</span>
-                <time class="m" title=view.message_id.clone()>
-                    {move || live.time_of_day(at_ms)}
-                </time>
-                {(!told.words.is_empty()).then(|| view! { <span class="how">{told.words}</span> })}
+                <span class="how">
+                    <time class="m" title=format!("id {}", view.message_id)>
+                        {move || live.time_of_day(at_ms)}
+                    </time>
+                    {(!told.words.is_empty())
+                        .then(|| view! { <span title="on the disks of a majority">{told.words}</span> })}
+                </span>
             </span>
         </li>
     }
@@ -183,6 +210,8 @@ fn outgoing_view(outgoing: Outgoing, talk: RwSignal<Talk>, draft: RwSignal<Strin
                 {told.step.map(squares)}
                 {(!told.place.is_empty()).then(|| view! { <span class="place">{told.place}</span> })}
                 <span class="how">{told.words}</span>
+                {(!told.why.is_empty())
+                    .then(|| view! { <span class="why" title=told.why.clone()>{told.why.clone()}</span> })}
                 {is_refused
                     .then(|| {
                         view! {
@@ -200,7 +229,11 @@ fn outgoing_view(outgoing: Outgoing, talk: RwSignal<Talk>, draft: RwSignal<Strin
 /// Three squares, filled as far as the message has come; the words beside them say the same.
 fn squares(step: Step) -> impl IntoView {
     let filled = step.filled();
-    let path = |from: u8, to: u8| (from..to).map(|place| format!("M{} 1h6v8h-6z", 1 + place * 9)).collect::<String>();
+    let path = |from: u8, to: u8| {
+        (from..to)
+            .map(|place| format!("M{} 1h6v8h-6z", 1 + place * 9))
+            .collect::<String>()
+    };
     view! {
         <svg class=format!("steps {}", step.name()) viewBox="0 0 27 10" width="27" height="10" aria-hidden="true">
             <path class="done" d=path(0, filled) />
@@ -209,7 +242,10 @@ fn squares(step: Step) -> impl IntoView {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "milliseconds since 1970 fit for some hundred million years")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "milliseconds since 1970 fit for some hundred million years"
+)]
 fn seconds_to_ms(seconds: f64) -> i64 {
     (seconds * 1_000.0).round() as i64
 }
@@ -221,7 +257,9 @@ mod tests {
     fn outgoing(delivery: Delivery) -> Told {
         let mut talk = Talk::default();
         talk.say("m1".into(), "alice", "hello").unwrap();
-        let Some(Line::Outgoing(mut outgoing)) = talk.lines().pop() else { panic!("it is on its way") };
+        let Some(Line::Outgoing(mut outgoing)) = talk.lines().pop() else {
+            panic!("it is on its way")
+        };
         outgoing.delivery = delivery;
         told_of_outgoing(&outgoing)
     }
@@ -229,15 +267,28 @@ mod tests {
     #[test]
     fn every_state_has_words_and_a_step() {
         assert_eq!(outgoing(Delivery::Sending).words, "sending");
-        let unknown = outgoing(Delivery::Unknown { sent: 3, why: "No answer.".into() });
-        assert_eq!(unknown.words, "unknown, sent 3 times under one id: No answer");
+        let unknown = outgoing(Delivery::Unknown {
+            sent: 3,
+            why: "No answer.".into(),
+        });
+        assert_eq!(unknown.words, "not yet known, sent 3 times under one id");
+        assert_eq!(unknown.why, "No answer.");
         assert!(unknown.alarm);
-        let receipt = Receipt { offset: Some(1_204), logical_time: Some(98), duplicate: false, took_us: 2_310 };
+        let receipt = Receipt {
+            offset: Some(1_204),
+            logical_time: Some(98),
+            duplicate: false,
+            took_us: 2_310,
+        };
         let stored = outgoing(Delivery::Acknowledged(receipt.clone()));
-        assert_eq!(stored.words, "on a majority’s disks after 2.3\u{a0}ms");
+        assert_eq!(stored.words, "stored after 2.3\u{a0}ms");
         assert_eq!(stored.place, "offset\u{a0}1,204, Lamport\u{a0}98");
-        let again = outgoing(Delivery::Acknowledged(Receipt { duplicate: true, ..receipt }));
+        let again = outgoing(Delivery::Acknowledged(Receipt {
+            duplicate: true,
+            ..receipt
+        }));
         assert_eq!(again.words, "stored once: an earlier attempt had arrived");
-        assert_eq!(outgoing(Delivery::Refused { why: "no".into() }).step, Some(Step::Refused));
+        let refused = outgoing(Delivery::Refused { why: "no".into() });
+        assert_eq!((refused.step, refused.why.as_str()), (Some(Step::Refused), "no"));
     }
 }

@@ -25,6 +25,9 @@ use crate::{
 /// An answer that takes longer is taken for none; the gateway gives up before.
 const ANSWER_WITHIN_MS: u32 = 10_000;
 
+/// While no node answers, the history is asked for so often.
+const ASK_AGAIN_MS: u32 = 1_000;
+
 /// One frame of the socket.
 #[derive(Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
@@ -61,14 +64,23 @@ async fn stay_connected(talking: Talking) {
     let path = in_path(&talking.convo.get_value());
     talking.link.set(Link::Opening);
     loop {
-        if begun(talking).await {
-            let from = talking.talk.with_untracked(Talk::wanted_offset);
-            if let Some(socket) = open(&format!("/live/topic/{path}?from={from}")).await {
-                if read_frames(socket, talking, &mut backoff).await == Then::BeginAgain {
+        match begun(talking).await {
+            Begun::Yes => {
+                let from = talking.talk.with_untracked(Talk::wanted_offset);
+                if let Some(socket) = open(&format!("/live/topic/{path}?from={from}")).await
+                    && read_frames(socket, talking, &mut backoff).await == Then::BeginAgain
+                {
                     talking.talk.update(Talk::begin_again);
                     continue;
                 }
             }
+            Begun::NoNodeAnswers(detail) => {
+                talking.link.set(Link::Live);
+                talking.stalled.set(Some(detail));
+                TimeoutFuture::new(ASK_AGAIN_MS).await;
+                continue;
+            }
+            Begun::NoAnswer => {}
         }
         let retry_ms = backoff.wait_ms(js_sys::Math::random());
         talking.link.set(Link::Lost { retry_ms });
@@ -76,20 +88,36 @@ async fn stay_connected(talking: Talking) {
     }
 }
 
+/// Whether anything is known of the topic.
+enum Begun {
+    Yes,
+    /// The gateway answers, and no node does.
+    NoNodeAnswers(String),
+    NoAnswer,
+}
+
 /// Reads the history where nothing is known of the topic yet.
-async fn begun(talking: Talking) -> bool {
+async fn begun(talking: Talking) -> Begun {
     if talking.talk.with_untracked(Talk::has_begun) {
-        return true;
+        return Begun::Yes;
     }
-    let Ok(page) = api::history(talking.convo.get_value(), super::HISTORY_COUNT).await else { return false };
-    talking.consistency.set(Some(page.consistency));
-    talking.talk.update(|talk| talk.begin(page.messages));
-    true
+    match api::history(talking.convo.get_value(), super::HISTORY_COUNT).await {
+        Ok(page) => {
+            talking.stalled.set(None);
+            talking.consistency.set(Some(page.consistency));
+            talking.talk.update(|talk| talk.begin(page.messages));
+            Begun::Yes
+        }
+        Err(error) if error.status.is_some() => Begun::NoNodeAnswers(error.detail),
+        Err(_) => Begun::NoAnswer,
+    }
 }
 
 async fn read_frames(mut socket: WebSocket, talking: Talking, backoff: &mut Backoff) -> Then {
     while let Some(Ok(Message::Text(text))) = socket.next().await {
-        let Ok(frame) = serde_json::from_str(&text) else { continue };
+        let Ok(frame) = serde_json::from_str(&text) else {
+            continue;
+        };
         match take_in(frame, talking) {
             Then::GoOn => backoff.reset(),
             then => return then,
@@ -124,7 +152,9 @@ fn take_in(frame: TopicFrame, talking: Talking) -> Then {
 /// Takes what is in the box as a message, and sees to it that it is sent.
 pub(super) fn say(talking: Talking) {
     let (sender, text) = (talking.sender.get_untracked(), talking.draft.get_untracked());
-    let said = talking.talk.try_update(|talk| talk.say(new_message_id(), &sender, &text));
+    let said = talking
+        .talk
+        .try_update(|talk| talk.say(new_message_id(), &sender, &text));
     match said {
         Some(Ok(())) => {
             talking.draft.set(String::new());
@@ -138,7 +168,9 @@ pub(super) fn say(talking: Talking) {
 
 /// Sends what is to be sent, one message after the other, each until it has a verdict.
 fn send_all(talking: Talking) {
-    let was_sending = talking.is_sending.try_update_value(|sending| std::mem::replace(sending, true));
+    let was_sending = talking
+        .is_sending
+        .try_update_value(|sending| std::mem::replace(sending, true));
     if was_sending != Some(false) {
         return;
     }
@@ -160,8 +192,15 @@ fn send_all(talking: Talking) {
 
 async fn send(message: ToSend, talking: Talking) {
     let id = message.message_id.clone();
-    let Some(convo) = talking.convo.try_get_value() else { return };
-    let publish = api::publish(convo, message.text, Some(message.sender), Some(message.message_id));
+    let Some(convo) = talking.convo.try_get_value() else {
+        return;
+    };
+    let publish = api::publish(
+        convo,
+        message.text,
+        Some(message.sender),
+        Some(message.message_id),
+    );
     let answer = select(Box::pin(publish), TimeoutFuture::new(ANSWER_WITHIN_MS)).await;
     // `None` when the conversation has left the page in the meantime: then nobody asks any more.
     let _ = talking.talk.try_update(|talk| match answer {
@@ -175,10 +214,16 @@ async fn send(message: ToSend, talking: Talking) {
 /// 128 random bits as hex: nobody else makes the same one.
 fn new_message_id() -> String {
     let mut bytes = [0_u8; 16];
-    let filled = window().crypto().is_ok_and(|crypto| crypto.get_random_values_with_u8_array(&mut bytes).is_ok());
+    let filled = window()
+        .crypto()
+        .is_ok_and(|crypto| crypto.get_random_values_with_u8_array(&mut bytes).is_ok());
     if !filled {
         for byte in &mut bytes {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 256")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "below 256"
+            )]
             let random = (js_sys::Math::random() * 256.0) as u8;
             *byte = random;
         }
@@ -186,7 +231,13 @@ fn new_message_id() -> String {
     format!("{:032x}", u128::from_le_bytes(bytes))
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "microseconds since the page was opened")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "microseconds since the page was opened"
+)]
 fn now_us() -> u64 {
-    window().performance().map_or(0, |performance| (performance.now() * 1_000.0) as u64)
+    window()
+        .performance()
+        .map_or(0, |performance| (performance.now() * 1_000.0) as u64)
 }

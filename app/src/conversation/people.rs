@@ -17,25 +17,33 @@ pub fn people(convo: &str) -> Vec<&str> {
 
 /// The sender and the message of a stored text.
 pub fn said_by<'a>(text: &'a str, convo: &str) -> (Option<&'a str>, &'a str) {
-    let Some((name, message)) = text.split_once(": ") else { return (None, text) };
+    let Some((name, message)) = text.split_once(": ") else {
+        return (None, text);
+    };
     let is_word = !name.is_empty()
         && name.chars().count() <= NAME_CHARS
         && !name.contains(|char: char| char.is_whitespace() || matches!(char, ':' | '/'));
-    if is_word || people(convo).contains(&name) { (Some(name), message) } else { (None, text) }
+    if is_word || people(convo).contains(&name) {
+        (Some(name), message)
+    } else {
+        (None, text)
+    }
 }
 
 /// The path segment of a conversation, with everything escaped that has a meaning in an address (RFC 3986 §2.1).
 pub fn in_path(convo: &str) -> String {
     use std::fmt::Write as _;
-    convo.bytes().fold(String::with_capacity(convo.len()), |mut path, byte| {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b':') {
-            path.push(char::from(byte));
-        } else {
-            // Writing to a string cannot fail.
-            let _ = write!(path, "%{byte:02X}");
-        }
-        path
-    })
+    convo
+        .bytes()
+        .fold(String::with_capacity(convo.len()), |mut path, byte| {
+            if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b':') {
+                path.push(char::from(byte));
+            } else {
+                // Writing to a string cannot fail.
+                let _ = write!(path, "%{byte:02X}");
+            }
+            path
+        })
 }
 
 #[cfg(test)]
@@ -50,9 +58,18 @@ mod tests {
 
     #[test]
     fn a_sender_is_set_apart_and_a_colon_in_the_message_is_not_one() {
-        assert_eq!(said_by("alice: hello: you", "dm:alice:bob"), (Some("alice"), "hello: you"));
-        assert_eq!(said_by("note to self: buy milk", "dm:alice:bob"), (None, "note to self: buy milk"));
-        assert_eq!(said_by("Mary Ann: hi", "dm:Mary Ann:bob"), (Some("Mary Ann"), "hi"));
+        assert_eq!(
+            said_by("alice: hello: you", "dm:alice:bob"),
+            (Some("alice"), "hello: you")
+        );
+        assert_eq!(
+            said_by("note to self: buy milk", "dm:alice:bob"),
+            (None, "note to self: buy milk")
+        );
+        assert_eq!(
+            said_by("Mary Ann: hi", "dm:Mary Ann:bob"),
+            (Some("Mary Ann"), "hi")
+        );
         assert_eq!(said_by("https://x: y", "orders"), (None, "https://x: y"));
         assert_eq!(said_by("plain", "orders"), (None, "plain"));
     }

@@ -70,6 +70,7 @@ pub struct Stored {
 pub struct Own {
     /// How often it was sent.
     pub sent: u32,
+    first_sent_us: u64,
     /// `None` when it came back before, or instead of, its answer.
     pub receipt: Option<Receipt>,
 }
@@ -278,6 +279,7 @@ impl Talk {
         } else if let Some(stored) = self.stored_mut(message_id)
             && let Some(own) = &mut stored.own
         {
+            receipt.took_us = now_us.saturating_sub(own.first_sent_us);
             own.receipt.get_or_insert(receipt);
         }
     }
@@ -363,6 +365,7 @@ impl Talk {
         };
         Some(Own {
             sent: outgoing.sent,
+            first_sent_us: outgoing.first_sent_us,
             receipt,
         })
     }

@@ -60,7 +60,9 @@ async fn stay_connected(node: String, screen: Screen, live: Live) {
             screen.link.set(Link::Live);
             let mut is_first = true;
             while let Some(Ok(Message::Text(text))) = socket.next().await {
-                let Ok(frame) = serde_json::from_str(&text) else { continue };
+                let Ok(frame) = serde_json::from_str(&text) else {
+                    continue;
+                };
                 // The log is read anew: what was here before would be there twice.
                 if std::mem::take(&mut is_first) {
                     backoff.reset();
@@ -76,11 +78,19 @@ async fn stay_connected(node: String, screen: Screen, live: Live) {
 }
 
 fn take_in(frame: LogFrame, screen: Screen, live: Live) {
-    let line = match frame {
-        LogFrame::Log { line } => line,
-        LogFrame::Info { detail } => format!("\x1b[2;3m{detail}"),
-        LogFrame::Error { detail } => format!("\x1b[31;3m{detail}"),
+    let (line, is_note) = match frame {
+        LogFrame::Log { line } => (line, false),
+        LogFrame::Info { detail } => (format!("\x1b[2;3m{detail}"), true),
+        LogFrame::Error { detail } => (format!("\x1b[31;3m{detail}"), true),
     };
+    // "Has not printed anything yet" is no longer true once it has.
+    let is_note = is_note && screen.lines.with_value(Lines::is_empty);
+    let was_note = screen
+        .is_note
+        .try_update_value(|before| std::mem::replace(before, is_note));
+    if was_note == Some(true) {
+        screen.lines.update_value(Lines::clear);
+    }
     screen.lines.update_value(|lines| lines.push(line));
     if screen.follow.get_untracked() == Follow::Paused {
         screen.unread.update(|unread| *unread += 1);
@@ -93,7 +103,11 @@ fn take_in(frame: LogFrame, screen: Screen, live: Live) {
 
 /// Draws with the next frame, however many lines come before it.
 fn draw_soon(screen: Screen, live: Live) {
-    if screen.is_asked.try_update_value(|asked| std::mem::replace(asked, true)) != Some(false) {
+    if screen
+        .is_asked
+        .try_update_value(|asked| std::mem::replace(asked, true))
+        != Some(false)
+    {
         return;
     }
     request_animation_frame(move || {
@@ -108,10 +122,16 @@ fn draw_soon(screen: Screen, live: Live) {
 
 /// Brings the screen to what the lines say.
 pub(super) fn draw(screen: Screen) {
-    let Some(frame) = screen.lines.try_update_value(Lines::frame).filter(|frame| !frame.is_empty()) else {
+    let Some(frame) = screen
+        .lines
+        .try_update_value(Lines::frame)
+        .filter(|frame| !frame.is_empty())
+    else {
         return;
     };
-    let Some(blocks) = screen.blocks.get_untracked() else { return };
+    let Some(blocks) = screen.blocks.get_untracked() else {
+        return;
+    };
     if frame.clear {
         blocks.set_inner_html("");
     }
@@ -120,8 +140,11 @@ pub(super) fn draw(screen: Screen) {
     if let Some(last) = blocks.last_element_child() {
         let _ = last.insert_adjacent_html("beforeend", &html_of(&frame.to_last_block));
     }
-    let new: String =
-        frame.new_blocks.iter().map(|lines| format!("<div class=\"block\">{}</div>", html_of(lines))).collect();
+    let new: String = frame
+        .new_blocks
+        .iter()
+        .map(|lines| format!("<div class=\"block\">{}</div>", html_of(lines)))
+        .collect();
     let _ = blocks.insert_adjacent_html("beforeend", &new);
     for _ in 0..frame.drop_blocks {
         if let Some(first) = blocks.first_element_child() {
@@ -137,7 +160,9 @@ pub(super) fn to_the_end(screen: Screen) {
 }
 
 pub(super) fn scrolled(screen: Screen) {
-    let Some(view) = screen.view.get_untracked() else { return };
+    let Some(view) = screen.view.get_untracked() else {
+        return;
+    };
     let top = view.scroll_top();
     let below = view.scroll_height() - top - view.client_height();
     let went_back = screen
@@ -156,7 +181,9 @@ pub(super) fn scrolled(screen: Screen) {
 
 /// Puts all lines on the clipboard as plain text.
 pub(super) fn copy(screen: Screen, copied: RwSignal<bool>) {
-    let text = screen.lines.with_value(|lines| lines.iter().map(sgr::plain).collect::<Vec<_>>().join("\n"));
+    let text = screen
+        .lines
+        .with_value(|lines| lines.iter().map(sgr::plain).collect::<Vec<_>>().join("\n"));
     spawn_local(async move {
         // Pages from another address than localhost have no clipboard; there the lines are selected instead.
         let clipboard = window().navigator().clipboard();
@@ -165,7 +192,9 @@ pub(super) fn copy(screen: Screen, copied: RwSignal<bool>) {
             copied.set(true);
             TimeoutFuture::new(COPIED_MS).await;
             copied.try_set(false);
-        } else if let (Some(blocks), Ok(Some(selection))) = (screen.blocks.get_untracked(), window().get_selection()) {
+        } else if let (Some(blocks), Ok(Some(selection))) =
+            (screen.blocks.get_untracked(), window().get_selection())
+        {
             let _ = selection.select_all_children(&blocks);
         }
     });

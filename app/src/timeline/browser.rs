@@ -53,7 +53,9 @@ fn keep_drawn(state: State) {
     Effect::new(move |before: Option<()>| {
         state.track();
         // The first drawing is the server's, and is there already.
-        if before.is_none() || is_asked.try_update_value(|asked| std::mem::replace(asked, true)) != Some(false) {
+        if before.is_none()
+            || is_asked.try_update_value(|asked| std::mem::replace(asked, true)) != Some(false)
+        {
             return;
         }
         let wait_ms = last_ms.get_value() + REDRAW_MS - now_ms();
@@ -66,7 +68,9 @@ fn keep_drawn(state: State) {
 }
 
 fn now_ms() -> f64 {
-    window().performance().map_or(0.0, |performance| performance.now())
+    window()
+        .performance()
+        .map_or(0.0, |performance| performance.now())
 }
 
 fn listen(state: State, frame: NodeRef<html::Div>) {
@@ -78,7 +82,9 @@ fn listen(state: State, frame: NodeRef<html::Div>) {
             let element = element.clone();
             move |event: PointerEvent| point(state, target_at(state, &element, &event))
         });
-        on(&element, "pointerleave", move |_: PointerEvent| point(state, None));
+        on(&element, "pointerleave", move |_: PointerEvent| {
+            point(state, None)
+        });
         on(&element, "click", {
             let element = element.clone();
             move |event: MouseEvent| {
@@ -93,7 +99,9 @@ fn listen(state: State, frame: NodeRef<html::Div>) {
         on(&element.clone(), "scroll", move |_: web_sys::Event| {
             // Going back in time pauses; the figure would run away otherwise.
             let now = element.scroll_left();
-            let before = scrolled_to.try_update_value(|before| std::mem::replace(before, now)).unwrap_or(now);
+            let before = scrolled_to
+                .try_update_value(|before| std::mem::replace(before, now))
+                .unwrap_or(now);
             if now < before && now < -END_REACH_PX && state.is_live() {
                 state.freeze();
             }
@@ -120,8 +128,11 @@ fn point(state: State, target: Option<Target>) {
 
 fn target_at(state: State, frame: &HtmlElement, event: &MouseEvent) -> Option<Target> {
     let drawing = frame.first_element_child()?.get_bounding_client_rect();
-    let (x, y) = (f64::from(event.client_x()) - drawing.left(), f64::from(event.client_y()) - drawing.top());
-    state.figure.with_untracked(|figure| hit::at(figure, x + to_px(figure.left), y))
+    let from_right = drawing.right() - f64::from(event.client_x());
+    let y = f64::from(event.client_y()) - drawing.top();
+    state
+        .figure
+        .with_untracked(|figure| hit::at(figure, to_px(figure.right) - from_right, y))
 }
 
 fn key_pressed(state: State, frame: &HtmlElement, event: &KeyboardEvent) {
@@ -135,7 +146,8 @@ fn key_pressed(state: State, frame: &HtmlElement, event: &KeyboardEvent) {
         key => {
             let Some(way) = Way::of_key(key) else { return };
             let found = state.figure.with_untracked(|figure| {
-                hit::step(figure, pointed.as_ref(), way).map(|spot| (spot.event.clone(), to_px(figure.right) - spot.x))
+                hit::step(figure, pointed.as_ref(), way)
+                    .map(|spot| (spot.event.clone(), to_px(figure.right) - spot.x))
             });
             let Some((id, from_right)) = found else { return };
             let (width, left) = (f64::from(frame.client_width()), f64::from(frame.scroll_left()));
@@ -172,7 +184,10 @@ fn keep_address(state: State) {
         if wanted != query.with_untracked(leptos_router::params::ParamsMap::to_query_string) {
             navigate(
                 &format!("/timeline{wanted}"),
-                NavigateOptions { scroll: false, ..NavigateOptions::default() },
+                NavigateOptions {
+                    scroll: false,
+                    ..NavigateOptions::default()
+                },
             );
         }
     });

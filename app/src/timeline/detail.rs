@@ -8,7 +8,7 @@ use super::{
     scale::Axis,
     state::State,
     svg::flight,
-    tell::{kind_name, leg_name, sentence},
+    tell::{kind_name, leg_name, named, sentence},
     trace::EventId,
 };
 use crate::{live::Live, words::grouped};
@@ -50,20 +50,36 @@ pub fn Readout(state: State) -> impl IntoView {
 fn told_of(state: State, target: &Target) -> Option<(String, String)> {
     let event = state.event(target.event())?;
     let Target::Arrow(send) = target else {
-        return Some((sentence(&event), when(state, &event)));
+        return Some((told(state, &event), when(state, &event)));
     };
     let arrow = state.figure.with(|figure| arrow_of(figure, send).cloned())?;
-    let lamport = format!("Lamport {} → {}", grouped(arrow.send_lamport), grouped(arrow.receive_lamport));
+    let lamport = format!(
+        "Lamport {} → {}",
+        grouped(arrow.send_lamport),
+        grouped(arrow.receive_lamport)
+    );
     let axis = state.axis.get();
     let took = (axis != Axis::Lamport)
         .then(|| {
             let received = state.event(&arrow.receive)?;
-            let clock = if axis == Axis::Raw { "between two raw clocks" } else { "under way" };
-            Some(format!(", {} {clock}", flight(axis.value(&received) - axis.value(&event))))
+            let clock = if axis == Axis::Raw {
+                "between two raw clocks"
+            } else {
+                "under way"
+            };
+            Some(format!(
+                ", {} {clock}",
+                flight(axis.value(&received) - axis.value(&event))
+            ))
         })
         .flatten()
         .unwrap_or_default();
-    Some((sentence(&event), format!("{lamport}{took}")))
+    Some((told(state, &event), format!("{lamport}{took}")))
+}
+
+/// An event in a sentence, with other nodes by name.
+fn told(state: State, event: &TraceEvent) -> String {
+    named(&sentence(event), &untrack(|| state.names()))
 }
 
 fn when(state: State, event: &TraceEvent) -> String {
@@ -77,7 +93,11 @@ fn when(state: State, event: &TraceEvent) -> String {
 
 /// A time of day with its microseconds.
 fn precise(live: Live, us: i64) -> String {
-    format!("{} {:03}", live.time_of_day(us.div_euclid(1_000)), us.rem_euclid(1_000))
+    format!(
+        "{} {:03}",
+        live.time_of_day(us.div_euclid(1_000)),
+        us.rem_euclid(1_000)
+    )
 }
 
 /// Everything about the chosen event.
@@ -103,22 +123,42 @@ fn details(state: State, event: &TraceEvent) -> AnyView {
     let live = state.live;
     let id = EventId::of(event);
     let across = state.figure.with_untracked(|figure| {
-        let arrow = figure.arrows.iter().find(|arrow| arrow.send == id || arrow.receive == id)?;
+        let arrow = figure
+            .arrows
+            .iter()
+            .find(|arrow| arrow.send == id || arrow.receive == id)?;
         Some(if arrow.send == id {
-            format!("received by {} at Lamport {}", arrow.to, grouped(arrow.receive_lamport))
+            format!(
+                "received by {} at Lamport {}",
+                arrow.to,
+                grouped(arrow.receive_lamport)
+            )
         } else {
-            format!("sent by {} at Lamport {}", arrow.from, grouped(arrow.send_lamport))
+            format!(
+                "sent by {} at Lamport {}",
+                arrow.from,
+                grouped(arrow.send_lamport)
+            )
         })
     });
-    let rpc = event.rpc.as_ref().map(|rpc| format!("{} {}, {}", kind_name(rpc.kind), leg_name(rpc.leg), rpc.id));
+    let rpc = event
+        .rpc
+        .as_ref()
+        .map(|rpc| format!("{} {}, {}", kind_name(rpc.kind), leg_name(rpc.leg), rpc.id));
     let facts: Vec<(&'static str, Option<String>)> = vec![
         ("term", (event.term > 0).then(|| grouped(event.term))),
         ("entry", event.log_index.map(grouped)),
-        ("records", event.records.map(|records| grouped(u64::from(records)))),
+        (
+            "records",
+            event.records.map(|records| grouped(u64::from(records))),
+        ),
         ("Lamport", Some(grouped(event.lamport))),
         ("RPC", rpc),
         ("other end", across),
-        ("event", Some(format!("{} of run {}", grouped(event.seq), event.epoch))),
+        (
+            "event",
+            Some(format!("{} of run {}", grouped(event.seq), event.epoch)),
+        ),
     ];
     let (corrected_us, ts_us) = (event.corrected_us, event.ts_us);
     let counts = move || {
@@ -135,7 +175,7 @@ fn details(state: State, event: &TraceEvent) -> AnyView {
     };
     view! {
         <div class="title">
-            <h3>{sentence(event)}</h3>
+            <h3>{told(state, event)}</h3>
             <button type="button" class="word needs-wasm end" on:click=move |_| state.choose(None)>
                 "let go"
             </button>

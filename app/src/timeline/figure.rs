@@ -16,7 +16,7 @@ use wiber_protocol::{
 
 use super::{
     labels::{Board, Line, Rect},
-    lanes::{Lane, Look, Stretch, stretches},
+    lanes::{Lane, Look, Stretch, names, stretches},
     marks::{Mark, arrow_path},
     scale::{Axis, Fold, Places, Scale},
     tell::{kind_name, leg_name, role_in},
@@ -391,7 +391,7 @@ impl Drawing<'_> {
         for arrow in &arrows {
             board.draw_line(arrow.line);
         }
-        let mut labels = writing::notes(&mut board, &spots, |id| self.event(id));
+        let mut labels = writing::notes(&mut board, &spots, &names(self.lanes), |id| self.event(id));
         labels.extend(writing::arrow_words(&mut board, &arrows));
         Figure {
             left,

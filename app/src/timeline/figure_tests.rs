@@ -8,6 +8,7 @@ fn lanes() -> Vec<Lane> {
     NODES
         .map(|name| Lane {
             name: name.into(),
+            raft_id: None,
             role: None,
             alive: true,
         })

@@ -92,10 +92,12 @@ pub fn step<'a>(figure: &'a Figure, from: Option<&EventId>, way: Way) -> Option<
         on_lane(lane?).min_by(|a, b| (a.x - here.x).abs().total_cmp(&(b.x - here.x).abs()))
     };
     match way {
-        Way::Earlier => {
-            on_lane(here.lane).filter(|spot| spot.x < here.x).max_by(|a, b| a.x.total_cmp(&b.x))
-        }
-        Way::Later => on_lane(here.lane).filter(|spot| spot.x > here.x).min_by(|a, b| a.x.total_cmp(&b.x)),
+        Way::Earlier => on_lane(here.lane)
+            .filter(|spot| spot.x < here.x)
+            .max_by(|a, b| a.x.total_cmp(&b.x)),
+        Way::Later => on_lane(here.lane)
+            .filter(|spot| spot.x > here.x)
+            .min_by(|a, b| a.x.total_cmp(&b.x)),
         Way::LaneUp => to_lane(here.lane.checked_sub(1)),
         Way::LaneDown => to_lane(Some(here.lane + 1)),
         Way::First => figure.spots.iter().min_by(|a, b| a.x.total_cmp(&b.x)),
@@ -143,18 +145,37 @@ mod tests {
         sample.mark("n1", EventKind::Publish);
         sample.rpc("n1", "n2", RpcKind::Append);
         sample.mark("n3", EventKind::Flush);
-        let lanes = NODES.map(|name| Lane { name: name.into(), role: None, alive: true });
-        draw(&Trace::read(&sample.events()), &lanes, &Wish::default(), &mut Memory::default())
+        let lanes = NODES.map(|name| Lane {
+            name: name.into(),
+            raft_id: None,
+            role: None,
+            alive: true,
+        });
+        draw(
+            &Trace::read(&sample.events()),
+            &lanes,
+            &Wish::default(),
+            &mut Memory::default(),
+        )
     }
 
     #[test]
     fn the_nearest_event_is_meant_and_between_lanes_the_arrow() {
         let figure = figure();
         let spot = &figure.spots[0];
-        assert_eq!(at(&figure, spot.x + 4.0, spot.y - 3.0), Some(Target::Event(spot.event.clone())));
+        assert_eq!(
+            at(&figure, spot.x + 4.0, spot.y - 3.0),
+            Some(Target::Event(spot.event.clone()))
+        );
         let arrow = &figure.arrows[0];
-        let middle = ((arrow.line.from.0 + arrow.line.to.0) / 2.0, (arrow.line.from.1 + arrow.line.to.1) / 2.0);
-        assert_eq!(at(&figure, middle.0 + 3.0, middle.1), Some(Target::Arrow(arrow.send.clone())));
+        let middle = (
+            (arrow.line.from.0 + arrow.line.to.0) / 2.0,
+            (arrow.line.from.1 + arrow.line.to.1) / 2.0,
+        );
+        assert_eq!(
+            at(&figure, middle.0 + 3.0, middle.1),
+            Some(Target::Arrow(arrow.send.clone()))
+        );
         assert_eq!(at(&figure, -500.0, -500.0), None);
     }
 
@@ -168,8 +189,14 @@ mod tests {
         })
         .map(|id| figure.spots.iter().find(|spot| spot.event == id).unwrap().x)
         .collect();
-        assert!(lane.len() == 3 && lane.windows(2).all(|pair| pair[0] < pair[1]), "{lane:?}");
-        assert_eq!(step(&figure, Some(&first.event), Way::LaneDown).unwrap().lane, first.lane + 1);
+        assert!(
+            lane.len() == 3 && lane.windows(2).all(|pair| pair[0] < pair[1]),
+            "{lane:?}"
+        );
+        assert_eq!(
+            step(&figure, Some(&first.event), Way::LaneDown).unwrap().lane,
+            first.lane + 1
+        );
         let bottom = figure.spots.iter().find(|spot| spot.lane == 2).unwrap();
         assert_eq!(step(&figure, Some(&bottom.event), Way::LaneDown), Some(bottom));
     }

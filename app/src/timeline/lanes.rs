@@ -14,10 +14,20 @@ use super::{
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lane {
     pub name: String,
+    /// The identity of its data folder, if known.
+    pub raft_id: Option<String>,
     /// Its role, if it is live and says so.
     pub role: Option<Role>,
     /// Whether its events arrive.
     pub alive: bool,
+}
+
+/// Raft ids and the names they belong to.
+pub fn names(lanes: &[Lane]) -> Vec<(String, String)> {
+    lanes
+        .iter()
+        .filter_map(|lane| Some((lane.raft_id.clone()?, lane.name.clone())))
+        .collect()
 }
 
 /// How a stretch of a lane is drawn.
@@ -136,6 +146,7 @@ mod tests {
     fn lane(name: &str, role: Option<Role>, alive: bool) -> Lane {
         Lane {
             name: name.into(),
+            raft_id: None,
             role,
             alive,
         }

@@ -302,8 +302,7 @@ mod tests {
 
     fn places(scale: &mut Scale, axis: Axis, events: &[TraceEvent]) -> (Vec<(String, i64)>, Places) {
         let trace = Trace::read(events);
-        let (quiet, drawn): (Vec<_>, Vec<_>) =
-            trace.events.iter().copied().partition(|event| is_beat(event));
+        let (quiet, drawn): (Vec<_>, Vec<_>) = trace.events.iter().copied().partition(|event| is_beat(event));
         let mut quiet: Vec<i64> = quiet.into_iter().map(|event| axis.value(event)).collect();
         quiet.sort_unstable();
         let places = scale.place(axis, &drawn, &quiet);

@@ -8,7 +8,7 @@ use wiber_protocol::event::TraceEvent;
 use super::{
     figure::{Figure, Layer, Memory, Wish, draw},
     hit::Target,
-    lanes::Lane,
+    lanes::{Lane, names},
     scale::Axis,
     trace::{EventId, Trace},
 };
@@ -77,7 +77,9 @@ impl State {
             };
             self.with_picture(|events, lanes| {
                 let trace = Trace::read(events.iter().copied());
-                self.memory.try_update_value(|memory| draw(&trace, lanes, &wish, memory)).unwrap_or_default()
+                self.memory
+                    .try_update_value(|memory| draw(&trace, lanes, &wish, memory))
+                    .unwrap_or_default()
             })
         });
         if self.figure.try_with_untracked(|drawn| *drawn != figure) == Some(true) {
@@ -90,13 +92,15 @@ impl State {
             Some(frozen) => read(&frozen.events.iter().collect::<Vec<_>>(), &frozen.lanes),
             None => {
                 let lanes = self.lanes();
-                self.live.with_trace(|trace| read(&trace.iter().collect::<Vec<_>>(), &lanes))
+                self.live
+                    .with_trace(|trace| read(&trace.iter().collect::<Vec<_>>(), &lanes))
             }
         })
     }
 
     fn lanes(self) -> Vec<Lane> {
         let lane = |node: crate::view::NodeView| Lane {
+            raft_id: node.status.as_ref().map(|status| status.raft_id.to_string()),
             role: node.live_role(),
             alive: node.live,
             name: node.id,
@@ -104,10 +108,21 @@ impl State {
         self.live.nodes().into_iter().map(lane).collect()
     }
 
+    /// Raft ids and the names they belong to.
+    pub fn names(self) -> Vec<(String, String)> {
+        self.with_picture(|_, lanes| names(lanes))
+    }
+
     /// One event of the picture.
     pub fn event(self, id: &EventId) -> Option<TraceEvent> {
-        let is_it = |event: &TraceEvent| event.seq == id.seq && event.epoch == id.epoch && event.node == id.node;
-        self.with_picture(|events, _| events.iter().find(|event| is_it(event)).map(|event| (*event).clone()))
+        let is_it =
+            |event: &TraceEvent| event.seq == id.seq && event.epoch == id.epoch && event.node == id.node;
+        self.with_picture(|events, _| {
+            events
+                .iter()
+                .find(|event| is_it(event))
+                .map(|event| (*event).clone())
+        })
     }
 
     /// The event nearest to a moment of cluster time, if the trace goes back that far.
@@ -129,7 +144,8 @@ impl State {
 
     /// When the picture was frozen, milliseconds since the Unix epoch.
     pub fn frozen_at_ms(self) -> Option<i64> {
-        self.frozen.with(|frozen| frozen.as_ref().map(|frozen| frozen.at_ms))
+        self.frozen
+            .with(|frozen| frozen.as_ref().map(|frozen| frozen.at_ms))
     }
 
     /// Holds the picture as it is.
@@ -142,7 +158,11 @@ impl State {
                 let events = events.iter().map(|event| (*event).clone()).collect();
                 (events, lanes.to_vec())
             });
-            self.frozen.set(Some(Frozen { events, lanes, at_ms: self.live.heard_at_ms() }));
+            self.frozen.set(Some(Frozen {
+                events,
+                lanes,
+                at_ms: self.live.heard_at_ms(),
+            }));
         });
     }
 

@@ -6,12 +6,16 @@ use leptos::prelude::*;
 use super::{
     figure::{DrawnArrow, Figure, StubEnd, to_px},
     hit::{Target, arrow_of},
+    lanes::{Look, Stretch},
     marks::Mark,
     scale::{Fold, WIDE_FOLD_PX},
     state::State,
     trace::Relation,
 };
 use crate::words::{NBSP, duration, millis};
+
+/// Lanes go on to the left of the first event, as far as a wide frame may reach.
+const BEFORE_PX: i64 = 4_000;
 
 /// The drawing, wide as it is; its frame scrolls.
 #[component]
@@ -21,7 +25,12 @@ pub fn Drawing(state: State) -> impl IntoView {
     let height = Memo::new(move |_| figure.with(|figure| figure.height));
     let view_box = move || {
         figure.with(|figure| {
-            format!("{} 0 {} {}", figure.left, figure.right - figure.left, figure.height)
+            format!(
+                "{} 0 {} {}",
+                figure.left,
+                figure.right - figure.left,
+                figure.height
+            )
         })
     };
     view! {
@@ -30,6 +39,8 @@ pub fn Drawing(state: State) -> impl IntoView {
             width=move || width.get()
             height=move || height.get()
             viewBox=view_box
+            // A short story stands at the right end, where the newest is.
+            preserveAspectRatio="xMaxYMin meet"
             aria-hidden="true"
             focusable="false"
         >
@@ -50,7 +61,10 @@ fn ground(figure: RwSignal<Figure>) -> AnyView {
     let cone = Memo::new(move |_| figure.with(|figure| figure.cone.clone()));
     let edges = Memo::new(move |_| {
         figure.with(|figure| {
-            (figure.clients_y, figure.lanes.last().map_or(figure.clients_y, |lane| lane.y))
+            (
+                figure.clients_y,
+                figure.lanes.last().map_or(figure.clients_y, |lane| lane.y),
+            )
         })
     });
     let cone_words = move || {
@@ -126,20 +140,64 @@ fn fold_view(fold: Fold, edges: Memo<(i64, i64)>) -> AnyView {
 
 fn lanes(figure: RwSignal<Figure>) -> AnyView {
     let clients = move || {
-        figure.with(|figure| format!("M{} {}H{}", figure.left, figure.clients_y, figure.right))
+        figure.with(|figure| {
+            format!(
+                "M{} {}H{}",
+                figure.left - BEFORE_PX,
+                figure.clients_y,
+                figure.right
+            )
+        })
     };
     let stretches = Memo::new(move |_| {
         figure.with(|figure| {
             figure
                 .lanes
                 .iter()
-                .flat_map(|lane| lane.stretches.iter().map(move |stretch| (lane.y, *stretch)))
+                .flat_map(|lane| {
+                    lane.stretches.iter().enumerate().map(move |(place, stretch)| {
+                        let before = if place == 0 { BEFORE_PX } else { 0 };
+                        (
+                            lane.y,
+                            Stretch {
+                                from: stretch.from - before,
+                                ..*stretch
+                            },
+                        )
+                    })
+                })
                 .collect::<Vec<_>>()
         })
     });
-    let axis = move || figure.with(|figure| format!("M{} {}H{}", figure.left, figure.height - 24, figure.right));
+    let axis = move || {
+        figure.with(|figure| {
+            format!(
+                "M{} {}H{}",
+                figure.left - BEFORE_PX,
+                figure.height - 24,
+                figure.right
+            )
+        })
+    };
     let ticks = Memo::new(move |_| figure.with(|figure| figure.ticks.clone()));
     let tick_y = Memo::new(move |_| figure.with(|figure| figure.height - 24));
+    // Where a process ended: its last event is the last that is known of it.
+    let gone = Memo::new(move |_| {
+        figure.with(|figure| {
+            figure
+                .lanes
+                .iter()
+                .flat_map(|lane| {
+                    lane.stretches
+                        .iter()
+                        .skip(1)
+                        .map(move |stretch| (lane.y, stretch))
+                })
+                .filter(|(_, stretch)| stretch.look == Look::Down)
+                .map(|(y, stretch)| Mark::Fault.path(to_px(stretch.from) + 7.0, to_px(y)))
+                .collect::<String>()
+        })
+    });
     let writes = Memo::new(move |_| figure.with(|figure| figure.writes.clone()));
     view! {
         <g class="lanes">
@@ -159,6 +217,7 @@ fn lanes(figure: RwSignal<Figure>) -> AnyView {
                     .collect_view()
             }}
             <path class="writes" d=move || writes.get() />
+            <path class="mark gone" d=move || gone.get() />
             <path class="axis" d=axis />
             <For each=move || ticks.get() key=|tick| (tick.x, tick.text.clone()) let:tick>
                 <text class="tick" x=tick.x y=move || tick_y.get() + 17 text-anchor="middle">
@@ -230,7 +289,10 @@ fn marks(figure: RwSignal<Figure>) -> AnyView {
     let marks = Memo::new(move |_| figure.with(|figure| figure.marks.clone()));
     let path_of = move |mark: Mark, faint: bool| {
         marks.with(|marks| {
-            marks.iter().find(|marks| marks.mark == mark && marks.faint == faint).map(|marks| marks.path.clone())
+            marks
+                .iter()
+                .find(|marks| marks.mark == mark && marks.faint == faint)
+                .map(|marks| marks.path.clone())
         })
     };
     let layer = move |faint: bool| {
@@ -291,17 +353,23 @@ fn writing(figure: RwSignal<Figure>) -> AnyView {
 /// Rings around what is chosen and what is pointed at.
 fn looking(state: State) -> AnyView {
     let spot_of = move |id: &super::trace::EventId| {
-        state.figure.with(|figure| figure.spots.iter().find(|spot| spot.event == *id).map(|spot| (spot.x, spot.y)))
+        state.figure.with(|figure| {
+            figure
+                .spots
+                .iter()
+                .find(|spot| spot.event == *id)
+                .map(|spot| (spot.x, spot.y))
+        })
     };
     let chosen = Memo::new(move |_| state.chosen.get().and_then(|id| spot_of(&id)));
     let pointed = Memo::new(move |_| match state.pointed.get() {
-        Some(Target::Event(id)) => spot_of(&id),
+        Some(Target::Event(id)) if state.chosen.with(|chosen| chosen.as_ref() != Some(&id)) => spot_of(&id),
         _ => None,
     });
     let along = Memo::new(move |_| match state.pointed.get() {
-        Some(Target::Arrow(send)) => {
-            state.figure.with(|figure| arrow_of(figure, &send).map(|arrow| arrow.path.clone()))
-        }
+        Some(Target::Arrow(send)) => state
+            .figure
+            .with(|figure| arrow_of(figure, &send).map(|arrow| arrow.path.clone())),
         _ => None,
     });
     let ring = |at: Memo<Option<(f64, f64)>>, class: &'static str, radius: &'static str| {

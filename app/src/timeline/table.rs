@@ -12,7 +12,9 @@ pub fn Table(state: State) -> impl IntoView {
     // A closed table is not kept current: what the server rendered stays until it is opened.
     let rows = Memo::new(move |before: Option<&Vec<DrawnArrow>>| match before {
         Some(before) if !is_open.get() => before.clone(),
-        _ => state.figure.with(|figure| figure.arrows.iter().rev().cloned().collect()),
+        _ => state
+            .figure
+            .with(|figure| figure.arrows.iter().rev().cloned().collect()),
     });
     let element = NodeRef::<html::Details>::new();
     let toggled = move |_| is_open.set(element.get_untracked().is_some_and(|details| details.open()));

@@ -148,6 +148,14 @@ fn with_detail(told: String, detail: Option<&str>) -> String {
     }
 }
 
+/// A text with the Raft ids in it replaced by the names they belong to: a node may say only the id of another.
+pub fn named(text: &str, names: &[(String, String)]) -> String {
+    names
+        .iter()
+        .filter(|(id, _)| id.len() >= 8)
+        .fold(text.to_owned(), |text, (id, name)| text.replace(id, name))
+}
+
 /// A Lamport time short enough to be written on an arrow: whole, or its last three digits.
 pub fn short_lamport(lamport: u64) -> String {
     if lamport < 100_000 {
@@ -217,6 +225,18 @@ mod tests {
         assert_eq!(arrow_word(&answer, None), "answer");
         assert_eq!(arrow_word(&answer, Some("granted")), "yes");
         assert_eq!(arrow_word(&answer, Some("not granted: a leader is known")), "no");
+    }
+
+    #[test]
+    fn ids_in_a_text_are_told_by_name() {
+        let names = [
+            ("774fdcc4b78d1124".to_owned(), "n3".to_owned()),
+            (String::new(), "n1".to_owned()),
+        ];
+        assert_eq!(
+            named("votes for 774fdcc4b78d1124 in term 2", &names),
+            "votes for n3 in term 2"
+        );
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::{
     figure::{DrawnArrow, Spot, Tick, to_px},
     labels::{Board, Candidate, Rect},
     scale::{Axis, Places},
-    tell::{role_in, short_lamport},
+    tell::{named, role_in, short_lamport},
 };
 use crate::words::grouped;
 
@@ -168,6 +168,7 @@ pub fn arrow_words(board: &mut Board, arrows: &[DrawnArrow]) -> Vec<Label> {
 pub fn notes<'a>(
     board: &mut Board,
     spots: &[Spot],
+    names: &[(String, String)],
     event_of: impl Fn(&super::trace::EventId) -> Option<&'a TraceEvent>,
 ) -> Vec<Label> {
     let rank = |kind: EventKind| match kind {
@@ -186,7 +187,7 @@ pub fn notes<'a>(
     told.sort_by_key(|(rank, ..)| *rank);
     told.into_iter()
         .filter_map(|(_, spot, event)| {
-            let text = note_text(event)?;
+            let text = note_text(event, names)?;
             let wordings = [(text, String::new())];
             let places = |width: f64| {
                 let (above, below) = (spot.y - 12.0 - BASELINE, spot.y + 14.0);
@@ -218,7 +219,7 @@ pub fn notes<'a>(
         .collect()
 }
 
-fn note_text(event: &TraceEvent) -> Option<String> {
+fn note_text(event: &TraceEvent, names: &[(String, String)]) -> Option<String> {
     let detail = event
         .detail
         .as_deref()
@@ -228,7 +229,7 @@ fn note_text(event: &TraceEvent) -> Option<String> {
         (EventKind::Vote, None, Some(peer)) => format!("votes for {peer}"),
         // That the vote was won is told by the role changes.
         (EventKind::Vote, Some(detail), _) if detail.starts_with("follows") => return None,
-        (_, Some(detail), _) => detail.to_owned(),
+        (_, Some(detail), _) => named(detail, names),
         _ => return None,
     };
     if text.chars().count() <= NOTE_CHARS {
