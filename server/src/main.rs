@@ -70,11 +70,12 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let closing = CancellationToken::new();
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    writeln!(
+    // Nobody may be there to read it.
+    let _ = writeln!(
         std::io::stdout(),
         "Wiber: http://127.0.0.1:{}/",
         gateway.address().port()
-    )?;
+    );
     let running = tokio::spawn(gateway.run(closing.clone()));
     wait_for(&mut interrupt, &mut terminate).await;
     tracing::info!("ending: the nodes that a gateway started stop (once more to end at once)");
