@@ -1,7 +1,7 @@
 //! One page of a topic, from the first node that can give it.
 
 use bytes::Bytes;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use wiber_protocol::line::{Command, Consistency, MAX_READ_RECORDS, ReadRange, RecordLine, Reply};
 
 use crate::{
@@ -43,7 +43,7 @@ pub enum ReadError {
 
 impl Client {
     /// Reads up to `limit` records (at most [`MAX_READ_RECORDS`]) of `topic`. Asks each node once, the last good
-    /// one first, so it takes no longer than one attempt a node; an unknown topic is an empty page.
+    /// one first, and takes no longer than `read_timeout`; an unknown topic is an empty page.
     pub async fn read(
         &self,
         topic: &str,
@@ -73,12 +73,11 @@ impl Inner {
     async fn read_line(&self, topic: &str, line: &Bytes) -> Result<ReadPage, ReadError> {
         let mut reason = String::new();
         let mut node = self.preferred();
-        for _ in 0..self.nodes.len() {
-            let asked = timeout(
-                self.options.attempt_timeout,
-                self.nodes[node].reads.ask(line.clone()),
-            )
-            .await;
+        let until = Instant::now() + self.options.read_timeout;
+        for left in (1..=self.nodes.len()).rev() {
+            let share =
+                until.saturating_duration_since(Instant::now()) / u32::try_from(left).unwrap_or(u32::MAX);
+            let asked = timeout(share, self.nodes[node].reads.ask(line.clone())).await;
             let page = match asked {
                 Ok(Ok(answer)) => judge(topic, answer)?,
                 Ok(Err(Failure::NotSent(reason) | Failure::Lost(reason))) => Err(reason),

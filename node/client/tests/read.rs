@@ -2,8 +2,11 @@
 
 mod support;
 
+use std::time::Duration;
+
 use support::{FakeNode, client, dead_node, options, record, soon};
-use wiber_client::{Consistency, ReadError, ReadFrom};
+use tokio::time::Instant;
+use wiber_client::{ClientOptions, Consistency, ReadError, ReadFrom};
 
 #[tokio::test]
 async fn a_page_is_asked_for_in_the_protocol_s_words() {
@@ -101,4 +104,35 @@ async fn without_a_node_that_answers_the_read_is_unavailable() {
         assert!(matches!(result, Err(ReadError::Rejected(_))), "{result:?}");
     };
     tokio::join!(script, calls);
+}
+
+#[tokio::test]
+async fn silent_nodes_do_not_make_a_read_longer_than_its_time() {
+    let nodes = [FakeNode::start("n1").await, FakeNode::start("n2").await];
+    let options = ClientOptions {
+        read_timeout: Duration::from_millis(300),
+        ..options()
+    };
+    let client = client(&[&nodes[0].spec, &nodes[1].spec], options);
+    let script = async {
+        let (mut first, mut second) = (nodes[0].accept().await, nodes[1].accept().await);
+        first.expect("READ t --last 9 --strong").await;
+        second.expect("READ t --last 9 --strong").await;
+        (first, second)
+    };
+    let call = async {
+        let started = Instant::now();
+        let result = soon(client.read("t", ReadFrom::Last, 9, Consistency::Strong)).await;
+        (result, started.elapsed())
+    };
+    let (_, (result, took)) = tokio::join!(script, call);
+    assert_eq!(
+        result,
+        Err(ReadError::Unavailable("n2: no answer in time".to_owned()))
+    );
+    assert!(
+        took >= Duration::from_millis(300),
+        "each node had its share: {took:?}"
+    );
+    assert!(took < Duration::from_secs(2), "{took:?}");
 }

@@ -27,6 +27,7 @@ pub(crate) fn options() -> ClientOptions {
     ClientOptions {
         connect_timeout: Duration::from_secs(2),
         attempt_timeout: Duration::from_secs(2),
+        read_timeout: Duration::from_secs(8),
         backoff_min: Duration::from_millis(2),
         backoff_max: Duration::from_millis(20),
         keepalive: Duration::from_secs(5),
