@@ -73,7 +73,7 @@ pub fn Happened() -> impl IntoView {
                 <h2 id="happened">"What happened"</h2>
                 <p>"Newest first. A time opens its moment on the timeline."</p>
             </div>
-            <div class="set feed" tabindex="0" role="region" aria-labelledby="happened">
+            <div class="set feed" tabindex="0" role="log" aria-live="off" aria-label="Newest first">
                 <p class="nothing" hidden=move || !empty()>
                     "Nothing yet. Starts, elections and losses will be told here."
                 </p>
