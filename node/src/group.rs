@@ -96,7 +96,7 @@ impl Group {
         }
     }
 
-    /// A frame of the leader arrived.
+    /// A frame of the term's leader arrived and was accepted.
     pub fn heard_from_leader(&self) {
         self.leader_heard_us
             .store(self.clock.monotonic_us(), Ordering::Relaxed);

@@ -76,7 +76,6 @@ impl Handlers {
         match request {
             Request::Heartbeat(append) => {
                 let request = appends::decode(append)?;
-                group.heard_from_leader();
                 heartbeat(group, request).await
             }
             Request::Vote(vote) => {
@@ -197,6 +196,9 @@ async fn heartbeat(group: &Group, request: AppendEntries) -> Result<Response, St
         }
         Reply::HigherVote(vote) => AppendReply::HigherVote(raft::from_vote(&vote)),
     };
+    if !matches!(reply, AppendReply::HigherVote(_)) {
+        group.heard_from_leader();
+    }
     Ok(Response::Append(reply))
 }
 

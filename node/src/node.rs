@@ -256,6 +256,7 @@ impl Node {
         });
         let trace = self.local.trace.clone();
         let shared = identity.clone();
+        let names = self.names.clone();
         let (log, recovered, store) = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
             let (log, recovered) = Log::open(
                 &log_dir,
@@ -263,7 +264,7 @@ impl Node {
                 Arc::new(RealDisk::default()),
                 observer,
             )?;
-            let store = LogStore::new(log.clone(), &recovered, trace)?;
+            let store = LogStore::new(log.clone(), &recovered, names, trace)?;
             shared.note_log_started()?;
             Ok((log, recovered, store))
         })

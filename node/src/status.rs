@@ -63,6 +63,7 @@ impl StatusBoard {
         status.role = role(&metrics);
         status.term = metrics.current_term;
         status.leader = metrics.current_leader.map(|id| self.names.of(RaftId(id)));
+        status.quorum_ack_ms = metrics.last_quorum_acked.as_ref().map(|at| millis(at.elapsed()));
         status.voted_for = (vote.term > 0).then(|| self.names.of(vote.voted_for));
         let log = group.log.log();
         status.first_log_index = log.purged().map_or(0, |(_, index)| index + 1);

@@ -64,6 +64,10 @@ pub struct NodeStatus {
     pub term: u64,
     /// The name of the leader it follows (itself when it leads), if it knows one.
     pub leader: Option<String>,
+    /// Since a majority last answered this leader, milliseconds; `null` unless it leads. A leader that was cut off
+    /// does not know it at once; this grows.
+    #[serde(default)]
+    pub quorum_ack_ms: Option<u64>,
     /// Whom it voted for in `term`.
     pub voted_for: Option<String>,
     /// The first index still in the log; 0 until retention cuts. Entry 0 is the founding membership.

@@ -34,7 +34,7 @@ use super::{
     entry::LogEntry,
     types::{LogId, TypeConfig, Vote},
 };
-use crate::trace::Trace;
+use crate::{rpc::names::Names, trace::Trace};
 
 /// One `AppendEntries` carries at most this many bytes of entries, and at least one entry.
 pub const APPEND_BYTES: usize = 1 << 20;
@@ -46,6 +46,7 @@ const APPLY_BYTES: usize = 4 << 20;
 pub struct LogStore {
     log: Log,
     shared: Arc<Shared>,
+    names: Arc<Names>,
     trace: Trace,
 }
 
@@ -57,7 +58,7 @@ struct Shared {
 }
 
 impl LogStore {
-    pub fn new(log: Log, recovered: &Recovered, trace: Trace) -> io::Result<Self> {
+    pub fn new(log: Log, recovered: &Recovered, names: Arc<Names>, trace: Trace) -> io::Result<Self> {
         let vote = recovered
             .vote
             .clone()
@@ -75,6 +76,7 @@ impl LogStore {
         let store = Self {
             log,
             shared: Arc::new(shared),
+            names,
             trace,
         };
         if let Some((_, last)) = recovered.last {
@@ -227,14 +229,15 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         self.log.save_vote(encode_vote(vote), done);
         flushed(wait).await?;
         *self.shared.vote.write() = Some(*vote);
-        let seen = convert::from_vote(vote);
-        self.trace.local(EventKind::Vote, seen.term, |event| {
-            event.detail = Some(if seen.committed {
-                format!("follows {} in term {}", seen.voted_for, seen.term)
-            } else {
-                format!("votes for {} in term {}", seen.voted_for, seen.term)
+        let cast = convert::from_vote(vote);
+        // A committed vote is no vote cast: it notes whom the majority chose.
+        if !cast.committed {
+            let candidate = self.names.of(cast.voted_for);
+            self.trace.local(EventKind::Vote, cast.term, |event| {
+                event.detail = Some(format!("votes for {candidate} in term {}", cast.term));
+                event.peer = Some(candidate);
             });
-        });
+        }
         Ok(())
     }
 

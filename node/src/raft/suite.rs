@@ -24,7 +24,7 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for Builder {
         let disk = Arc::new(RealDisk::default());
         let (log, recovered) =
             Log::open(&folder.path().join("log"), options, disk, Arc::new(NoObserver)).expect("a log");
-        let store = LogStore::new(log, &recovered, trace.clone()).expect("a store");
+        let store = LogStore::new(log, &recovered, Arc::default(), trace.clone()).expect("a store");
         let machine = StateMachine::new(
             Arc::new(RwLock::new(State::default())),
             Arc::default(),

@@ -54,7 +54,6 @@ async fn run_stream(
         if let Some((header, append)) = next.take() {
             match decode(append) {
                 Ok(request) => {
-                    group.heard_from_leader();
                     feed.send(request).await.ok()?;
                     waiting.push_back(header);
                 }
@@ -75,6 +74,7 @@ async fn run_stream(
         };
         let ended = match reply {
             Some(Ok(Ok(log_id))) => {
+                group.heard_from_leader();
                 answer(
                     &mut waiting,
                     answers,
