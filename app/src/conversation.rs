@@ -22,6 +22,7 @@ use state::Talk;
 
 use crate::{
     api::{self, ApiError, Publish},
+    live::{Live, use_live},
     reconnect::Link,
     service::{Consistency, HistoryPage},
 };
@@ -66,6 +67,11 @@ pub fn Conversation() -> impl IntoView {
     view! { <OneConversation convo /> }
 }
 
+/// Whether there is a node to ask.
+fn any_runs(live: Live) -> bool {
+    live.nodes().iter().any(|node| node.process.is_running())
+}
+
 fn default_convo() -> String {
     DEFAULT_CONVO.to_owned()
 }
@@ -73,7 +79,20 @@ fn default_convo() -> String {
 /// The conversation with this id, begun anew when the id changes.
 #[component]
 fn OneConversation(convo: Memo<String>) -> impl IntoView {
-    let history = Resource::new_blocking(move || convo.get(), |convo| api::history(convo, HISTORY_COUNT));
+    let live = use_live();
+    let history = Resource::new_blocking(
+        move || convo.get(),
+        move |convo| async move {
+            // Known without asking, and a browser would note the refusal as an error.
+            if !untrack(|| any_runs(live)) {
+                return Err(ApiError {
+                    detail: "No node of the cluster is running.".to_owned(),
+                    status: Some(503),
+                });
+            }
+            api::history(convo, HISTORY_COUNT).await
+        },
+    );
     view! {
         <section class="conversation" aria-labelledby="conversation">
             <Suspense fallback=move || view! { <p class="nothing">"Reading the conversation."</p> }>
@@ -90,6 +109,8 @@ fn OneConversation(convo: Memo<String>) -> impl IntoView {
 /// What the parts of a conversation share. Cheap to copy.
 #[derive(Clone, Copy)]
 struct Talking {
+    #[cfg(feature = "hydrate")]
+    live: Live,
     convo: StoredValue<String>,
     talk: RwSignal<Talk>,
     link: RwSignal<Link>,
@@ -119,6 +140,8 @@ fn Loaded(convo: String, history: Result<HistoryPage, ApiError>) -> impl IntoVie
         Err(error) => (Talk::default(), None, Some(error.detail)),
     };
     let talking = Talking {
+        #[cfg(feature = "hydrate")]
+        live: use_live(),
         convo: StoredValue::new(convo.clone()),
         talk: RwSignal::new(talk),
         link: RwSignal::new(Link::default()),

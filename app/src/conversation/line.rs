@@ -117,9 +117,16 @@ fn stored_words(receipt: &Receipt) -> String {
     if receipt.duplicate {
         return "stored once: an earlier attempt had arrived".to_owned();
     }
-    #[expect(clippy::cast_precision_loss, reason = "a wait of seconds in microseconds")]
-    let took_ms = receipt.took_us as f64 / 1_000.0;
-    format!("stored after {}{NBSP}ms", millis(took_ms))
+    format!("stored after {}", took(receipt.took_us))
+}
+
+fn took(us: u64) -> String {
+    if us >= 1_000_000 {
+        return crate::words::age(us / 1_000);
+    }
+    #[expect(clippy::cast_precision_loss, reason = "less than a second in microseconds")]
+    let ms = us as f64 / 1_000.0;
+    format!("{}{NBSP}ms", millis(ms))
 }
 
 fn place(offset: Option<u64>, logical_time: Option<u64>) -> String {
@@ -177,8 +184,8 @@ fn stored_view(stored: &Stored, convo: &str) -> AnyView {
                 {told.step.map(squares)}
                 <span class="place">{told.place}</span>
                 <span class="how">
-                    <time class="m" title=format!("id {}", view.message_id)>
-                        {move || live.time_of_day(at_ms)}
+                    <time class="m" title=move || live.time_of_day(at_ms)>
+                        {move || live.time_of_day(at_ms).get(..8).map(str::to_owned)}
                     </time>
                     {(!told.words.is_empty())
                         .then(|| view! { <span title="on the disks of a majority">{told.words}</span> })}

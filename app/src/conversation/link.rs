@@ -12,7 +12,7 @@ use leptos::{prelude::*, task::spawn_local};
 use serde::Deserialize;
 
 use super::{
-    Talking,
+    Talking, any_runs,
     people::in_path,
     state::{Arrival, Connected, NotSaid, Talk, ToSend},
 };
@@ -25,8 +25,8 @@ use crate::{
 /// An answer that takes longer is taken for none; the gateway gives up before.
 const ANSWER_WITHIN_MS: u32 = 10_000;
 
-/// While no node answers, the history is asked for so often.
-const ASK_AGAIN_MS: u32 = 1_000;
+/// While no node answers, it is looked again so often.
+const LOOK_AGAIN_MS: u32 = 500;
 
 /// One frame of the socket.
 #[derive(Deserialize)]
@@ -77,7 +77,7 @@ async fn stay_connected(talking: Talking) {
             Begun::NoNodeAnswers(detail) => {
                 talking.link.set(Link::Live);
                 talking.stalled.set(Some(detail));
-                TimeoutFuture::new(ASK_AGAIN_MS).await;
+                TimeoutFuture::new(LOOK_AGAIN_MS).await;
                 continue;
             }
             Begun::NoAnswer => {}
@@ -100,6 +100,9 @@ enum Begun {
 async fn begun(talking: Talking) -> Begun {
     if talking.talk.with_untracked(Talk::has_begun) {
         return Begun::Yes;
+    }
+    if !untrack(|| any_runs(talking.live)) {
+        return Begun::NoNodeAnswers("No node of the cluster is running.".to_owned());
     }
     match api::history(talking.convo.get_value(), super::HISTORY_COUNT).await {
         Ok(page) => {

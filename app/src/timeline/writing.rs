@@ -25,7 +25,7 @@ const BASELINE: f64 = 11.0;
 /// Between two numbers under the axis, pixels.
 const TICK_SPACE_PX: f64 = 26.0;
 /// The longest note beside a lane, characters.
-const NOTE_CHARS: usize = 48;
+const NOTE_CHARS: usize = 72;
 
 /// Which ink and weight a label has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -188,7 +188,9 @@ pub fn notes<'a>(
     told.into_iter()
         .filter_map(|(_, spot, event)| {
             let text = note_text(event, names)?;
-            let wordings = [(text, String::new())];
+            // What changed, with its reason where there is room for it.
+            let short = text.split(": ").next().unwrap_or_default().to_owned();
+            let wordings = [text, short].map(|text| (text, String::new()));
             let places = |width: f64| {
                 let (above, below) = (spot.y - 12.0 - BASELINE, spot.y + 14.0);
                 let near = [(spot.x + 5.0, above), (spot.x + 5.0, below)];
@@ -196,8 +198,8 @@ pub fn notes<'a>(
                 let higher = [(spot.x + 5.0, above - 15.0), (spot.x + 5.0, below + 15.0)];
                 near.into_iter().chain(far).chain(higher).collect()
             };
-            let (x, y, _) = write(board, &wordings, places)?;
-            let [(word, number)] = wordings;
+            let (x, y, wording) = write(board, &wordings, places)?;
+            let (word, number) = wordings[wording].clone();
             let tone = match event.kind {
                 EventKind::Fault => Tone::Alarm,
                 EventKind::Vote => Tone::Asks,
