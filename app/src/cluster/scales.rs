@@ -1,7 +1,7 @@
 //! A node's clock, its flushes and its round trips, on small scales that are the same in every row.
 
 use leptos::prelude::*;
-use wiber_protocol::status::ClockStatus;
+use wiber_protocol::status::{ClockStatus, Role};
 
 use super::figure::percent;
 use crate::{
@@ -139,7 +139,8 @@ fn latencies(node: &NodeView) -> Vec<Latency> {
         } else {
             "no connection"
         },
-        alarm: !peer.connected,
+        // Followers need not talk to each other; a leader must reach everyone.
+        alarm: !peer.connected && status.role == Role::Leader,
     });
     std::iter::once(fsync).chain(peers).collect()
 }
@@ -192,8 +193,6 @@ fn LatencyLine(line: Memo<Option<Latency>>) -> impl IntoView {
 
 #[cfg(test)]
 mod tests {
-    use wiber_protocol::status::Role;
-
     use super::*;
     use crate::cluster::fixture::{gone, live};
 
@@ -222,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_lost_connection_has_no_round_trip_even_if_one_was_measured() {
-        let mut node = live("n1", Role::Follower, 7);
+        let mut node = live("n1", Role::Leader, 7);
         if let Some(status) = &mut node.status {
             status.peers[0].rtt_ms = Some(0.3);
             status.peers[1].rtt_ms = Some(0.4);
@@ -234,6 +233,10 @@ mod tests {
             (None, "no connection", true)
         );
         assert_eq!(lines[2].from_ms, Some(0.4));
+        if let Some(status) = &mut node.status {
+            status.role = Role::Follower;
+        }
+        assert!(!latencies(&node)[1].alarm);
         assert!(latencies(&gone("n1", true)).is_empty());
     }
 }
