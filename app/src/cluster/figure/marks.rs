@@ -9,6 +9,11 @@ use crate::cluster::standing::Ink;
 /// A position of a node's log, in the order in which an entry passes them.
 pub const POSITIONS: [&str; 4] = ["applied", "commit", "flushed", "last"];
 
+/// A name finds room left of its line from here on, percent of the window …
+const ROOM_ON_THE_LEFT: f64 = 40.0;
+/// … and right of it up to here.
+const ROOM_ON_THE_RIGHT: f64 = 60.0;
+
 /// On which side of its line a name is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -102,11 +107,21 @@ pub fn match_marks(axis: &Axis, status: &NodeStatus) -> Vec<Mark> {
     marks
 }
 
-/// Gives each name its row. Names left of the middle are written to the right of their lines, and the
-/// rightmost of them next to the bars; those right of it to the left, and the leftmost next to the bars: so no
-/// line crosses a name of its own half.
+/// Gives each name its side and its row. All names of a group are written on the same side where there is room
+/// for it: then no line crosses a name. To the right of their lines, the rightmost is next to the bars; to the
+/// left, the leftmost. Positions spread over the whole window are written towards its middle.
 fn stack<'a>(marks: impl Iterator<Item = &'a mut Mark>) {
     let mut marks: Vec<&mut Mark> = marks.collect();
+    let all_left = marks.iter().all(|mark| mark.x <= ROOM_ON_THE_RIGHT);
+    let all_right = marks.iter().all(|mark| mark.x >= ROOM_ON_THE_LEFT);
+    for mark in &mut marks {
+        let to_the_left = if all_right {
+            true
+        } else {
+            !all_left && mark.x >= 50.0
+        };
+        mark.side = if to_the_left { Side::End } else { Side::Start };
+    }
     marks.sort_by_key(|mark| match mark.side {
         Side::Start => (0, u64::MAX - mark.index),
         Side::End => (1, mark.index),
@@ -118,11 +133,6 @@ fn stack<'a>(marks: impl Iterator<Item = &'a mut Mark>) {
 
 fn mark(axis: &Axis, long: String, short: String, index: u64, ink: Ink) -> Mark {
     let x = axis.x(index);
-    let side = if x.is_some_and(|x| x >= 50.0) {
-        Side::End
-    } else {
-        Side::Start
-    };
     Mark {
         long,
         short,
@@ -131,7 +141,7 @@ fn mark(axis: &Axis, long: String, short: String, index: u64, ink: Ink) -> Mark 
         off: x.is_none(),
         ink,
         row: 0,
-        side,
+        side: Side::End,
     }
 }
 
@@ -194,6 +204,24 @@ mod tests {
         assert!(marks.iter().flatten().all(|mark| mark.side == Side::Start));
         let rows: Vec<usize> = marks.iter().flatten().map(|mark| mark.row).collect();
         assert_eq!(rows, [3, 2, 1, 0]);
+    }
+
+    #[test]
+    fn positions_near_each_other_are_written_on_one_side() {
+        let node = at_positions(live("n3", Role::Follower, 7), [290, 290, 300, 301]);
+        assert!(
+            marks_of(&node, 329)
+                .iter()
+                .flatten()
+                .all(|mark| mark.side == Side::Start)
+        );
+        let spread = at_positions(live("n3", Role::Follower, 7), [275, 275, 300, 328]);
+        let sides: Vec<Side> = marks_of(&spread, 329)
+            .iter()
+            .flatten()
+            .map(|mark| mark.side)
+            .collect();
+        assert_eq!(sides, [Side::Start, Side::End, Side::End]);
     }
 
     #[test]
