@@ -1,0 +1,272 @@
+//! Nodes that die, sleep or stop: nothing acknowledged is lost, nothing is there twice, nothing old is told as new.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::{
+    assert_complete, ports,
+    support::{
+        PATIENCE,
+        cluster::Cluster,
+        http,
+        publisher::Publishers,
+        rows::{id_of, rows},
+        wait_for,
+    },
+};
+
+#[test]
+fn a_killed_leader_is_replaced_within_two_seconds_and_catches_up_when_it_is_back() {
+    let mut cluster = Cluster::start(3);
+    let publishers = Publishers::start(3, &ports(&cluster, 3), "t");
+    wait_for("some messages", PATIENCE, || {
+        (publishers.acknowledged() >= 100).then_some(())
+    });
+    let old = cluster.wait_for_leader();
+    cluster.kill(old);
+    let killed = Instant::now();
+
+    let new = cluster.wait_for_leader();
+    let elected_after = killed.elapsed();
+    assert_ne!(new, old);
+    let answer = cluster.conn(new).ask("PUB other after the failover");
+    let published_after = killed.elapsed();
+    assert!(id_of(&answer, "published").is_some(), "{answer}");
+    assert!(
+        published_after <= Duration::from_secs(2),
+        "leader after {elected_after:?}, publish after {published_after:?}"
+    );
+    let other = cluster
+        .running()
+        .into_iter()
+        .find(|at| *at != new)
+        .expect("a follower");
+    let answer = cluster.conn(other).ask("PUB other through the follower");
+    assert!(id_of(&answer, "REDIRECTED").is_some(), "{answer}");
+
+    let before = publishers.acknowledged();
+    wait_for("more messages", PATIENCE, || {
+        (publishers.acknowledged() >= before + 100).then_some(())
+    });
+    cluster.start_node(old);
+    let before = publishers.acknowledged();
+    wait_for("more messages", PATIENCE, || {
+        (publishers.acknowledged() >= before + 100).then_some(())
+    });
+    let acknowledged = publishers.stop();
+    assert_complete(&rows(&cluster.settled_history("t")), &acknowledged);
+    assert_eq!(cluster.settled_history("other").len(), 2);
+}
+
+#[test]
+fn what_was_acknowledged_survives_the_death_of_all_nodes_at_once() {
+    let mut cluster = Cluster::start(3);
+    let publishers = Publishers::start(8, &ports(&cluster, 3), "t");
+    for life in 1..=2 {
+        let before = publishers.acknowledged();
+        wait_for("messages", PATIENCE, || {
+            (publishers.acknowledged() >= before + 300 * life).then_some(())
+        });
+        cluster.kill_all();
+        for at in 0..3 {
+            cluster.start_node(at);
+        }
+    }
+    let before = publishers.acknowledged();
+    wait_for("messages of the last life", PATIENCE, || {
+        (publishers.acknowledged() >= before + 100).then_some(())
+    });
+    cluster.kill_all();
+    let acknowledged = publishers.stop();
+    for at in 0..3 {
+        cluster.start_node(at);
+    }
+    cluster.wait_for_leader();
+    assert_complete(&rows(&cluster.settled_history("t")), &acknowledged);
+}
+
+#[test]
+fn a_leader_that_slept_through_an_election_gives_no_stale_answer() {
+    let cluster = Cluster::start(3);
+    let old = cluster.wait_for_leader();
+    let others: Vec<usize> = (0..3).filter(|at| *at != old).collect();
+    let mut asleep = cluster.conn(old);
+    let answer = asleep.ask("PUB t --id m-1 before");
+    assert!(id_of(&answer, "published").is_some(), "{answer}");
+    cluster.signal(old, Signal::STOP);
+    // These wait in its socket and are the first it sees when it wakes up.
+    asleep.send("READ t --strong\nPUB t --id m-3 from the past\n");
+    let new = wait_for("another leader", PATIENCE, || cluster.leader_among(&others));
+    let answer = cluster.conn(new).ask("PUB t --id m-2 meanwhile");
+    assert!(id_of(&answer, "published").is_some(), "{answer}");
+    cluster.signal(old, Signal::CONT);
+
+    let mut read = vec![asleep.line()];
+    while read.last().is_some_and(|line| line.starts_with("RECORD ")) {
+        read.push(asleep.line());
+    }
+    let end = read.pop().expect("an answer");
+    let knows = read.iter().any(|line| line.contains("\"id\":\"m-2\""));
+    assert!(
+        end.starts_with("ERR unavailable ") || knows,
+        "a stale read: {read:?} {end}"
+    );
+    let answer = asleep.line();
+    cluster.wait_for_leader();
+    let ids: Vec<String> = rows(&cluster.settled_history("t"))
+        .into_iter()
+        .map(|row| row.id)
+        .collect();
+    assert_eq!(ids[..2], ["m-1", "m-2"]);
+    if answer.starts_with("OK ") {
+        assert_eq!(ids[2..], ["m-3"], "acknowledged with `{answer}`");
+    }
+}
+
+#[test]
+fn five_nodes_go_on_without_two() {
+    let mut cluster = Cluster::start(5);
+    let publishers = Publishers::start(5, &ports(&cluster, 5), "t");
+    wait_for("messages", PATIENCE, || {
+        (publishers.acknowledged() >= 200).then_some(())
+    });
+    for _ in 0..2 {
+        let leader = cluster.wait_for_leader();
+        cluster.kill(leader);
+        let before = publishers.acknowledged();
+        wait_for("more messages", PATIENCE, || {
+            (publishers.acknowledged() >= before + 100).then_some(())
+        });
+    }
+    for at in 0..5 {
+        if !cluster.running().contains(&at) {
+            cluster.start_node(at);
+        }
+    }
+    let acknowledged = publishers.stop();
+    cluster.wait_for_leader();
+    assert_complete(&rows(&cluster.settled_history("t")), &acknowledged);
+}
+
+#[test]
+fn a_minority_acknowledges_nothing_and_still_shows_what_it_has() {
+    let mut cluster = Cluster::start(3);
+    let leader = cluster.wait_for_leader();
+    let mut conn = cluster.conn(leader);
+    let answer = conn.ask("PUB t --id m-1 hello");
+    assert!(id_of(&answer, "published").is_some(), "{answer}");
+    cluster.settled_history("t");
+    for at in (0..3).filter(|at| *at != leader) {
+        cluster.kill(at);
+    }
+    let answer = conn.ask("PUB t --id m-2 hello");
+    assert!(
+        answer == "ERR timeout_waiting_commit" || answer == "ERR not_leader",
+        "{answer}"
+    );
+    assert_eq!(conn.history("t", 9).len(), 1);
+    let answer = conn.ask("READ t --strong");
+    assert!(answer.starts_with("ERR unavailable "), "{answer}");
+    assert!(conn.ask("READ t --local").starts_with("RECORD "));
+    conn.expect("OK read_end 1 1 local");
+    let (status, ..) = http::get(cluster.port(leader) + 100, "/healthz").expect("an answer");
+    assert_eq!(status, 200, "it is alive");
+    wait_for("it is not ready", PATIENCE, || {
+        http::get(cluster.port(leader) + 100, "/readyz").filter(|(status, ..)| *status == 503)
+    });
+
+    for at in (0..3).filter(|at| *at != leader) {
+        cluster.start_node(at);
+    }
+    cluster.wait_for_leader();
+    let mut conn = cluster.conn(leader);
+    let answer = wait_for("the retry is answered", PATIENCE, || {
+        Some(conn.ask("PUB t --id m-2 hello")).filter(|answer| answer.starts_with("OK "))
+    });
+    assert!(answer.contains("m-2"), "{answer}");
+    let ids: Vec<String> = rows(&cluster.settled_history("t"))
+        .into_iter()
+        .map(|row| row.id)
+        .collect();
+    assert_eq!(ids, ["m-1", "m-2"]);
+}
+
+#[test]
+fn sigterm_hands_leadership_over_and_exits_0() {
+    let mut cluster = Cluster::start(3);
+    let old = cluster.wait_for_leader();
+    let term = cluster.status(old).expect("a status")["term"]
+        .as_u64()
+        .expect("a term");
+    let publishers = Publishers::start(3, &ports(&cluster, 3), "t");
+    wait_for("messages", PATIENCE, || {
+        (publishers.acknowledged() >= 50).then_some(())
+    });
+    cluster.signal(old, Signal::TERM);
+    let told = Instant::now();
+    let status = cluster.wait_for_exit(old);
+    assert_eq!(status.code(), Some(0), "{status:?}");
+    let new = cluster.wait_for_leader();
+    // An election by silence would take longer than the lease and a random time on top.
+    assert!(told.elapsed() <= Duration::from_secs(2), "{:?}", told.elapsed());
+    let status = cluster.status(new).expect("a status");
+    assert_eq!(
+        status["term"].as_u64(),
+        Some(term + 1),
+        "one election, and it went to the first that asked"
+    );
+    let before = publishers.acknowledged();
+    wait_for("more messages", PATIENCE, || {
+        (publishers.acknowledged() >= before + 50).then_some(())
+    });
+    cluster.start_node(old);
+    let acknowledged = publishers.stop();
+    cluster.wait_for_leader();
+    assert_complete(&rows(&cluster.settled_history("t")), &acknowledged);
+    for at in 0..3 {
+        cluster.signal(at, Signal::TERM);
+    }
+    for at in 0..3 {
+        assert_eq!(cluster.wait_for_exit(at).code(), Some(0));
+    }
+}
+
+#[test]
+fn what_one_connection_sent_commits_in_the_order_sent_also_when_the_leader_dies() {
+    const LINES: usize = 4000;
+    let mut cluster = Cluster::start(3);
+    let leader = cluster.wait_for_leader();
+    let follower = cluster.follower();
+    let mut conn = cluster.conn(follower);
+    let mut acknowledged = Vec::new();
+    for start in (0..LINES).step_by(20) {
+        let lines: Vec<String> = (start..start + 20)
+            .map(|at| format!("PUB t --id m-{at} text {at}\n"))
+            .collect();
+        conn.send(lines.concat());
+        if start == LINES / 2 {
+            cluster.kill(leader);
+        }
+    }
+    for at in 0..LINES {
+        let answer = conn.line();
+        if id_of(&answer, "published")
+            .or(id_of(&answer, "REDIRECTED"))
+            .is_some()
+        {
+            acknowledged.push(format!("m-{at}"));
+        }
+    }
+    cluster.wait_for_leader();
+    let rows = rows(&cluster.settled_history("t"));
+    assert_complete(&rows, &acknowledged);
+    let sent: Vec<usize> = rows
+        .iter()
+        .map(|row| row.id[2..].parse().expect("a number"))
+        .collect();
+    assert!(
+        sent.windows(2).all(|pair| pair[0] < pair[1]),
+        "what is there is there in the order sent"
+    );
+}
