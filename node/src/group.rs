@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// A strong read gives up after this long without a read index.
-pub const READ_INDEX_PATIENCE: Duration = Duration::from_secs(2);
+pub const READ_INDEX_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Everything that belongs to one group.
 pub struct Group {

@@ -131,7 +131,12 @@ impl Node {
         }
         let group = GroupCell::default();
         let configured: Vec<Member> = start.config.nodes.iter().map(member).collect();
-        let formation = Arc::new(Mutex::new(Formation::Waiting { missing: Vec::new() }));
+        // A member that starts again is one from the first moment; a blank node waits until it knows more.
+        let formation = match local.identity.formed() {
+            Some(_) => Formation::Formed,
+            None => Formation::Waiting { missing: Vec::new() },
+        };
+        let formation = Arc::new(Mutex::new(formation));
         let board = Arc::new(StatusBoard {
             own: start.own.clone(),
             configured: configured.clone(),

@@ -38,7 +38,11 @@ const READ_BYTES: usize = 64 << 10;
 
 /// Serves one client until it leaves.
 pub(super) async fn run(stream: TcpStream, clients: Arc<Clients>) {
-    if let Err(error) = stream.set_nodelay(true) {
+    // Without keepalive a client whose machine vanished would hold its subscriptions for ever.
+    let prepared = stream
+        .set_nodelay(true)
+        .and_then(|()| socket2::SockRef::from(&stream).set_keepalive(true));
+    if let Err(error) = prepared {
         tracing::debug!(target: "publish", "a client left at once: {error}");
         return;
     }
@@ -59,7 +63,8 @@ pub(super) async fn run(stream: TcpStream, clients: Arc<Clients>) {
             return;
         },
     }
-    // It said all it had to say; it still gets its answers, and its subscriptions go on.
+    // It said all it had to say and still gets its answers. Whether it only closed its sending side or is gone
+    // cannot be told, so its subscriptions end with them.
     responder.await;
 }
 
@@ -109,14 +114,13 @@ impl Reader {
     async fn line(&mut self, line: Line, is_first: bool) -> Next {
         let text = match line {
             Line::Text(text) => text,
+            // A first line this long may be an HTTP request, and what follows it a page's commands.
+            Line::TooLong if is_first => return Next::Drop,
             Line::TooLong => return self.refuse(LineError::TOO_LONG).await,
         };
         if is_first && looks_like_http(&text) {
             tracing::warn!(target: "publish", "closed a connection that speaks HTTP to the client port");
             return Next::Drop;
-        }
-        if text.is_empty() {
-            return Next::More;
         }
         let step = match Command::parse(&text) {
             Ok(Command::Pub { topic, id, text }) => {

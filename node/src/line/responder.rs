@@ -16,7 +16,7 @@ use wiber_protocol::line::{Consistency, ReadRange, Reply};
 
 use super::{
     Clients, connection,
-    subscription::{self, Form},
+    subscription::{Cursor, Form},
 };
 use crate::{
     fetch::{Committed, PAGE_BYTES},
@@ -92,6 +92,7 @@ pub(super) async fn run(write: OwnedWriteHalf, steps: mpsc::Receiver<Step>, clie
         clients,
         pages,
         subscriptions: HashMap::new(),
+        subscribed: 0,
         own_writes: Vec::new(),
     };
     let finished = responder.answer_all(steps, deliveries).await;
@@ -104,33 +105,47 @@ struct Responder {
     write: OwnedWriteHalf,
     out: Vec<u8>,
     clients: Arc<Clients>,
-    pages: mpsc::Sender<Vec<u8>>,
-    subscriptions: HashMap<String, Subscribed>,
+    pages: mpsc::Sender<Delivery>,
+    subscriptions: HashMap<(String, Form), Subscribed>,
+    /// Numbers the subscriptions of this connection.
+    subscribed: u64,
     /// Offsets this connection got through the leader while this node follows: reads wait for them.
     own_writes: Vec<(String, u64)>,
 }
 
-struct Subscribed(AbortHandle);
+/// A running subscription; dropping it ends it.
+struct Subscribed {
+    number: u64,
+    task: AbortHandle,
+}
 
 impl Drop for Subscribed {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
+}
+
+/// What a subscription has to say.
+pub(super) struct Delivery {
+    pub key: (String, Form),
+    pub number: u64,
+    /// Lines to write; `None` when the records could not be read: then the connection ends, so that the client
+    /// knows.
+    pub page: Option<Vec<u8>>,
 }
 
 impl Responder {
     async fn answer_all(
         &mut self,
         mut steps: mpsc::Receiver<Step>,
-        mut deliveries: mpsc::Receiver<Vec<u8>>,
+        mut deliveries: mpsc::Receiver<Delivery>,
     ) -> Result<(), Gone> {
-        let mut open = true;
         loop {
             let step = tokio::select! {
                 biased;
-                step = steps.recv(), if open => step,
-                Some(page) = deliveries.recv() => {
-                    self.out.extend_from_slice(&page);
+                step = steps.recv() => step,
+                Some(delivery) = deliveries.recv() => {
+                    self.deliver(&delivery)?;
                     self.flush_if_idle(&steps, &deliveries).await?;
                     continue;
                 }
@@ -138,7 +153,7 @@ impl Responder {
             match step {
                 Some(Step::Publish(publish)) => self.publish(publish, &mut deliveries).await?,
                 Some(Step::Line(line)) => self.out.extend_from_slice(&line),
-                Some(Step::Sub { topic }) => self.sub(topic),
+                Some(Step::Sub { topic }) => self.sub(topic).await,
                 Some(Step::Subscribe { topic, from }) => self.subscribe(topic, from),
                 Some(Step::History { topic, count }) => self.history(&topic, count).await?,
                 Some(Step::Read {
@@ -150,22 +165,28 @@ impl Responder {
                     Reply::Bye.write(&mut self.out);
                     return self.flush().await;
                 }
-                None => {
-                    self.flush().await?;
-                    open = false;
-                    if self.subscriptions.is_empty() {
-                        return Ok(());
-                    }
-                }
+                None => return self.flush().await,
             }
             self.flush_if_idle(&steps, &deliveries).await?;
         }
     }
 
+    /// Takes in what a subscription brought, unless another one has taken its place meanwhile.
+    fn deliver(&mut self, delivery: &Delivery) -> Result<(), Gone> {
+        let is_current = self
+            .subscriptions
+            .get(&delivery.key)
+            .is_some_and(|subscribed| subscribed.number == delivery.number);
+        if is_current {
+            self.out.extend_from_slice(delivery.page.as_ref().ok_or(Gone)?);
+        }
+        Ok(())
+    }
+
     async fn flush_if_idle(
         &mut self,
         steps: &mpsc::Receiver<Step>,
-        deliveries: &mpsc::Receiver<Vec<u8>>,
+        deliveries: &mpsc::Receiver<Delivery>,
     ) -> Result<(), Gone> {
         if self.out.len() >= FLUSH_BYTES || (steps.is_empty() && deliveries.is_empty()) {
             self.flush().await?;
@@ -198,44 +219,48 @@ impl Responder {
     }
 
     /// `SUB`: from the next record on, in nine-field lines.
-    fn sub(&mut self, topic: String) {
+    async fn sub(&mut self, topic: String) {
         let Some(group) = self.group() else { return };
-        if !self.has_room_for(&topic) {
+        let key = (topic, Form::Msg);
+        if !self.has_room_for(&key) {
             return;
         }
+        // What this connection published before is not "from now on".
+        self.await_own_writes(&group, &key.0).await;
         let reply = Reply::Subscribed {
-            topic: &topic,
+            topic: &key.0,
             next_offset: None,
         };
         reply.write(&mut self.out);
-        if !self.subscriptions.contains_key(&topic) {
-            let next = group.state.read().topics.next_offset(&topic);
-            self.start(group, topic, next, Form::Msg);
+        if !self.subscriptions.contains_key(&key) {
+            let next = group.state.read().topics.next_offset(&key.0);
+            self.start(group, key, next);
         }
     }
 
     /// `SUBSCRIBE`: from an offset on, in `RECORD` lines. Another one on the same topic takes its place.
     fn subscribe(&mut self, topic: String, from: Option<u64>) {
         let Some(group) = self.group() else { return };
-        if !self.has_room_for(&topic) {
+        let key = (topic, Form::Record);
+        if !self.has_room_for(&key) {
             return;
         }
         let (next, start) = {
             let state = group.state.read();
-            let start = state.topics.get(&topic).map_or(1, |known| known.log_start_offset);
-            (from.unwrap_or_else(|| state.topics.next_offset(&topic)), start)
+            let start = state.topics.get(&key.0).map_or(1, |known| known.log_start_offset);
+            (from.unwrap_or_else(|| state.topics.next_offset(&key.0)), start)
         };
         let next = next.max(start);
         let reply = Reply::Subscribed {
-            topic: &topic,
+            topic: &key.0,
             next_offset: Some(next),
         };
         reply.write(&mut self.out);
-        self.start(group, topic, next, Form::Record);
+        self.start(group, key, next);
     }
 
-    fn has_room_for(&mut self, topic: &str) -> bool {
-        let has_room = self.subscriptions.len() < MAX_SUBSCRIPTIONS || self.subscriptions.contains_key(topic);
+    fn has_room_for(&mut self, key: &(String, Form)) -> bool {
+        let has_room = self.subscriptions.len() < MAX_SUBSCRIPTIONS || self.subscriptions.contains_key(key);
         if !has_room {
             let text = format!("too_many_subscriptions a connection has at most {MAX_SUBSCRIPTIONS}");
             Reply::Refused { text: &text }.write(&mut self.out);
@@ -243,11 +268,18 @@ impl Responder {
         has_room
     }
 
-    fn start(&mut self, group: Arc<Group>, topic: String, next: u64, form: Form) {
-        let clients = self.clients.clone();
-        let run = subscription::run(group, clients, topic.clone(), next, form, self.pages.clone());
-        let handle = tokio::spawn(run).abort_handle();
-        self.subscriptions.insert(topic, Subscribed(handle));
+    fn start(&mut self, group: Arc<Group>, key: (String, Form), next: u64) {
+        self.subscribed += 1;
+        let number = self.subscribed;
+        let cursor = Cursor {
+            group,
+            clients: self.clients.clone(),
+            key: key.clone(),
+            number,
+            next,
+        };
+        let task = tokio::spawn(cursor.run(self.pages.clone())).abort_handle();
+        self.subscriptions.insert(key, Subscribed { number, task });
     }
 
     async fn history(&mut self, topic: &str, records: u64) -> Result<(), Gone> {

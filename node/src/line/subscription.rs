@@ -8,15 +8,15 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use wiber_protocol::event::EventKind;
 
-use super::Clients;
-use crate::{group::Group, metrics::count_many};
+use super::{Clients, responder::Delivery};
+use crate::{fetch::Committed, group::Group, metrics::count_many};
 
 /// Records and bytes of bodies fetched at a time.
 const PAGE_RECORDS: usize = 1_024;
 const PAGE_BYTES: usize = 64 << 10;
 
 /// How records are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Form {
     /// Nine fields, for `SUB`.
     Msg,
@@ -24,51 +24,81 @@ pub(super) enum Form {
     Record,
 }
 
-/// Delivers from `next` on until the connection is gone.
-pub(super) async fn run(
-    group: Arc<Group>,
-    clients: Arc<Clients>,
-    topic: String,
-    mut next: u64,
-    form: Form,
-    pages: mpsc::Sender<Vec<u8>>,
-) {
-    let mut changed = group.watermarks.topic(&topic);
-    loop {
-        // Seen before the state is read: what comes after wakes this task again.
-        changed.mark_unchanged();
-        let page = match group.fetch(&topic, next, PAGE_RECORDS, PAGE_BYTES).await {
-            Ok(page) => page,
-            Err(error) => {
-                tracing::error!(target: "storage", "cannot read {topic} at offset {next}: {error}");
+/// Where a subscription stands.
+pub(super) struct Cursor {
+    pub group: Arc<Group>,
+    pub clients: Arc<Clients>,
+    /// The topic, and how its records are shown.
+    pub key: (String, Form),
+    /// Which subscription of its connection this is.
+    pub number: u64,
+    /// The next offset to deliver.
+    pub next: u64,
+}
+
+impl Cursor {
+    /// Delivers until the connection is gone or the log cannot be read.
+    pub(super) async fn run(mut self, deliveries: mpsc::Sender<Delivery>) {
+        let topic = self.key.0.clone();
+        let mut changed = self.group.watermarks.topic(&topic);
+        loop {
+            // Seen before the state is read: what comes after wakes this task again.
+            changed.mark_unchanged();
+            let records = match self
+                .group
+                .fetch(&topic, self.next, PAGE_RECORDS, PAGE_BYTES)
+                .await
+            {
+                Ok(records) => records,
+                Err(error) => {
+                    tracing::error!(target: "storage", "cannot read {topic} at offset {}: {error}", self.next);
+                    drop(deliveries.send(self.delivery(None)).await);
+                    return;
+                }
+            };
+            let Some(last) = records.last() else {
+                if changed.changed().await.is_err() {
+                    return;
+                }
+                continue;
+            };
+            self.next = last.offset + 1;
+            let page = self.page(&records);
+            if deliveries.send(self.delivery(Some(page))).await.is_err() {
                 return;
             }
-        };
-        let Some(last) = page.last() else {
-            if changed.changed().await.is_err() {
-                return;
-            }
-            continue;
-        };
-        next = last.offset + 1;
+            self.note(&records, last);
+        }
+    }
+
+    fn page(&self, records: &[Committed]) -> Vec<u8> {
         let mut out = Vec::new();
-        for committed in &page {
-            match form {
+        for committed in records {
+            match self.key.1 {
                 Form::Msg => committed.view().write_msg(&mut out),
                 Form::Record => committed.view().write_record(&mut out),
             }
         }
-        if pages.send(out).await.is_err() {
-            return;
+        out
+    }
+
+    fn delivery(&self, page: Option<Vec<u8>>) -> Delivery {
+        Delivery {
+            key: self.key.clone(),
+            number: self.number,
+            page,
         }
-        count_many(&clients.counters.delivered, page.len());
-        if clients.trace.allow_local(EventKind::Deliver) {
-            clients
+    }
+
+    fn note(&self, records: &[Committed], last: &Committed) {
+        count_many(&self.clients.counters.delivered, records.len());
+        if self.clients.trace.allow_local(EventKind::Deliver) {
+            self.clients
                 .trace
                 .local(EventKind::Deliver, last.log_id.term, |event| {
                     event.log_index = Some(last.log_id.index);
-                    event.records = u32::try_from(page.len()).ok();
-                    event.detail = Some(format!("{topic} up to offset {}", last.offset));
+                    event.records = u32::try_from(records.len()).ok();
+                    event.detail = Some(format!("{} up to offset {}", self.key.0, last.offset));
                 });
         }
     }

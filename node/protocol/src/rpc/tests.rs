@@ -19,6 +19,22 @@ fn header() -> Header {
 }
 
 fn samples() -> Vec<Body> {
+    let requests = requests().into_iter().map(Body::Request);
+    requests
+        .chain(responses().into_iter().map(Body::Response))
+        .collect()
+}
+
+/// What the samples are made of.
+struct Parts {
+    vote: Vote,
+    log_id: Option<LogId>,
+    member: Member,
+    membership: Membership,
+    formed: FormedCluster,
+}
+
+fn parts() -> Parts {
     let vote = Vote {
         term: 3,
         voted_for: RaftId(1),
@@ -39,7 +55,24 @@ fn samples() -> Vec<Body> {
         founding: membership.clone(),
         awaited: vec![member.clone()],
     };
-    let requests = [
+    Parts {
+        vote,
+        log_id,
+        member,
+        membership,
+        formed,
+    }
+}
+
+fn requests() -> Vec<Request> {
+    let Parts {
+        vote,
+        log_id,
+        member,
+        membership,
+        ..
+    } = parts();
+    vec![
         Request::Probe(ProbeRequest {
             name: "n1".into(),
             configured: vec![member.clone()],
@@ -89,8 +122,18 @@ fn samples() -> Vec<Body> {
             records: Bytes::from_static(b"batch"),
         }),
         Request::ReadIndex,
-    ];
-    let responses = [
+    ]
+}
+
+fn responses() -> Vec<Response> {
+    let Parts {
+        vote,
+        log_id,
+        member,
+        formed,
+        ..
+    } = parts();
+    vec![
         Response::Probe(ProbeReply {
             name: "n2".into(),
             raft_id: RaftId(2),
@@ -137,12 +180,7 @@ fn samples() -> Vec<Body> {
         Response::ReadIndex(ReadIndexReply::NotLeader),
         Response::ReadIndex(ReadIndexReply::Failed("why".into())),
         Response::Refused("another cluster".into()),
-    ];
-    requests
-        .into_iter()
-        .map(Body::Request)
-        .chain(responses.into_iter().map(Body::Response))
-        .collect()
+    ]
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use tokio::{sync::mpsc, time::timeout_at};
 use wiber_protocol::{event::EventKind, line::Reply, rpc::PublishOutcome};
 
-use super::{Gone, OWN_WRITE_TOPICS, PublishStep, Responder};
+use super::{Delivery, Gone, OWN_WRITE_TOPICS, PublishStep, Responder};
 use crate::{
     metrics::{count, count_many},
     publish::Fate,
@@ -14,7 +14,7 @@ impl Responder {
     pub(super) async fn publish(
         &mut self,
         step: PublishStep,
-        deliveries: &mut mpsc::Receiver<Vec<u8>>,
+        deliveries: &mut mpsc::Receiver<Delivery>,
     ) -> Result<(), Gone> {
         let PublishStep {
             named,
@@ -33,7 +33,7 @@ impl Responder {
                     Ok(Ok(fate)) => break fate,
                     Ok(Err(_)) | Err(_) => break Fate::Unknown,
                 },
-                Some(page) = deliveries.recv() => self.out.extend_from_slice(&page),
+                Some(delivery) = deliveries.recv() => self.deliver(&delivery)?,
             }
         };
         self.answer_publishes(&named, fate);
