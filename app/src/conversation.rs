@@ -46,8 +46,14 @@ pub fn ConversationPage() -> impl IntoView {
     });
     view! {
         <Title text=move || format!("{} · Wiber", convo.get()) />
+        <div class="lede">
+            <h1>{move || convo.get()}</h1>
+            <p class="gloss">
+                "A topic like any other, read as a conversation. Stored means: on the disks of a majority."
+            </p>
+        </div>
         <div class="conversation-page">
-            <OneConversation convo />
+            <OneConversation convo by_itself=true />
         </div>
     }
 }
@@ -78,7 +84,7 @@ fn default_convo() -> String {
 
 /// The conversation with this id, begun anew when the id changes.
 #[component]
-fn OneConversation(convo: Memo<String>) -> impl IntoView {
+fn OneConversation(convo: Memo<String>, #[prop(optional)] by_itself: bool) -> impl IntoView {
     let live = use_live();
     let history = Resource::new_blocking(
         move || convo.get(),
@@ -99,7 +105,7 @@ fn OneConversation(convo: Memo<String>) -> impl IntoView {
                 {move || Suspend::new(async move {
                     let history = history.await;
                     let convo = convo.get_untracked();
-                    view! { <Loaded convo history /> }
+                    view! { <Loaded convo history by_itself /> }
                 })}
             </Suspense>
         </section>
@@ -127,7 +133,7 @@ struct Talking {
 }
 
 #[component]
-fn Loaded(convo: String, history: Result<HistoryPage, ApiError>) -> impl IntoView {
+fn Loaded(convo: String, history: Result<HistoryPage, ApiError>, by_itself: bool) -> impl IntoView {
     let query = use_query_map();
     let named = query.with_untracked(|query| query.get("as"));
     let sender = named.unwrap_or_else(|| {
@@ -164,10 +170,10 @@ fn Loaded(convo: String, history: Result<HistoryPage, ApiError>) -> impl IntoVie
     link::keep_current(talking);
     view! {
         <div class="title">
-            <h2 id="conversation" class="m">
+            <h2 id="conversation" class:vh=by_itself>
                 <a href=format!("/dm/{}", in_path(&convo))>{convo.clone()}</a>
             </h2>
-            <p>"a topic like any other, read as a conversation"</p>
+            {(!by_itself).then(|| view! { <p>"A topic like any other, read as a conversation."</p> })}
             <ConnectionState talking />
         </div>
         <div class="set">

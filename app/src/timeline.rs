@@ -133,7 +133,7 @@ fn Bar(state: State) -> impl IntoView {
                 </button>
                 <span class="m">{move || moment().map(|moment| format!("paused at {moment}"))}</span>
             </div>
-            <div role="radiogroup" aria-label="Axis">
+            <div role="group" aria-label="Axis">
                 <span class="k" aria-hidden="true">
                     "axis"
                 </span>
@@ -150,7 +150,7 @@ fn Bar(state: State) -> impl IntoView {
     .into_any()
 }
 
-/// One axis: a link that works without wasm, and a radio button with it.
+/// One axis: a link that works without wasm; with it, only the drawing changes.
 fn axis_choice(state: State, axis: Axis) -> AnyView {
     let is_chosen = move || state.axis.get() == axis;
     let choose = move |event: leptos::ev::MouseEvent| {
@@ -160,11 +160,8 @@ fn axis_choice(state: State, axis: Axis) -> AnyView {
     view! {
         <a
             class="tab"
-            role="radio"
             href=format!("?axis={}", axis.as_str())
-            // The router would load the page anew; here only the drawing changes.
-            rel="external"
-            aria-checked=move || is_chosen().to_string()
+            aria-current=move || is_chosen().then_some("true")
             on:click=choose
         >
             {axis.name()}

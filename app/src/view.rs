@@ -1,7 +1,7 @@
 //! The one picture of the cluster that everybody looks at: the gateway folds every node's events into a
 //! [`ClusterView`], renders it on the server, and sends it to browsers as a snapshot and then changes.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 use wiber_protocol::{
@@ -150,7 +150,8 @@ impl ClusterView {
         Ok(())
     }
 
-    /// Drops the oldest trace events beyond these bounds, beats first.
+    /// Drops the oldest trace events beyond these bounds: beats first, then those of the nodes that have most.
+    /// A node that tells its whole past at once, or tells more than the others, leaves them their share.
     pub fn keep_newest_trace(&mut self, events: usize, beats: usize) {
         let mut excess_beats = self
             .trace
@@ -165,8 +166,16 @@ impl ClusterView {
                 !goes
             });
         }
-        let excess = self.trace.len().saturating_sub(events);
-        self.trace.drain(..excess);
+        if self.trace.len() > events {
+            let mut excess = excess_per_node(&self.trace, events);
+            self.trace.retain(|event| match excess.get_mut(&event.node) {
+                Some(excess) if *excess > 0 => {
+                    *excess -= 1;
+                    false
+                }
+                _ => true,
+            });
+        }
     }
 
     pub fn node(&self, id: &str) -> Option<&NodeView> {
@@ -184,6 +193,33 @@ impl ClusterView {
     pub fn alive(&self) -> usize {
         self.nodes.iter().filter(|node| node.live).count()
     }
+}
+
+/// How many events each node must give up so that `bound` are left: whoever has more than the common share
+/// gives up what is above it.
+fn excess_per_node(trace: &VecDeque<TraceEvent>, bound: usize) -> HashMap<String, usize> {
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    for event in trace {
+        match counts.get_mut(&event.node) {
+            Some(count) => *count += 1,
+            None => _ = counts.insert(event.node.clone(), 1),
+        }
+    }
+    let mut ascending: Vec<usize> = counts.values().copied().collect();
+    ascending.sort_unstable();
+    let (mut room, mut share) = (bound, 0);
+    for (place, count) in ascending.iter().enumerate() {
+        share = room / (ascending.len() - place);
+        if *count > share {
+            break;
+        }
+        room -= count;
+    }
+    counts.retain(|_, count| {
+        *count = count.saturating_sub(share);
+        *count > 0
+    });
+    counts
 }
 
 /// Whether an event belongs to the steady beat that says only *I am here* or *who is there?*.
@@ -266,5 +302,38 @@ mod tests {
         .unwrap();
         assert_eq!(view.trace.len(), TRACE_EVENTS);
         assert_eq!(view.trace.front().unwrap().seq, 1_001);
+    }
+
+    #[test]
+    fn a_talkative_node_leaves_the_others_their_share() {
+        let mut view = ClusterView::default();
+        let told = |node: &str, count: u64| {
+            (1..=count)
+                .map(move |seq| TraceEvent {
+                    node: node.into(),
+                    ..event(seq, RpcKind::Append)
+                })
+                .collect::<Vec<_>>()
+        };
+        let trace = [told("n2", 300), told("n1", 4_000), told("n3", 4_000)].concat();
+        view.apply(
+            1,
+            0,
+            Change {
+                trace,
+                ..Change::default()
+            },
+        )
+        .unwrap();
+        let kept = |node: &str| -> Vec<u64> {
+            view.trace
+                .iter()
+                .filter(|event| event.node == node)
+                .map(|event| event.seq)
+                .collect()
+        };
+        assert_eq!(kept("n2").len(), 300);
+        assert_eq!((kept("n1").len(), kept("n3").len()), (850, 850));
+        assert_eq!((kept("n1")[0], *kept("n1").last().unwrap()), (3_151, 4_000));
     }
 }

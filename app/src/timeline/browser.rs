@@ -30,6 +30,7 @@ const END_REACH_PX: i32 = 24;
 /// Attends to a timeline for as long as it is on the page.
 pub(super) fn attend(state: State, frame: NodeRef<html::Div>) {
     keep_drawn(state);
+    pause_with_page(state);
     listen(state, frame);
     if !state.docked {
         keep_address(state);
@@ -64,6 +65,19 @@ fn keep_drawn(state: State) {
         } else {
             draw();
         }
+    });
+}
+
+/// What pauses the whole page holds the timeline too.
+fn pause_with_page(state: State) {
+    Effect::new(move |before: Option<bool>| {
+        let paused = state.live.paused();
+        match before {
+            Some(false) if paused => state.freeze(),
+            Some(true) if !paused => state.go_live(),
+            _ => {}
+        }
+        paused
     });
 }
 

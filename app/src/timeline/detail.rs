@@ -109,7 +109,7 @@ pub fn Chosen(state: State) -> impl IntoView {
     });
     let is_missing = move || state.chosen.with(Option::is_some) && event.with(Option::is_none);
     view! {
-        <div class="chosen-event" aria-live="polite">
+        <div class="chosen-event">
             <p class="nothing" hidden=move || !is_missing()>
                 "The chosen event is no longer in the trace."
             </p>

@@ -160,9 +160,9 @@ pub struct Stub {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StubEnd {
-    /// Sent a moment ago; its receive may yet come.
+    /// Its receive may yet come, or was told before what is still known of its receiver.
     InFlight,
-    /// Sent, and no receive has been seen.
+    /// Sent, and its receiver tells of no receive.
     Lost,
     /// Received; the send is not known.
     Unsent,
@@ -314,7 +314,7 @@ pub fn draw(trace: &Trace<'_>, lanes: &[Lane], wish: &Wish, memory: &mut Memory)
             ..Memory::default()
         };
     }
-    let drawn = newest(trace, lanes, &wish.hidden);
+    let drawn = newest(trace, lanes, wish);
     let mut is_drawn = vec![false; trace.events.len()];
     for place in &drawn {
         is_drawn[*place] = true;
@@ -350,25 +350,28 @@ pub fn draw(trace: &Trace<'_>, lanes: &[Lane], wish: &Wish, memory: &mut Memory)
     drawing.figure(memory)
 }
 
-/// The newest events that are drawn, in trace order.
-fn newest(trace: &Trace<'_>, lanes: &[Lane], hidden: &BTreeSet<Layer>) -> Vec<usize> {
+/// The newest events by the wanted axis that are drawn, in trace order.
+fn newest(trace: &Trace<'_>, lanes: &[Lane], wish: &Wish) -> Vec<usize> {
     let names: HashSet<&str> = lanes.iter().map(|lane| lane.name.as_str()).collect();
     let sends: HashSet<usize> = trace.arrows.iter().map(|arrow| arrow.send).collect();
-    let mut drawn = Vec::new();
+    let is_wanted = |place: &usize| {
+        let event = trace.events[*place];
+        names.contains(event.node.as_str())
+            && Layer::of(event).is_none_or(|layer| !wish.hidden.contains(&layer))
+    };
+    let mut wanted: Vec<usize> = (0..trace.events.len()).filter(is_wanted).collect();
+    wanted.sort_by_key(|place| wish.axis.value(trace.events[*place]));
     let mut arrows = 0;
-    for (place, event) in trace.events.iter().enumerate().rev() {
-        if !names.contains(event.node.as_str())
-            || Layer::of(event).is_some_and(|layer| hidden.contains(&layer))
-        {
-            continue;
-        }
-        arrows += usize::from(sends.contains(&place));
-        if arrows > ARROWS_DRAWN || drawn.len() >= EVENTS_DRAWN {
-            break;
-        }
-        drawn.push(place);
-    }
-    drawn.reverse();
+    let mut drawn: Vec<usize> = wanted
+        .into_iter()
+        .rev()
+        .take(EVENTS_DRAWN)
+        .take_while(|place| {
+            arrows += usize::from(sends.contains(place));
+            arrows <= ARROWS_DRAWN
+        })
+        .collect();
+    drawn.sort_unstable();
     drawn
 }
 
@@ -524,7 +527,7 @@ impl Drawing<'_> {
             });
         }
         let (end_x, end_y) = (x + 8.0, y + towards);
-        let lost = self.newest_us - event.corrected_us > IN_FLIGHT_US;
+        let lost = self.is_lost(event);
         let mut path = format!("M{x:.1} {y:.1}L{end_x:.1} {end_y:.1}");
         if lost {
             // Writing to a string cannot fail.
@@ -535,6 +538,23 @@ impl Drawing<'_> {
             path,
             end: if lost { StubEnd::Lost } else { StubEnd::InFlight },
         })
+    }
+
+    /// Whether the receive of a send should be known by now: it was sent a while ago, and what its receiver has
+    /// told reaches back that far.
+    fn is_lost(&self, send: &TraceEvent) -> bool {
+        let Some(peer) = send.peer.as_deref() else {
+            return false;
+        };
+        let mut told = self
+            .trace
+            .lane(peer)
+            .map(|place| self.trace.events[place].corrected_us);
+        let reaches_back = match told.next() {
+            Some(oldest_us) => oldest_us <= send.corrected_us,
+            None => self.lanes.iter().any(|lane| lane.name == peer && !lane.alive),
+        };
+        reaches_back && self.newest_us - send.corrected_us > IN_FLIGHT_US
     }
 
     fn hops(&self) -> Option<Hops> {

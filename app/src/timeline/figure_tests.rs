@@ -116,17 +116,49 @@ fn the_newest_arrows_are_drawn_and_the_oldest_left_out() {
 #[test]
 fn a_send_without_its_receive_is_in_flight_and_then_lost() {
     let mut sample = Sample::default();
+    sample.mark("n3", EventKind::Append);
     sample.lost("n1", "n3", RpcKind::Vote);
     sample.mark("n2", EventKind::Append);
+    let end = |sample: &Sample| figure(&sample.events(), &Wish::default()).stubs[0].end;
+    assert_eq!(end(&sample), StubEnd::InFlight);
+    sample.wait_us(IN_FLIGHT_US);
+    sample.mark("n2", EventKind::Append);
+    assert_eq!(end(&sample), StubEnd::Lost);
+    assert!(figure(&sample.events(), &Wish::default()).arrows.is_empty());
+}
+
+#[test]
+fn a_send_older_than_all_that_is_known_of_its_receiver_is_not_called_lost() {
+    let mut sample = Sample::default();
+    sample.lost("n1", "n3", RpcKind::Vote);
+    sample.wait_us(2 * IN_FLIGHT_US);
+    sample.mark("n3", EventKind::Append);
     assert_eq!(
         figure(&sample.events(), &Wish::default()).stubs[0].end,
         StubEnd::InFlight
     );
-    sample.wait_us(IN_FLIGHT_US);
-    sample.mark("n2", EventKind::Append);
-    let figure = figure(&sample.events(), &Wish::default());
-    assert_eq!(figure.stubs[0].end, StubEnd::Lost);
-    assert!(figure.arrows.is_empty());
+}
+
+#[test]
+fn on_a_clock_axis_the_newest_by_that_clock_are_drawn() {
+    let mut sample = Sample::default();
+    for _ in 0..200 {
+        sample.rpc("n1", "n2", RpcKind::Append);
+    }
+    // Cut off from the others, its Lamport time stayed far behind.
+    sample.role("n3", "asks for votes in term 2");
+    let drawn = |axis| {
+        let figure = figure(
+            &sample.events(),
+            &Wish {
+                axis,
+                ..Wish::default()
+            },
+        );
+        figure.spots.iter().any(|spot| spot.event.node == "n3")
+    };
+    assert!(drawn(Axis::Corrected));
+    assert!(!drawn(Axis::Lamport));
 }
 
 #[test]
