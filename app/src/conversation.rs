@@ -214,7 +214,7 @@ fn Messages(talking: Talking, unread: Option<String>) -> impl IntoView {
     #[cfg(feature = "hydrate")]
     keep_the_end_in_sight(list, lines);
     let nothing = move || {
-        if talking.talk.with(|talk| talk.has_begun()) {
+        if talking.talk.with(Talk::has_begun) {
             "Nothing has been said here yet.".to_owned()
         } else {
             format!(

@@ -4,16 +4,16 @@
 //! place, [`figure`] decides what is drawn ([`lanes`], [`marks`], [`labels`], [`writing`]), [`svg`] draws it,
 //! [`hit`] and [`tell`] answer what a reader points at. All but the drawing is pure.
 
-mod detail;
+pub mod detail;
 pub mod figure;
 pub mod hit;
 pub mod labels;
 pub mod lanes;
 pub mod marks;
 pub mod scale;
-mod state;
-mod svg;
-mod table;
+pub mod state;
+pub mod svg;
+pub mod table;
 pub mod tell;
 pub mod trace;
 pub mod writing;
@@ -116,13 +116,13 @@ pub fn Timeline(
 /// What one can ask of the figure.
 #[component]
 fn Bar(state: State) -> impl IntoView {
-    let live = state.live;
+    let live = state.live();
     let moment = move || state.frozen_at_ms().map(|at_ms| live.time_of_day(at_ms));
     let toggle_live = move |_| {
         if state.is_live() {
-            state.freeze()
+            state.freeze();
         } else {
-            state.go_live()
+            state.go_live();
         }
     };
     view! {

@@ -237,9 +237,8 @@ fn outgoing_view(outgoing: Outgoing, talk: RwSignal<Talk>, draft: RwSignal<Strin
 fn squares(step: Step) -> impl IntoView {
     let filled = step.filled();
     let path = |from: u8, to: u8| {
-        (from..to)
-            .map(|place| format!("M{} 1h6v8h-6z", 1 + place * 9))
-            .collect::<String>()
+        let squares = (from..to).map(|place| format!("M{} 1h6v8h-6z", 1 + place * 9));
+        squares.collect::<Vec<_>>().concat()
     };
     view! {
         <svg class=format!("steps {}", step.name()) viewBox="0 0 27 10" width="27" height="10" aria-hidden="true">

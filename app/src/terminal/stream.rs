@@ -78,7 +78,7 @@ async fn stay_connected(node: String, screen: Screen, live: Live) {
 }
 
 fn take_in(frame: LogFrame, screen: Screen, live: Live) {
-    let (line, is_note) = match frame {
+    let (text, is_note) = match frame {
         LogFrame::Log { line } => (line, false),
         LogFrame::Info { detail } => (format!("\x1b[2;3m{detail}"), true),
         LogFrame::Error { detail } => (format!("\x1b[31;3m{detail}"), true),
@@ -91,7 +91,7 @@ fn take_in(frame: LogFrame, screen: Screen, live: Live) {
     if was_note == Some(true) {
         screen.lines.update_value(Lines::clear);
     }
-    screen.lines.update_value(|lines| lines.push(line));
+    screen.lines.update_value(|lines| lines.push(text));
     if screen.follow.get_untracked() == Follow::Paused {
         screen.unread.update(|unread| *unread += 1);
     }
@@ -140,12 +140,10 @@ pub(super) fn draw(screen: Screen) {
     if let Some(last) = blocks.last_element_child() {
         let _ = last.insert_adjacent_html("beforeend", &html_of(&frame.to_last_block));
     }
-    let new: String = frame
-        .new_blocks
-        .iter()
-        .map(|lines| format!("<div class=\"block\">{}</div>", html_of(lines)))
-        .collect();
-    let _ = blocks.insert_adjacent_html("beforeend", &new);
+    for lines in &frame.new_blocks {
+        let block = format!("<div class=\"block\">{}</div>", html_of(lines));
+        let _ = blocks.insert_adjacent_html("beforeend", &block);
+    }
     for _ in 0..frame.drop_blocks {
         if let Some(first) = blocks.first_element_child() {
             first.remove();

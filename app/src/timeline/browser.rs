@@ -71,7 +71,7 @@ fn keep_drawn(state: State) {
 /// What pauses the whole page holds the timeline too.
 fn pause_with_page(state: State) {
     Effect::new(move |before: Option<bool>| {
-        let paused = state.live.paused();
+        let paused = state.live().paused();
         match before {
             Some(false) if paused => state.freeze(),
             Some(true) if !paused => state.go_live(),
@@ -97,7 +97,7 @@ fn listen(state: State, frame: NodeRef<html::Div>) {
             move |event: PointerEvent| point(state, target_at(state, &element, &event))
         });
         on(&element, "pointerleave", move |_: PointerEvent| {
-            point(state, None)
+            point(state, None);
         });
         on(&element, "click", {
             let element = element.clone();
@@ -225,7 +225,7 @@ fn keep_address(state: State) {
 fn open_moment(state: State) {
     let query = use_query_map();
     Effect::new(move |done: Option<bool>| {
-        if done == Some(true) || state.live.connection() != Connection::Live {
+        if done == Some(true) || state.live().connection() != Connection::Live {
             return done.unwrap_or(false);
         }
         let (event, at) = query.with_untracked(|query| (query.get("event"), query.get("at")));

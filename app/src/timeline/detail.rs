@@ -86,8 +86,8 @@ fn when(state: State, event: &TraceEvent) -> String {
     let lamport = format!("Lamport {}", grouped(event.lamport));
     match state.axis.get() {
         Axis::Lamport => lamport,
-        Axis::Corrected => format!("{}, {lamport}", precise(state.live, event.corrected_us)),
-        Axis::Raw => format!("{}, {lamport}", precise(state.live, event.ts_us)),
+        Axis::Corrected => format!("{}, {lamport}", precise(state.live(), event.corrected_us)),
+        Axis::Raw => format!("{}, {lamport}", precise(state.live(), event.ts_us)),
     }
 }
 
@@ -120,7 +120,7 @@ pub fn Chosen(state: State) -> impl IntoView {
 }
 
 fn details(state: State, event: &TraceEvent) -> AnyView {
-    let live = state.live;
+    let live = state.live();
     let id = EventId::of(event);
     let across = state.figure.with_untracked(|figure| {
         let arrow = figure

@@ -294,10 +294,10 @@ proptest! {
     }
 
     #[test]
-    fn new_events_move_no_arrow_that_is_drawn(steps in script(), cut in 0.2..0.9_f64) {
+    fn new_events_move_no_arrow_that_is_drawn(steps in script(), cut in any::<prop::sample::Index>()) {
         let events = play(&steps).events();
         let ordered: Vec<TraceEvent> = Trace::read(&events).events.into_iter().cloned().collect();
-        let cut = (ordered.len() as f64 * cut) as usize;
+        let cut = cut.index(ordered.len() + 1);
         let mut memory = Memory::default();
         let before = draw(&Trace::read(&ordered[..cut]), &lanes(), &Wish::default(), &mut memory);
         let after = draw(&Trace::read(&ordered), &lanes(), &Wish::default(), &mut memory);

@@ -169,8 +169,8 @@ mod tests {
         );
         let arrow = &figure.arrows[0];
         let middle = (
-            (arrow.line.from.0 + arrow.line.to.0) / 2.0,
-            (arrow.line.from.1 + arrow.line.to.1) / 2.0,
+            f64::midpoint(arrow.line.from.0, arrow.line.to.0),
+            f64::midpoint(arrow.line.from.1, arrow.line.to.1),
         );
         assert_eq!(
             at(&figure, middle.0 + 3.0, middle.1),

@@ -139,9 +139,9 @@ impl Sample {
 
     fn leg(&mut self, from: &str, to: &str, rpc: RpcMessage) -> (EventId, EventId) {
         let send = self.push(from, EventKind::Send, Some(to), Some(rpc.clone()), 0);
-        let sent = self.clocks.get(from).map_or(0, |clock| clock.0);
+        let carried = self.clocks.get(from).map_or(0, |clock| clock.0);
         self.wait_us(120);
-        let receive = self.push(to, EventKind::Receive, Some(from), Some(rpc), sent);
+        let receive = self.push(to, EventKind::Receive, Some(from), Some(rpc), carried);
         (send, receive)
     }
 

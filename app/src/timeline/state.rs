@@ -17,7 +17,7 @@ use crate::live::Live;
 /// Everything about one timeline on the page. Cheap to copy.
 #[derive(Clone, Copy)]
 pub struct State {
-    pub live: Live,
+    live: StoredValue<Live>,
     pub docked: bool,
     pub axis: RwSignal<Axis>,
     pub hidden: RwSignal<BTreeSet<Layer>>,
@@ -40,7 +40,7 @@ struct Frozen {
 impl State {
     pub fn new(live: Live, docked: bool, axis: Axis, chosen: Option<EventId>) -> Self {
         let state = Self {
-            live,
+            live: StoredValue::new(live),
             docked,
             axis: RwSignal::new(axis),
             hidden: RwSignal::new(Wish::default().hidden),
@@ -54,6 +54,10 @@ impl State {
         state
     }
 
+    pub fn live(self) -> Live {
+        self.live.get_value()
+    }
+
     /// Follows everything that a drawing depends on.
     pub fn track(self) {
         self.axis.track();
@@ -61,7 +65,7 @@ impl State {
         self.chosen.track();
         self.frozen.track();
         if self.is_live() {
-            self.live.trace_mark();
+            self.live().trace_mark();
             self.lanes();
         }
     }
@@ -88,13 +92,13 @@ impl State {
     }
 
     fn with_picture<R>(self, read: impl FnOnce(&[&TraceEvent], &[Lane]) -> R) -> R {
-        self.frozen.with(|frozen| match frozen {
-            Some(frozen) => read(&frozen.events.iter().collect::<Vec<_>>(), &frozen.lanes),
-            None => {
-                let lanes = self.lanes();
-                self.live
-                    .with_trace(|trace| read(&trace.iter().collect::<Vec<_>>(), &lanes))
+        self.frozen.with(|frozen| {
+            if let Some(frozen) = frozen {
+                return read(&frozen.events.iter().collect::<Vec<_>>(), &frozen.lanes);
             }
+            let lanes = self.lanes();
+            self.live()
+                .with_trace(|trace| read(&trace.iter().collect::<Vec<_>>(), &lanes))
         })
     }
 
@@ -105,7 +109,7 @@ impl State {
             alive: node.live,
             name: node.id,
         };
-        self.live.nodes().into_iter().map(lane).collect()
+        self.live().nodes().into_iter().map(lane).collect()
     }
 
     /// Raft ids and the names they belong to.
@@ -139,7 +143,7 @@ impl State {
 
     /// Whether new events are drawn as they come.
     pub fn is_live(self) -> bool {
-        self.frozen.with(Option::is_none) && !self.live.paused()
+        self.frozen.with(Option::is_none) && !self.live().paused()
     }
 
     /// When the picture was frozen, milliseconds since the Unix epoch.
@@ -161,7 +165,7 @@ impl State {
             self.frozen.set(Some(Frozen {
                 events,
                 lanes,
-                at_ms: self.live.heard_at_ms(),
+                at_ms: self.live().heard_at_ms(),
             }));
         });
     }
@@ -171,8 +175,8 @@ impl State {
         self.chosen.set(None);
         self.pointed.set(None);
         self.frozen.set(None);
-        if untrack(|| self.live.paused()) {
-            self.live.set_paused(false);
+        if untrack(|| self.live().paused()) {
+            self.live().set_paused(false);
         }
     }
 

@@ -112,10 +112,11 @@ fn fold_view(fold: Fold, edges: Memo<(i64, i64)>) -> AnyView {
     // A beat back and forth, as often as there is room for.
     let hatch = move || {
         let (top, bottom) = edges.get();
-        (left..=right - 4)
-            .step_by(5)
+        let beats = (left..=right - 4).step_by(5);
+        beats
             .map(|x| format!("M{x} {}L{} {bottom}", top + 20, x + 3))
-            .collect::<String>()
+            .collect::<Vec<_>>()
+            .concat()
     };
     let is_wide = fold.right - fold.left >= WIDE_FOLD_PX;
     let ms = u64::try_from(fold.us / 1_000).unwrap_or(0);

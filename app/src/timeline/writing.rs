@@ -98,18 +98,18 @@ fn write(
 ) -> Option<(f64, f64, usize)> {
     let candidates = wordings.iter().enumerate().flat_map(|(index, (word, number))| {
         let width = width(word, number);
-        places(width).into_iter().map(move |(x, top)| Candidate {
+        places(width).into_iter().map(move |(left, top)| Candidate {
             text: index,
             rect: Rect {
-                x,
+                x: left,
                 y: top,
                 width,
                 height: LINE_HEIGHT,
             },
         })
     });
-    let placed = board.place(candidates)?;
-    Some((placed.rect.x, placed.rect.y + BASELINE, placed.text))
+    let Candidate { text, rect } = board.place(candidates)?;
+    Some((rect.x, rect.y + BASELINE, text))
 }
 
 /// The word and the Lamport times of each arrow that has room for them, in order of importance: elections
@@ -250,7 +250,7 @@ pub fn ticks(places: &Places, axis: Axis, remembered: &mut BTreeSet<i64>) -> Vec
         let kept = remembered.contains(&value);
         let is_new = last_kept.is_none_or(|last| value > last);
         let room = ticks.last().is_none_or(|(_, before_x, before)| {
-            to_px(x - before_x) >= (width("", before) + width("", &text)) / 2.0 + TICK_SPACE_PX
+            to_px(x - before_x) >= f64::midpoint(width("", before), width("", &text)) + TICK_SPACE_PX
         });
         if room && (kept || is_new) {
             ticks.push((value, x, text));
