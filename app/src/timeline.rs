@@ -1,10 +1,11 @@
 //! The space-time diagram of what really happened: a lane per node, an arrow per RPC message, a mark per event.
 //!
 //! The way of an event: [`trace`] pairs sends with receives and knows causality, [`scale`] gives each event its
-//! place, [`figure`] decides what is drawn ([`lanes`], [`marks`], [`labels`], [`writing`]), [`svg`] draws it,
+//! place, [`drawing`] makes the [`figure`] ([`lanes`], [`marks`], [`labels`], [`writing`]), [`svg`] draws it,
 //! [`hit`] and [`tell`] answer what a reader points at. All but the drawing is pure.
 
 pub mod detail;
+pub mod drawing;
 pub mod figure;
 pub mod hit;
 pub mod labels;

@@ -7,8 +7,7 @@ use super::{
     hit::{Target, arrow_of},
     scale::Axis,
     state::State,
-    svg::flight,
-    tell::{kind_name, leg_name, named, sentence},
+    tell::{flight, kind_name, leg_name, named, sentence},
     trace::EventId,
 };
 use crate::{live::Live, words::grouped};

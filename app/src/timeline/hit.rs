@@ -132,7 +132,8 @@ mod tests {
 
     use super::{
         super::{
-            figure::{Memory, Wish, draw},
+            drawing::{Memory, draw},
+            figure::Wish,
             lanes::Lane,
             sample::*,
             trace::Trace,

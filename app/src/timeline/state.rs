@@ -6,7 +6,8 @@ use leptos::prelude::*;
 use wiber_protocol::event::TraceEvent;
 
 use super::{
-    figure::{Figure, Layer, Memory, Wish, draw},
+    drawing::{Memory, draw},
+    figure::{Figure, Layer, Wish},
     hit::Target,
     lanes::{Lane, names},
     scale::Axis,

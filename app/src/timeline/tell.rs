@@ -5,7 +5,7 @@ use wiber_protocol::{
     status::Role,
 };
 
-use crate::words::{counted, grouped};
+use crate::words::{NBSP, counted, grouped, millis};
 
 /// The word written on an arrow. `detail` is what the sender said about the message.
 pub fn arrow_word(rpc: &RpcMessage, detail: Option<&str>) -> &'static str {
@@ -154,6 +154,15 @@ pub fn named(text: &str, names: &[(String, String)]) -> String {
         .iter()
         .filter(|(id, _)| id.len() >= 8)
         .fold(text.to_owned(), |text, (id, name)| text.replace(id, name))
+}
+
+/// The time from a send to its receive, by the axis' clock.
+pub fn flight(us: i64) -> String {
+    let sign = if us < 0 { "−" } else { "" };
+    format!(
+        "{sign}{}{NBSP}ms",
+        millis(super::figure::to_px(us.abs()) / 1_000.0)
+    )
 }
 
 /// A Lamport time short enough to be written on an arrow: whole, or its last three digits.

@@ -2,7 +2,17 @@
 
 use proptest::prelude::*;
 
-use super::{super::sample::*, *};
+use wiber_protocol::event::RpcKind;
+
+use super::{
+    super::{
+        figure::StubEnd,
+        sample::*,
+        tell::{kind_name, leg_name},
+    },
+    messages::IN_FLIGHT_US,
+    *,
+};
 
 fn lanes() -> Vec<Lane> {
     NODES
