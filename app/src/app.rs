@@ -14,6 +14,7 @@ use crate::{
     head::Head,
     keys::{KeyBoard, provide_keys},
     live::{provide_live, use_live},
+    reactive::{derived, memo},
     terminal::TerminalsPage,
     theme::BEFORE_PAINT,
     timeline::TimelinePage,
@@ -125,22 +126,22 @@ fn shortened(id: &str) -> String {
 #[component]
 fn Foot() -> impl IntoView {
     let live = use_live();
-    let cluster = Memo::new(move |_| {
+    let cluster = memo(move || {
         live.nodes()
             .iter()
             .find_map(|node| node.status.as_ref()?.cluster_id.map(|id| id.to_string()))
     });
-    let left_out = Memo::new(move |_| live.nodes().iter().map(|node| node.rpcs_left_out).sum::<u64>());
+    let left_out = memo(move || live.nodes().iter().map(|node| node.rpcs_left_out).sum::<u64>());
     view! {
         <footer class="foot">
             <p>
                 <span>"Every number here is from a node’s own events."</span>
                 <span hidden=move || cluster.get().is_none()>
                     "cluster "
-                    <code title=move || cluster.get()>{move || cluster.get().map(|id| shortened(&id))}</code>
+                    <code title=move || cluster.get()>{derived(move || cluster.get().map(|id| shortened(&id)))}</code>
                 </span>
                 <span hidden=move || left_out.get() == 0>
-                    <code>{move || crate::words::grouped(left_out.get())}</code>
+                    <code>{derived(move || crate::words::grouped(left_out.get()))}</code>
                     " calls between nodes left out of the trace by sampling"
                 </span>
             </p>

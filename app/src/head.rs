@@ -6,6 +6,7 @@ use leptos_router::components::A;
 use crate::{
     keys::KeysButton,
     live::{Connection, use_live},
+    reactive::{derived, memo},
     theme::ThemeSwitch,
     words::{age, duration},
 };
@@ -66,7 +67,7 @@ fn fresh(connection: Connection, paused: bool, age_ms: i64, as_of: &str) -> Fres
 #[component]
 fn Freshness() -> impl IntoView {
     let live = use_live();
-    let shown = Memo::new(move |_| {
+    let shown = memo(move || {
         // Whole seconds: what is shown was painted then, and the milliseconds would only flicker.
         let as_of = live.time_of_day(live.heard_at_ms());
         fresh(
@@ -76,23 +77,23 @@ fn Freshness() -> impl IntoView {
             as_of.get(..8).unwrap_or(&as_of),
         )
     });
-    let state = Memo::new(move |_| shown.with(|shown| shown.state));
+    let state = memo(move || shown.with(|shown| shown.state));
     let pause = move |_| live.set_paused(!live.paused_untracked());
     view! {
         <span class="freshness" data-connection=move || state.get()>
             <i aria-hidden="true"></i>
-            <span class="tabular">{move || shown.with(|shown| shown.words.clone())}</span>
+            <span class="tabular">{derived(move || shown.with(|shown| shown.words.clone()))}</span>
         </span>
         // Said only when it changes, never the age.
         <span class="vh" role="status">
-            {move || match state.get() {
+            {derived(move || match state.get() {
                 "lost" => "The gateway is lost. Trying again.",
                 "paused" => "Paused.",
                 _ => "",
-            }}
+            })}
         </span>
         <button type="button" class="word needs-wasm" on:click=pause>
-            {move || if live.paused() { "resume" } else { "pause" }}
+            {derived(move || if live.paused() { "resume" } else { "pause" })}
         </button>
     }
     .into_any()

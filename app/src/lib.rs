@@ -13,6 +13,7 @@ pub mod conversation;
 pub mod head;
 pub mod keys;
 pub mod live;
+pub mod reactive;
 pub mod reconnect;
 pub mod service;
 pub mod terminal;

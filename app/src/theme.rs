@@ -3,6 +3,8 @@
 
 use leptos::prelude::*;
 
+use crate::reactive::derived;
+
 /// Runs in the document's head.
 pub const BEFORE_PAINT: &str = "try{var t=localStorage.getItem('theme');\
     if(t==='light'||t==='dark')document.documentElement.dataset.theme=t}catch(e){}";
@@ -102,7 +104,7 @@ pub fn ThemeSwitch() -> impl IntoView {
                 <circle cx="6" cy="6" r="5" />
                 <path class="filled" d=move || theme.get().shape() />
             </svg>
-            <span class="theme-word">{move || theme.get().word()}</span>
+            <span class="theme-word">{derived(move || theme.get().word())}</span>
         </button>
     }
 }

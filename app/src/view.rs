@@ -1,6 +1,8 @@
 //! The one picture of the cluster that everybody looks at: the gateway folds every node's events into a
 //! [`ClusterView`], renders it on the server, and sends it to browsers as a snapshot and then changes.
 
+mod wire;
+
 use std::collections::{HashMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
@@ -22,7 +24,7 @@ pub const HEARTBEAT_MS: u64 = 1_000;
 
 /// What the gateway knows of a node's process.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "lowercase")]
+#[serde(tag = "state", rename_all = "lowercase", try_from = "wire::FlatProcess")]
 pub enum ProcessState {
     /// No process, and none that the gateway saw end.
     #[default]
@@ -102,7 +104,7 @@ pub struct ClusterView {
 
 /// One frame of `/live/cluster`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "lowercase")]
+#[serde(tag = "event", rename_all = "lowercase", try_from = "wire::FlatFrame")]
 pub enum LiveFrame {
     /// The first frame, and whenever the receiver fell too far behind.
     Snapshot { view: ClusterView },

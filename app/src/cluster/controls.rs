@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     api::{ActOnNode, ApiError, StartCluster, StopCluster, node_action, start_cluster, stop_cluster},
+    reactive::{derived, memo},
     service::NodeAction,
     view::NodeView,
     words::list,
@@ -22,7 +23,7 @@ pub fn NodeControls(id: StoredValue<String>, node: Memo<NodeView>, facts: Facts)
         let (id, action) = (id.get_value(), *action);
         async move { node_action(id, action).await }
     });
-    let actions = Memo::new(move |_| node.with(offered));
+    let actions = memo(move || node.with(offered));
     let under_way = move || act.pending().get().then(|| act.input().get()).flatten();
     let error = move || act.value().get().and_then(Result::err);
     view! {
@@ -34,12 +35,12 @@ pub fn NodeControls(id: StoredValue<String>, node: Memo<NodeView>, facts: Facts)
                     .iter()
                     .map(|action| {
                         let action = *action;
-                        let tip = Memo::new(move |_| {
+                        let tip = memo(move || {
                             node.with(|node| facts.census.with(|census| consequence(action, node, census)))
                         });
-                        let label = move || {
+                        let label = derived(move || {
                             if under_way() == Some(action) { doing(action) } else { word(action) }
-                        };
+                        });
                         view! {
                             <button
                                 class=format!("word {}", word(action))
@@ -63,7 +64,7 @@ pub fn NodeControls(id: StoredValue<String>, node: Memo<NodeView>, facts: Facts)
                     })
                     .collect_view()
             }}
-            <ErrorNote error=Signal::derive(error) />
+            <ErrorNote error=derived(error) />
         </form>
     }
     .into_any()
@@ -77,7 +78,7 @@ pub fn ClusterControls(facts: Facts) -> impl IntoView {
     let census = facts.census;
     let nothing_to_start = move || census.with(|census| census.missing().is_empty());
     let nothing_to_stop = move || census.with(|census| census.running.is_empty());
-    let start_word = move || {
+    let start_word = derived(move || {
         if start.pending().get() {
             return "Starting".to_owned();
         }
@@ -89,7 +90,7 @@ pub fn ClusterControls(facts: Facts) -> impl IntoView {
                 format!("Start {}", list(&missing))
             }
         })
-    };
+    });
     let urgent = move || census.with(|census| !census.has_quorum() && !census.missing().is_empty());
     let start_failures = move || match start.value().get() {
         Some(Err(error)) => Some(error),
@@ -166,11 +167,11 @@ pub fn ClusterControls(facts: Facts) -> impl IntoView {
                         }
                     }
                 >
-                    {move || if stop.pending().get() { "Stopping" } else { "Stop all" }}
+                    {derived(move || if stop.pending().get() { "Stopping" } else { "Stop all" })}
                 </button>
             </form>
         </div>
-        <ErrorNote error=Signal::derive(move || error().or_else(|| from_form.clone())) />
+        <ErrorNote error=derived(move || error().or_else(|| from_form.clone())) />
     }
     .into_any()
 }
@@ -180,7 +181,7 @@ pub fn ClusterControls(facts: Facts) -> impl IntoView {
 fn ErrorNote(error: Signal<Option<ApiError>>) -> impl IntoView {
     view! {
         <p class="error-note alarm small" role="alert" hidden=move || error.get().is_none()>
-            {move || error.get().map(|error| error.detail)}
+            {derived(move || error.get().map(|error| error.detail))}
         </p>
     }
 }

@@ -8,7 +8,7 @@ use super::{
     headline::{Headline, headline},
     standing::Census,
 };
-use crate::live::Live;
+use crate::{live::Live, reactive::memo};
 
 /// Derived signals of the whole cluster.
 #[derive(Clone, Copy)]
@@ -31,7 +31,7 @@ fn is_hurried(lo_before: i64, since_ms: i64, lo: i64, now_ms: i64) -> bool {
 
 impl Facts {
     pub fn of(live: Live) -> Self {
-        let axis = Memo::new(move |_| Axis::of(&live.nodes()));
+        let axis = memo(move || Axis::of(&live.nodes()));
         // The window's lower end, since when, and whether it got there in a hurry.
         let moved = Memo::new(move |before: Option<&(i64, i64, bool)>| {
             let lo = axis.with(|axis| axis.as_ref().map_or(0, |axis| axis.lo));
@@ -43,10 +43,10 @@ impl Facts {
             }
         });
         Self {
-            census: Memo::new(move |_| Census::of_nodes(&live.nodes())),
+            census: memo(move || Census::of_nodes(&live.nodes())),
             axis,
-            hurried: Memo::new(move |_| moved.with(|moved| moved.2)),
-            headline: Memo::new(move |_| headline(&live.nodes(), live.records_per_s())),
+            hurried: memo(move || moved.with(|moved| moved.2)),
+            headline: memo(move || headline(&live.nodes(), live.records_per_s())),
         }
     }
 }

@@ -4,7 +4,11 @@ use std::collections::VecDeque;
 
 use leptos::prelude::*;
 
-use crate::{live::use_live, view::Happening};
+use crate::{
+    live::use_live,
+    reactive::{derived, memo},
+    view::Happening,
+};
 
 /// The sentences of one term.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,8 +68,8 @@ fn with_names<'a>(text: &'a str, names: &[String]) -> Vec<(&'a str, bool)> {
 #[component]
 pub fn Happened() -> impl IntoView {
     let live = use_live();
-    let eras = Memo::new(move |_| eras(&live.happenings()));
-    let names = Memo::new(move |_| live.node_ids());
+    let eras = memo(move || eras(&live.happenings()));
+    let names = memo(move || live.node_ids());
     let empty = move || eras.with(Vec::is_empty);
     view! {
         <section class="happened" aria-labelledby="happened">
@@ -81,7 +85,7 @@ pub fn Happened() -> impl IntoView {
                     <For each=move || eras.get() key=|era| (era.term, era.happenings.first().map(|newest| newest.seq)) let:era>
                         <li class="era">
                             <b>{era_name(era.term)}</b>
-                            {era.since_ms.map(|since_ms| view! { <i>{move || format!(" since {}", live.time_of_day(since_ms))}</i> })}
+                            {era.since_ms.map(|since_ms| view! { <i>{derived(move || format!(" since {}", live.time_of_day(since_ms)))}</i> })}
                         </li>
                         <For each=move || era.happenings.clone() key=|happening| happening.seq let:happening>
                             <Sentence happening names />
@@ -111,7 +115,7 @@ fn Sentence(happening: Happening, names: Memo<Vec<String>>) -> impl IntoView {
     view! {
         <li class:attention=alarm>
             <a class="when" href=format!("/timeline?at={at_ms}")>
-                <time class="m">{move || live.time_of_day(at_ms)}</time>
+                <time class="m">{derived(move || live.time_of_day(at_ms))}</time>
             </a>
             <span class="what">
                 {alarm.then(|| view! { <span class="alarm attention-mark">"! "</span> })}

@@ -25,15 +25,17 @@ use row::NodeRow;
 use scales::{ClockAxis, LatencyAxis};
 use spark::Spark;
 
-use crate::{conversation::Conversation, live::use_live, terminal::Terminals, timeline::Timeline};
+use crate::{
+    conversation::Conversation, live::use_live, reactive::memo, terminal::Terminals, timeline::Timeline,
+};
 
 #[component]
 pub fn ClusterPage() -> impl IntoView {
     let live = use_live();
     let facts = Facts::of(live);
-    let ids = Memo::new(move |_| live.node_ids());
-    let how = Memo::new(move |_| facts.axis.with(|axis| how_to_read(axis.as_ref())));
-    let title = Memo::new(move |_| {
+    let ids = memo(move || live.node_ids());
+    let how = memo(move || facts.axis.with(|axis| how_to_read(axis.as_ref())));
+    let title = memo(move || {
         facts
             .headline
             .with(|headline| format!("{} · Wiber", headline.spoken()))
@@ -44,7 +46,7 @@ pub fn ClusterPage() -> impl IntoView {
         <section class="the-log" aria-labelledby="the-log">
             <div class="title">
                 <h2 id="the-log">"The log"</h2>
-                <p>{move || how.get()}</p>
+                <p>{how}</p>
             </div>
             <div class="set figure" class:hurried=move || facts.hurried.get()>
                 <div class="row axis-row">
@@ -76,10 +78,10 @@ pub fn ClusterPage() -> impl IntoView {
 #[component]
 fn Lede(facts: Facts) -> impl IntoView {
     let headline = facts.headline;
-    let clauses = Memo::new(move |_| headline.with(|headline| headline.clauses.clone()));
-    let pulse = Memo::new(move |_| headline.with(|headline| headline.pulse.clone()));
-    let gloss = Memo::new(move |_| headline.with(|headline| headline.gloss.clone()));
-    let spoken = Memo::new(move |_| headline.with(headline::Headline::spoken));
+    let clauses = memo(move || headline.with(|headline| headline.clauses.clone()));
+    let pulse = memo(move || headline.with(|headline| headline.pulse.clone()));
+    let gloss = memo(move || headline.with(|headline| headline.gloss.clone()));
+    let spoken = memo(move || headline.with(headline::Headline::spoken));
     view! {
         <div class="lede">
             <h1>
@@ -105,13 +107,13 @@ fn Lede(facts: Facts) -> impl IntoView {
                 }}
                 <span class="pulse" class:absent=move || pulse.get().is_none()>
                     {separator()}
-                    <span class="nw">{move || pulse.get()}</span>
+                    <span class="nw">{pulse}</span>
                     <Spark />
                 </span>
             </h1>
             <ClusterControls facts />
-            <p class="gloss">{move || gloss.get()}</p>
-            <p class="vh" role="status">{move || spoken.get()}</p>
+            <p class="gloss">{gloss}</p>
+            <p class="vh" role="status">{spoken}</p>
         </div>
     }
     .into_any()
@@ -125,7 +127,7 @@ fn separator() -> impl IntoView {
 #[component]
 fn Warnings() -> impl IntoView {
     let live = use_live();
-    let warnings = Memo::new(move |_| {
+    let warnings = memo(move || {
         let mut warnings: Vec<String> = Vec::new();
         for node in live.nodes().iter().filter(|node| node.live) {
             for warning in node.status.iter().flat_map(|status| &status.warnings) {

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     live::use_live,
+    reactive::{derived, memo},
     view::{NodeView, ProcessState},
     words::{counted, duration, list},
 };
@@ -24,11 +25,11 @@ use crate::{
 pub fn NodeRow(#[prop(into)] id: String, facts: Facts) -> impl IntoView {
     let live = use_live();
     let id = StoredValue::new(id);
-    let node = Memo::new(move |_| live.node(&id.get_value()));
-    let standing = Memo::new(move |_| node.with(Standing::of));
-    let told = Memo::new(move |_| node.with(|node| facts.axis.with(|axis| particulars(node, axis.as_ref()))));
+    let node = memo(move || live.node(&id.get_value()));
+    let standing = memo(move || node.with(Standing::of));
+    let told = memo(move || node.with(|node| facts.axis.with(|axis| particulars(node, axis.as_ref()))));
     // Whole seconds, so that a memory's age is written once a second.
-    let age = Memo::new(move |_| {
+    let age = memo(move || {
         node.with(|node| {
             let heard_at_ms = node
                 .status_at_ms
@@ -38,7 +39,7 @@ pub fn NodeRow(#[prop(into)] id: String, facts: Facts) -> impl IntoView {
                 .map(|ms| ms / 1_000 * 1_000)
         })
     });
-    let no_log = Memo::new(move |_| {
+    let no_log = memo(move || {
         node.with(|node| formed(node).is_none())
             .then(|| node.with(no_log_words))
     });
@@ -56,7 +57,7 @@ pub fn NodeRow(#[prop(into)] id: String, facts: Facts) -> impl IntoView {
                     " "
                     <span class=move || format!("role {}", standing.get().ink().class())>
                         {move || standing_icon(standing.get())}
-                        {move || standing.get().word()}
+                        {derived(move || standing.get().word())}
                     </span>
                 </h3>
                 <dl>
@@ -78,10 +79,10 @@ pub fn NodeRow(#[prop(into)] id: String, facts: Facts) -> impl IntoView {
             <div class="figure-cell">
                 <LogFigure node axis=facts.axis />
                 <p class="as-of" hidden=move || age.get().is_none()>
-                    {move || age.get().map(|ms| format!("as of {} ago", duration(ms)))}
+                    {derived(move || age.get().map(|ms| format!("as of {} ago", duration(ms))))}
                 </p>
                 <p class="no-log" hidden=move || no_log.get().is_none()>
-                    {move || no_log.get()}
+                    {no_log}
                 </p>
             </div>
             <ClockCell node />

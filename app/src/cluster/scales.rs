@@ -5,6 +5,7 @@ use wiber_protocol::status::{ClockStatus, Role};
 
 use super::figure::percent;
 use crate::{
+    reactive::{derived, memo},
     view::NodeView,
     words::{grouped, millis},
 };
@@ -71,7 +72,7 @@ pub fn LatencyAxis() -> impl IntoView {
 /// Lamport time, and the clock against the cluster's as far as that is measured.
 #[component]
 pub fn ClockCell(node: Memo<NodeView>) -> impl IntoView {
-    let clock = Memo::new(move |_| {
+    let clock = memo(move || {
         node.with(|node| {
             node.status
                 .as_ref()
@@ -79,7 +80,7 @@ pub fn ClockCell(node: Memo<NodeView>) -> impl IntoView {
                 .map(|status| status.clock.clone())
         })
     });
-    let interval = Memo::new(move |_| {
+    let interval = memo(move || {
         clock.get().and_then(|clock| {
             let (offset, bound) = (clock.offset_ms?, clock.error_bound_ms.unwrap_or(0.0));
             Some((clock_x(offset), clock_x(offset - bound), clock_x(offset + bound)))
@@ -88,7 +89,7 @@ pub fn ClockCell(node: Memo<NodeView>) -> impl IntoView {
     view! {
         <div class="cell clock">
             <span class="lab">"Lamport"</span>
-            <span class="num lamport" hidden=move || clock.get().is_none()>{move || clock.get().map(|clock| grouped(clock.lamport))}</span>
+            <span class="num lamport" hidden=move || clock.get().is_none()>{derived(move || clock.get().map(|clock| grouped(clock.lamport)))}</span>
             <span class="track" hidden=move || interval.get().is_none() aria-hidden="true">
                 <i class="track-zero"></i>
                 <i
@@ -99,7 +100,7 @@ pub fn ClockCell(node: Memo<NodeView>) -> impl IntoView {
                 <i class="track-dot" style:left=move || percent(interval.get().map_or(0.0, |interval| interval.0))></i>
             </span>
             <span class="small q clock-words" class:silent=move || clock.get().is_none()>
-                {move || clock.get().map_or_else(|| "silent".to_owned(), |clock| clock_words(&clock))}
+                {derived(move || clock.get().map_or_else(|| "silent".to_owned(), |clock| clock_words(&clock)))}
             </span>
         </div>
     }
@@ -148,9 +149,9 @@ fn latencies(node: &NodeView) -> Vec<Latency> {
 /// The median flush to the slowest hundredth, and the round trip to each peer.
 #[component]
 pub fn LatencyCell(node: Memo<NodeView>) -> impl IntoView {
-    let lines = Memo::new(move |_| node.with(latencies));
-    let count = Memo::new(move |_| lines.with(Vec::len));
-    let line = move |place: usize| Memo::new(move |_| lines.with(|lines| lines.get(place).cloned()));
+    let lines = memo(move || node.with(latencies));
+    let count = memo(move || lines.with(Vec::len));
+    let line = move |place: usize| memo(move || lines.with(|lines| lines.get(place).cloned()));
     view! {
         <div class="cell latency" class:absent=move || count.get() == 0>
             {move || (0..count.get()).map(|place| view! { <LatencyLine line=line(place) /> }).collect_view()}
@@ -161,17 +162,17 @@ pub fn LatencyCell(node: Memo<NodeView>) -> impl IntoView {
 
 #[component]
 fn LatencyLine(line: Memo<Option<Latency>>) -> impl IntoView {
-    let from = Memo::new(move |_| line.get().and_then(|line| line.from_ms).map(latency_x));
-    let to = Memo::new(move |_| line.get().and_then(|line| line.to_ms).map(latency_x));
-    let number = move || {
+    let from = memo(move || line.get().and_then(|line| line.from_ms).map(latency_x));
+    let to = memo(move || line.get().and_then(|line| line.to_ms).map(latency_x));
+    let number = derived(move || {
         line.get().map(|line| match (line.from_ms, line.to_ms) {
             (Some(from), Some(to)) => format!("{} to {}", millis(from), millis(to)),
             (Some(from), None) => millis(from),
             (None, _) => line.instead.to_owned(),
         })
-    };
+    });
     view! {
-        <span class="latency-name">{move || line.get().map(|line| line.name)}</span>
+        <span class="latency-name">{derived(move || line.get().map(|line| line.name))}</span>
         <span class="track" aria-hidden="true">
             <i
                 class="track-whisker"

@@ -6,6 +6,7 @@ use leptos::prelude::*;
 
 use crate::{
     live::{RATE_SAMPLES, use_live},
+    reactive::memo,
     words::per_second,
 };
 
@@ -32,8 +33,8 @@ fn path(rates: impl ExactSizeIterator<Item = f64> + Clone) -> String {
 #[component]
 pub fn Spark() -> impl IntoView {
     let live = use_live();
-    let drawn = Memo::new(move |_| path(live.rates().iter().copied()));
-    let label = Memo::new(move |_| {
+    let drawn = memo(move || path(live.rates().iter().copied()));
+    let label = memo(move || {
         let rates = live.rates();
         format!(
             "commit rate over the last minute, at most {}",

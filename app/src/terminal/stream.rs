@@ -24,13 +24,22 @@ const END_REACH_PX: i32 = 6;
 /// How long *copied* is said.
 const COPIED_MS: u32 = 1_500;
 
-/// One frame of the socket.
+/// One frame of the socket: a log has a line, the others a detail.
 #[derive(Deserialize)]
-#[serde(tag = "event", rename_all = "lowercase")]
-enum LogFrame {
-    Log { line: String },
-    Info { detail: String },
-    Error { detail: String },
+struct LogFrame {
+    event: LogEvent,
+    #[serde(default)]
+    line: String,
+    #[serde(default)]
+    detail: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum LogEvent {
+    Log,
+    Info,
+    Error,
 }
 
 /// Opens the socket and keeps it open for as long as the terminal is on the page.
@@ -78,10 +87,10 @@ async fn stay_connected(node: String, screen: Screen, live: Live) {
 }
 
 fn take_in(frame: LogFrame, screen: Screen, live: Live) {
-    let (text, is_note) = match frame {
-        LogFrame::Log { line } => (line, false),
-        LogFrame::Info { detail } => (format!("\x1b[2;3m{detail}"), true),
-        LogFrame::Error { detail } => (format!("\x1b[31;3m{detail}"), true),
+    let (text, is_note) = match frame.event {
+        LogEvent::Log => (frame.line, false),
+        LogEvent::Info => (format!("\x1b[2;3m{}", frame.detail), true),
+        LogEvent::Error => (format!("\x1b[31;3m{}", frame.detail), true),
     };
     // "Has not printed anything yet" is no longer true once it has.
     let is_note = is_note && screen.lines.with_value(Lines::is_empty);

@@ -35,7 +35,7 @@ impl Role {
 
 /// Where a node stands on the way from an empty folder to a member.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "lowercase")]
+#[serde(tag = "state", rename_all = "lowercase", from = "FlatFormation")]
 pub enum Formation {
     /// Blank, and waiting for these configured nodes to answer before a cluster may form.
     Waiting { missing: Vec<String> },
@@ -44,6 +44,33 @@ pub enum Formation {
     /// A member (or on the way out: see the membership).
     #[default]
     Formed,
+}
+
+/// [`Formation`] as it is read: all possible fields at once. Serde would else keep a copy of the value to find
+/// its tag first, and the page's wasm would carry the code for it.
+#[derive(Deserialize)]
+struct FlatFormation {
+    state: FormationTag,
+    #[serde(default)]
+    missing: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum FormationTag {
+    Waiting,
+    Joining,
+    Formed,
+}
+
+impl From<FlatFormation> for Formation {
+    fn from(flat: FlatFormation) -> Self {
+        match flat.state {
+            FormationTag::Waiting => Self::Waiting { missing: flat.missing },
+            FormationTag::Joining => Self::Joining,
+            FormationTag::Formed => Self::Formed,
+        }
+    }
 }
 
 /// One node as it sees itself.

@@ -14,6 +14,7 @@ use marks::{Mark, POSITIONS, Side};
 use wiber_protocol::status::NodeStatus;
 
 use crate::{
+    reactive::{derived, memo},
     view::NodeView,
     words::{bytes, compact, counted, grouped, head_and_tail},
 };
@@ -26,8 +27,8 @@ pub fn FigureAxis(axis: Memo<Option<Axis>>) -> impl IntoView {
             .map(|axis| axis.ticks().collect::<Vec<_>>())
             .unwrap_or_default()
     };
-    let commit = Memo::new(move |_| axis.get().and_then(|axis| axis.commit));
-    let commit_x = Memo::new(move |_| axis.get().and_then(|axis| axis.x(axis.commit.as_ref()?.index())));
+    let commit = memo(move || axis.get().and_then(|axis| axis.commit));
+    let commit_x = memo(move || axis.get().and_then(|axis| axis.x(axis.commit.as_ref()?.index())));
     view! {
         <div class="log axis" aria-hidden="true">
             <div class="whole">
@@ -36,10 +37,10 @@ pub fn FigureAxis(axis: Memo<Option<Axis>>) -> impl IntoView {
                     <span class="short">"all"</span>
                 </span>
                 <span class="axis-tick first" style:--x="0%">
-                    {move || axis.get().map(|axis| compact(axis.start))}
+                    {derived(move || axis.get().map(|axis| compact(axis.start)))}
                 </span>
                 <span class="axis-tick last" style:--x="100%">
-                    {move || axis.get().map(|axis| compact(u64::try_from(axis.hi()).unwrap_or(0)))}
+                    {derived(move || axis.get().map(|axis| compact(u64::try_from(axis.hi()).unwrap_or(0))))}
                 </span>
             </div>
             <div class="window">
@@ -49,7 +50,7 @@ pub fn FigureAxis(axis: Memo<Option<Axis>>) -> impl IntoView {
                     class:absent=move || commit_x.get().is_none()
                     style:--x=move || percent(commit_x.get().unwrap_or(0.0))
                 >
-                    <span>{move || commit.get().map(|commit| commit.name())}</span>
+                    <span>{derived(move || commit.get().map(|commit| commit.name()))}</span>
                 </span>
                 {move || {
                     ticks()
@@ -84,20 +85,20 @@ fn tick_text(index: u64, whole: bool) -> String {
 #[component]
 pub fn LogFigure(node: Memo<NodeView>, axis: Memo<Option<Axis>>) -> impl IntoView {
     // Both a log and a scale, or nothing to draw.
-    let drawn = Memo::new(move |_| {
+    let drawn = memo(move || {
         let axis = axis.get()?;
         node.with(|node| formed(node).cloned())
             .map(|status| (axis, status))
     });
-    let label = Memo::new(move |_| node.with(spoken));
-    let off_scale = Memo::new(move |_| {
+    let label = memo(move || node.with(spoken));
+    let off_scale = memo(move || {
         let (axis, status) = drawn.get()?;
         axis.x(status.last_log_index)
             .is_none()
             .then(|| off_scale_text(&axis, &status))
     });
-    let commit_x = Memo::new(move |_| axis.get().and_then(|axis| axis.x(axis.commit.as_ref()?.index())));
-    let peers = Memo::new(move |_| drawn.get().map_or(0, |(_, status)| rows_above(&status)));
+    let commit_x = memo(move || axis.get().and_then(|axis| axis.x(axis.commit.as_ref()?.index())));
+    let peers = memo(move || drawn.get().map_or(0, |(_, status)| rows_above(&status)));
     view! {
         <div class="log" role="img" aria-label=move || label.get() style:--above=move || peers.get().to_string()>
             <Whole node drawn />
@@ -111,7 +112,7 @@ pub fn LogFigure(node: Memo<NodeView>, axis: Memo<Option<Axis>>) -> impl IntoVie
                 <MatchMarks drawn />
                 <PositionMarks drawn />
                 <p class="off-scale" hidden=move || off_scale.get().is_none()>
-                    {move || off_scale.get()}
+                    {off_scale}
                 </p>
             </div>
         </div>
@@ -124,14 +125,14 @@ type Drawn = Memo<Option<(Axis, NodeStatus)>>;
 /// The whole log in small: from the first entry still there to the last.
 #[component]
 fn Whole(node: Memo<NodeView>, drawn: Drawn) -> impl IntoView {
-    let strip = Memo::new(move |_| {
+    let strip = memo(move || {
         drawn.get().map(|(axis, status)| {
             let from = axis.x_whole(status.first_log_index);
             (from, (axis.x_whole(status.last_log_index) - from).max(0.0))
         })
     });
-    let start = Memo::new(move |_| drawn.get().map(|(_, status)| status.first_log_index));
-    let size = Memo::new(move |_| {
+    let start = memo(move || drawn.get().map(|(_, status)| status.first_log_index));
+    let size = memo(move || {
         node.with(|node| node.status.as_ref().map(|status| status.storage.clone()))
             .filter(|storage| storage.segments > 0)
             .map(|storage| {
@@ -151,9 +152,9 @@ fn Whole(node: Memo<NodeView>, drawn: Drawn) -> impl IntoView {
             ></i>
             <div class="whole-words" class:absent=move || start.get().is_none()>
                 <span>"log start"</span>
-                <span class="m">{move || start.get().map(grouped)}</span>
-                <span class="q">{move || size.get().map(|(segments, _)| segments)}</span>
-                <span class="q">{move || size.get().map(|(_, bytes)| bytes)}</span>
+                <span class="m">{derived(move || start.get().map(grouped))}</span>
+                <span class="q">{derived(move || size.get().map(|(segments, _)| segments))}</span>
+                <span class="q">{derived(move || size.get().map(|(_, bytes)| bytes))}</span>
             </div>
         </div>
     }
@@ -162,15 +163,15 @@ fn Whole(node: Memo<NodeView>, drawn: Drawn) -> impl IntoView {
 /// One path for each fate. A step of the window slides the bars along.
 #[component]
 fn Bars(drawn: Drawn) -> impl IntoView {
-    let paths = Memo::new(move |_| {
+    let paths = memo(move || {
         drawn
             .get()
             .map(|(axis, status)| bars::paths(&axis, &status))
             .unwrap_or_default()
     });
     // A new origin makes new elements, so that it is not taken for a slide of a thousand entries.
-    let origin = Memo::new(move |_| drawn.get().map(|(axis, _)| bars::origin(&axis)));
-    let shift = Memo::new(move |_| drawn.get().map_or(0, |(axis, _)| bars::shift(&axis)));
+    let origin = memo(move || drawn.get().map(|(axis, _)| bars::origin(&axis)));
+    let shift = memo(move || drawn.get().map_or(0, |(axis, _)| bars::shift(&axis)));
     let view_box = format!("0 0 {} {BAR_HEIGHT}", axis::WINDOW);
     view! {
         <svg class="bars" viewBox=view_box preserveAspectRatio="none" focusable="false">
@@ -195,7 +196,7 @@ fn Bars(drawn: Drawn) -> impl IntoView {
 
 #[component]
 fn PositionMarks(drawn: Drawn) -> impl IntoView {
-    let marks = Memo::new(move |_| {
+    let marks = memo(move || {
         drawn
             .get()
             .map(|(axis, status)| marks::position_marks(&axis, &status))
@@ -203,7 +204,7 @@ fn PositionMarks(drawn: Drawn) -> impl IntoView {
     });
     (0..POSITIONS.len())
         .map(|slot| {
-            let mark = Memo::new(move |_| marks.with(|marks| marks[slot].clone()));
+            let mark = memo(move || marks.with(|marks| marks[slot].clone()));
             view! { <MarkView mark above=false /> }
         })
         .collect_view()
@@ -212,17 +213,17 @@ fn PositionMarks(drawn: Drawn) -> impl IntoView {
 /// A slot for each peer; those that share another's mark stay empty.
 #[component]
 fn MatchMarks(drawn: Drawn) -> impl IntoView {
-    let marks = Memo::new(move |_| {
+    let marks = memo(move || {
         drawn
             .get()
             .map(|(axis, status)| marks::match_marks(&axis, &status))
             .unwrap_or_default()
     });
-    let slots = Memo::new(move |_| marks.with(Vec::len));
+    let slots = memo(move || marks.with(Vec::len));
     move || {
         (0..slots.get())
             .map(|slot| {
-                let mark = Memo::new(move |_| marks.with(|marks| marks.get(slot).cloned()));
+                let mark = memo(move || marks.with(|marks| marks.get(slot).cloned()));
                 view! { <MarkView mark above=true /> }
             })
             .collect_view()
@@ -242,7 +243,7 @@ fn MarkView(mark: Memo<Option<Mark>>, above: bool) -> impl IntoView {
             }
         })
     };
-    let text = move |pick: fn(&Mark) -> String| move || mark.with(|mark| mark.as_ref().map(pick));
+    let text = move |pick: fn(&Mark) -> String| derived(move || mark.with(|mark| mark.as_ref().map(pick)));
     view! {
         <span
             class=class
