@@ -66,7 +66,9 @@ enum FormationTag {
 impl From<FlatFormation> for Formation {
     fn from(flat: FlatFormation) -> Self {
         match flat.state {
-            FormationTag::Waiting => Self::Waiting { missing: flat.missing },
+            FormationTag::Waiting => Self::Waiting {
+                missing: flat.missing,
+            },
             FormationTag::Joining => Self::Joining,
             FormationTag::Formed => Self::Formed,
         }

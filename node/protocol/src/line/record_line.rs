@@ -175,7 +175,10 @@ mod seconds {
         us as f64 / 1e6
     }
 
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form serde calls")]
+    #[allow(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "the form serde calls; a lint of 64-bit targets only"
+    )]
     pub(super) fn serialize<S: Serializer>(us: &i64, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_f64(from_us(*us))
     }
