@@ -4,10 +4,13 @@
 //! what one writes is sent under an id made here until its fate is known (see [`state`]). Without wasm it is a
 //! list and a form.
 
+pub mod delivery;
 pub mod line;
 pub mod people;
 pub mod state;
 
+#[cfg(feature = "hydrate")]
+mod keep;
 #[cfg(feature = "hydrate")]
 mod link;
 

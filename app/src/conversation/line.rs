@@ -3,8 +3,9 @@
 use leptos::prelude::*;
 
 use super::{
+    delivery::{Delivery, Outgoing, Own, Receipt, Stored},
     people::said_by,
-    state::{Delivery, Line, Outgoing, Own, Receipt, Stored, Talk},
+    state::{Line, Talk},
 };
 use crate::{
     live::use_live,

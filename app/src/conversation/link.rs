@@ -13,8 +13,10 @@ use serde::Deserialize;
 
 use super::{
     Talking, any_runs,
+    delivery::ToSend,
+    keep::keep,
     people::in_path,
-    state::{Arrival, Connected, NotSaid, Talk, ToSend},
+    state::{Arrival, Connected, NotSaid, Talk},
 };
 use crate::{
     api,
@@ -30,11 +32,45 @@ const LOOK_AGAIN_MS: u32 = 500;
 
 /// One frame of the socket.
 #[derive(Deserialize)]
-#[serde(tag = "event", rename_all = "lowercase")]
+#[serde(try_from = "FlatFrame")]
 enum TopicFrame {
     Connected { next_offset: u64 },
     Message { payload: Box<MessageView> },
     Disconnected { detail: String },
+}
+
+/// The same as it is read: flat, so that no copy of it is made to find its tag first.
+#[derive(Deserialize)]
+struct FlatFrame {
+    event: TopicEvent,
+    next_offset: Option<u64>,
+    payload: Option<Box<MessageView>>,
+    #[serde(default)]
+    detail: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum TopicEvent {
+    Connected,
+    Message,
+    Disconnected,
+}
+
+impl TryFrom<FlatFrame> for TopicFrame {
+    type Error = &'static str;
+
+    fn try_from(flat: FlatFrame) -> Result<Self, &'static str> {
+        Ok(match flat.event {
+            TopicEvent::Connected => Self::Connected {
+                next_offset: flat.next_offset.ok_or("no next offset")?,
+            },
+            TopicEvent::Message => Self::Message {
+                payload: flat.payload.ok_or("no payload")?,
+            },
+            TopicEvent::Disconnected => Self::Disconnected { detail: flat.detail },
+        })
+    }
 }
 
 /// What a frame asks of the socket.
@@ -50,6 +86,10 @@ enum Then {
 /// Keeps the conversation connected for as long as it is on the page.
 pub(super) fn keep_current(talking: Talking) {
     Effect::new(move |_| {
+        // In an effect, because what is kept is not in what the server rendered.
+        if keep(talking) {
+            send_all(talking);
+        }
         let (task, handle) = abortable(stay_connected(talking));
         spawn_local(async move {
             // An error says that the conversation has left the page.

@@ -12,68 +12,13 @@ use std::{
     collections::{HashMap, VecDeque},
 };
 
-use serde::{Deserialize, Serialize};
-
+use super::delivery::{Delivery, Outgoing, Own, Stored, ToSend, Unsettled, read_status};
 use crate::service::MessageView;
 
 /// The most messages kept; older ones leave from the top.
 pub const MESSAGES_KEPT: usize = 500;
 /// The most messages of one's own on their way; more are refused until some arrive.
 pub const OUTBOX_KEPT: usize = 100;
-
-/// How sure one's own message is. The states only move downwards.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Delivery {
-    /// Behind an earlier one, so that the two are stored in the order written.
-    Waiting,
-    /// Sent for the first time, not yet answered.
-    Sending,
-    /// Nobody knows yet whether it is stored; it is being sent again under its id. `sent` counts the times.
-    Unknown { sent: u32, why: String },
-    /// On the disks of a majority.
-    Acknowledged(Receipt),
-    /// The cluster will not store it, and sending it again would not help.
-    Refused { why: String },
-}
-
-/// What the cluster said when it had stored a message.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Receipt {
-    pub offset: Option<u64>,
-    pub logical_time: Option<u64>,
-    /// It was stored already: an earlier attempt had arrived although its answer had not.
-    pub duplicate: bool,
-    /// From the first attempt to the answer, microseconds.
-    pub took_us: u64,
-}
-
-/// A message of one's own that has not yet come back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outgoing {
-    pub message_id: String,
-    pub sender: String,
-    pub text: String,
-    pub delivery: Delivery,
-    sent: u32,
-    first_sent_us: u64,
-}
-
-/// A stored message, and what is known of it when it is one's own.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Stored {
-    pub view: MessageView,
-    pub own: Option<Own>,
-}
-
-/// How a message of one's own fared.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Own {
-    /// How often it was sent.
-    pub sent: u32,
-    first_sent_us: u64,
-    /// `None` when it came back before, or instead of, its answer.
-    pub receipt: Option<Receipt>,
-}
 
 /// What arrived by the socket or the history, seen from here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,14 +53,6 @@ pub enum Line {
     },
     Stored(Stored),
     Outgoing(Outgoing),
-}
-
-/// The message that is to be sent now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ToSend {
-    pub message_id: String,
-    pub sender: String,
-    pub text: String,
 }
 
 /// Why a message was not taken in.
@@ -238,7 +175,7 @@ impl Talk {
             text: text.to_owned(),
             delivery: Delivery::Waiting,
             sent: 0,
-            first_sent_us: 0,
+            first_sent_us: None,
         });
         Ok(())
     }
@@ -250,8 +187,8 @@ impl Talk {
             .outbox
             .iter_mut()
             .find(|outgoing| !outgoing.delivery.is_settled())?;
-        if next.sent == 0 {
-            next.first_sent_us = now_us;
+        if next.first_sent_us.is_none() {
+            next.first_sent_us = Some(now_us);
         }
         next.sent += 1;
         if let Delivery::Unknown { sent, .. } = &mut next.delivery {
@@ -274,12 +211,14 @@ impl Talk {
             return;
         };
         if let Some(outgoing) = self.outgoing_mut(message_id) {
-            receipt.took_us = now_us.saturating_sub(outgoing.first_sent_us);
+            receipt.took_us = outgoing
+                .first_sent_us
+                .map_or(0, |first| now_us.saturating_sub(first));
             outgoing.delivery = Delivery::Acknowledged(receipt);
         } else if let Some(stored) = self.stored_mut(message_id)
             && let Some(own) = &mut stored.own
         {
-            receipt.took_us = now_us.saturating_sub(own.first_sent_us);
+            receipt.took_us = own.first_sent_us.map_or(0, |first| now_us.saturating_sub(first));
             own.receipt.get_or_insert(receipt);
         }
     }
@@ -311,6 +250,35 @@ impl Talk {
             outgoing.message_id == message_id && matches!(outgoing.delivery, Delivery::Refused { .. })
         })?;
         self.outbox.remove(place).map(|outgoing| outgoing.text)
+    }
+
+    /// What has no verdict yet, to be kept while nobody looks at the conversation.
+    pub fn unsettled(&self) -> Vec<Unsettled> {
+        self.outbox
+            .iter()
+            .filter(|outgoing| !outgoing.delivery.is_settled())
+            .map(|outgoing| Unsettled {
+                message_id: outgoing.message_id.clone(),
+                sender: outgoing.sender.clone(),
+                text: outgoing.text.clone(),
+                sent: outgoing.sent,
+            })
+            .collect()
+    }
+
+    /// Takes up again what had no verdict when the page was left, unless it is known by now to be stored.
+    pub fn resume(&mut self, unsettled: Vec<Unsettled>) {
+        for kept in unsettled {
+            let sent = kept.sent;
+            if self.say(kept.message_id, &kept.sender, &kept.text).is_ok()
+                && sent > 0
+                && let Some(outgoing) = self.outbox.back_mut()
+            {
+                outgoing.sent = sent;
+                let why = "The page was left before the answer came.".to_owned();
+                outgoing.delivery = Delivery::Unknown { sent, why };
+            }
+        }
     }
 
     /// Whether something waits to be sent.
@@ -384,31 +352,6 @@ impl Talk {
             .ok()?;
         self.stored.get_mut(place)
     }
-}
-
-impl Delivery {
-    /// Whether the cluster has given its verdict.
-    pub fn is_settled(&self) -> bool {
-        matches!(self, Self::Acknowledged(_) | Self::Refused { .. })
-    }
-}
-
-/// Reads `OK published|duplicate|REDIRECTED <id> [<offset> <logical_time> …]`.
-fn read_status(status: &str) -> Option<Receipt> {
-    let mut words = status.split_ascii_whitespace();
-    if words.next()? != "OK" {
-        return None;
-    }
-    let duplicate = words.next()? == "duplicate";
-    words.next()?;
-    let offset = words.next().and_then(|word| word.parse().ok());
-    let logical_time = words.next().and_then(|word| word.parse().ok());
-    Some(Receipt {
-        offset,
-        logical_time,
-        duplicate,
-        took_us: 0,
-    })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{super::delivery::Receipt, *};
 
 fn message(offset: u64, id: &str) -> MessageView {
     MessageView {
@@ -129,7 +129,7 @@ fn ones_own_message_is_sent_acknowledged_and_comes_back() {
         stored.own,
         Some(Own {
             sent: 1,
-            first_sent_us: 100,
+            first_sent_us: Some(100),
             receipt: Some(receipt)
         })
     );
@@ -188,6 +188,30 @@ fn an_answer_that_is_no_ok_does_not_acknowledge() {
     talk.send_next(0).unwrap();
     talk.acknowledged("m1", "ERR timeout_waiting_commit", 5);
     assert!(matches!(delivery(&talk, "m1"), Some(Delivery::Unknown { .. })));
+}
+
+#[test]
+fn what_had_no_verdict_is_taken_up_again_under_its_id() {
+    let mut talk = Talk::default();
+    for (id, text) in [("m1", "one"), ("m2", "two"), ("m3", "three"), ("m4", "four")] {
+        talk.say(id.into(), "alice", text).unwrap();
+    }
+    talk.send_next(0).unwrap();
+    talk.acknowledged("m1", "OK published m1 1 42", 5);
+    talk.send_next(6).unwrap();
+    let kept = talk.unsettled();
+    assert_eq!(kept.iter().map(|kept| kept.sent).collect::<Vec<_>>(), [1, 0, 0]);
+
+    // The next visit: m1 and m3 are in the history by now.
+    let mut talk = Talk::from_history(vec![message(1, "m1"), message(2, "m3")]);
+    talk.resume(kept);
+    assert!(matches!(
+        delivery(&talk, "m2"),
+        Some(Delivery::Unknown { sent: 1, .. })
+    ));
+    assert_eq!(delivery(&talk, "m3"), None);
+    assert_eq!(delivery(&talk, "m4"), Some(Delivery::Waiting));
+    assert_eq!(talk.send_next(0).unwrap().message_id, "m2");
 }
 
 #[test]
