@@ -12,14 +12,14 @@ use super::{
     Connection, Live, RATE_SAMPLES,
     pace::{Pace, Paint},
 };
-use crate::view::{HEARTBEAT_MS, LiveFrame};
+use crate::{
+    reconnect::Backoff,
+    view::{HEARTBEAT_MS, LiveFrame},
+};
 
 /// A gateway that is silent for this long is taken for lost: several heartbeats.
 #[expect(clippy::cast_possible_truncation, reason = "a second")]
 const SILENCE_MS: u32 = 4 * HEARTBEAT_MS as u32;
-/// The first and the longest wait before the socket is opened again; each failure doubles it.
-const RETRY_FIRST_MS: u32 = 250;
-const RETRY_LONGEST_MS: u32 = 5_000;
 /// How often the commit rate is sampled.
 const SAMPLE_MS: f64 = 1_000.0;
 /// How often ages are brought up to date.
@@ -32,23 +32,36 @@ pub(super) fn keep_current(live: Live) {
         .set(-js_sys::Date::new_0().get_timezone_offset() as i32);
     spawn_local(async move {
         let pace = Rc::new(RefCell::new(Pace::default()));
-        let mut retry_ms = RETRY_FIRST_MS;
+        let mut backoff = Backoff::default();
         loop {
-            if read_frames(live, &pace).await {
-                retry_ms = RETRY_FIRST_MS;
+            match read_frames(live, &pace).await {
+                // The picture still stands, and a newer one is on its way.
+                End::Gap => backoff.reset(),
+                End::Lost { heard } => {
+                    if heard {
+                        backoff.reset();
+                    }
+                    live.connection.set(Connection::Lost);
+                }
             }
-            live.connection.set(Connection::Lost);
-            TimeoutFuture::new(retry_ms).await;
-            retry_ms = (retry_ms * 2).min(RETRY_LONGEST_MS);
+            TimeoutFuture::new(backoff.wait_ms(js_sys::Math::random())).await;
         }
     });
     spawn_local(tick(live));
 }
 
-/// Reads until the socket ends, falls silent or has a gap. True if it brought anything.
-async fn read_frames(live: Live, pace: &Rc<RefCell<Pace>>) -> bool {
+/// Why a socket is read no further.
+enum End {
+    /// A change was left out: a new snapshot is needed.
+    Gap,
+    /// It ended, fell silent, or said what cannot be understood. `heard` if it had brought anything before.
+    Lost { heard: bool },
+}
+
+/// Reads for as long as frames come and follow each other.
+async fn read_frames(live: Live, pace: &Rc<RefCell<Pace>>) -> End {
     let Some(mut socket) = socket_url("/live/cluster").and_then(|url| WebSocket::open(&url).ok()) else {
-        return false;
+        return End::Lost { heard: false };
     };
     let mut heard = false;
     loop {
@@ -56,19 +69,19 @@ async fn read_frames(live: Live, pace: &Rc<RefCell<Pace>>) -> bool {
         let message = match futures_util::future::select(socket.next(), silence).await {
             Either::Left((Some(Ok(Message::Text(text))), _)) => text,
             Either::Left((Some(Ok(Message::Bytes(_))), _)) => continue,
-            Either::Left((Some(Err(_)) | None, _)) | Either::Right(_) => return heard,
+            Either::Left((Some(Err(_)) | None, _)) | Either::Right(_) => return End::Lost { heard },
         };
         match serde_json::from_str::<LiveFrame>(&message) {
             Ok(LiveFrame::Snapshot { view }) => live.take_snapshot(view),
             Ok(LiveFrame::Change { seq, at_ms, change }) => {
                 if live.take_change(seq, at_ms, change).is_err() {
-                    return heard;
+                    return End::Gap;
                 }
                 paint_in_time(live, pace);
             }
             Err(error) => {
                 leptos::logging::warn!("a frame of /live/cluster cannot be read: {error}");
-                return false;
+                return End::Lost { heard: false };
             }
         }
         heard = true;
