@@ -153,6 +153,6 @@ test('a page that does not exist is answered with 404 and a way back', async ({ 
   expectedConsole.push(/404/);
   const answer = await page.goto('/nowhere');
   expect(answer?.status()).toBe(404);
-  await page.getByRole('link', { name: 'the cluster' }).click();
+  await page.getByRole('link', { name: 'the cluster', exact: true }).click();
   await expect(page).toHaveURL(/\/$/);
 });
