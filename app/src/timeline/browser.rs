@@ -22,8 +22,12 @@ use super::{
 };
 use crate::live::Connection;
 
-/// The shortest time between two drawings.
+/// The shortest time between two drawings of what happens.
 const REDRAW_MS: f64 = 100.0;
+/// A drawing that took longer than its share is followed by so many times that of rest.
+const REST: f64 = 3.0;
+/// The time between two drawings when nothing but the steady beat went on.
+const BEAT_MS: f64 = 500.0;
 /// How near the right end counts as the end, pixels.
 const END_REACH_PX: i32 = 24;
 
@@ -38,34 +42,90 @@ pub(super) fn attend(state: State, frame: NodeRef<html::Div>) {
     }
 }
 
-/// Draws whenever something changed, at most ten times a second and never in a hidden tab.
+/// When the last drawing was, what it cost, and when the next is due.
+#[derive(Clone, Copy, Default)]
+struct Pace {
+    last_ms: f64,
+    /// From the beginning of the last drawing to the frame after it.
+    took_ms: f64,
+    due_ms: Option<f64>,
+    /// Timers of a drawing that was brought forward find another number here, and do nothing.
+    generation: u32,
+}
+
+/// Draws whenever something changed: at once what the reader asked for, at most ten times a second what
+/// happened, twice a second that nothing but the steady beat went on, and never in a hidden tab.
 fn keep_drawn(state: State) {
-    let is_asked = StoredValue::new(false);
-    let last_ms = StoredValue::new(f64::NEG_INFINITY);
-    let draw = move || {
-        request_animation_frame(move || {
-            // `None` when the timeline has left the page in the meantime.
-            if is_asked.try_set_value(false).is_none() {
-                last_ms.set_value(now_ms());
-                state.redraw();
-            }
-        });
-    };
+    let pace = StoredValue::new(Pace::default());
+    let newest = StoredValue::new(untrack(|| state.newest()));
     Effect::new(move |before: Option<()>| {
-        state.track();
+        state.track_wishes();
         // The first drawing is the server's, and is there already.
-        if before.is_none()
-            || is_asked.try_update_value(|asked| std::mem::replace(asked, true)) != Some(false)
-        {
-            return;
-        }
-        let wait_ms = last_ms.get_value() + REDRAW_MS - now_ms();
-        if wait_ms > 0.0 {
-            set_timeout(draw, Duration::from_secs_f64(wait_ms / 1_000.0));
-        } else {
-            draw();
+        if before.is_some() {
+            ask(state, pace, 0.0);
         }
     });
+    Effect::new(move |before: Option<()>| {
+        state.track_trace();
+        if before.is_none() {
+            return;
+        }
+        let now_newest = state.newest();
+        let only_beats = newest.try_update_value(|newest| std::mem::replace(newest, now_newest.clone()))
+            == Some(now_newest);
+        let took_ms = pace.try_get_value().map_or(0.0, |pace| pace.took_ms);
+        ask(
+            state,
+            pace,
+            if only_beats {
+                BEAT_MS
+            } else {
+                REDRAW_MS.max(took_ms * REST)
+            },
+        );
+    });
+}
+
+/// Draws with the first frame that is at least `after_ms` later than the last drawing.
+fn ask(state: State, pace: StoredValue<Pace>, after_ms: f64) {
+    let now = now_ms();
+    let asked = pace.try_update_value(|pace| {
+        let due_ms = now.max(pace.last_ms + after_ms);
+        if pace.due_ms.is_some_and(|asked_ms| asked_ms <= due_ms) {
+            return None;
+        }
+        pace.due_ms = Some(due_ms);
+        pace.generation = pace.generation.wrapping_add(1);
+        Some((due_ms - now, pace.generation))
+    });
+    let Some((wait_ms, generation)) = asked.flatten() else {
+        return;
+    };
+    let draw = move || {
+        request_animation_frame(move || {
+            let began_ms = now_ms();
+            // `None` when the timeline has left the page in the meantime.
+            let is_due = pace.try_update_value(|pace| {
+                let is_due = pace.generation == generation;
+                if is_due {
+                    (pace.last_ms, pace.due_ms) = (began_ms, None);
+                }
+                is_due
+            });
+            if is_due != Some(true) {
+                return;
+            }
+            state.redraw();
+            request_animation_frame(move || {
+                pace.try_update_value(|pace| pace.took_ms = now_ms() - began_ms);
+            });
+        });
+    };
+    if wait_ms > 1.0 {
+        set_timeout(draw, Duration::from_secs_f64(wait_ms / 1_000.0));
+    } else {
+        draw();
+    }
 }
 
 /// What pauses the whole page holds the timeline too.

@@ -312,8 +312,9 @@ impl Drawing<'_> {
             Some((_, last_us)) => last_us,
             None => self.trace.events.iter().map(|event| event.corrected_us).min()?,
         };
-        let us = self.newest_us - last_us;
-        (us > 0).then_some(Quiet {
+        // In half seconds: a clock that ticks faster would only be a reason to draw.
+        let us = (self.newest_us - last_us) / 500_000 * 500_000;
+        (self.newest_us > last_us).then_some(Quiet {
             x: self.places.right() + 14,
             us,
         })

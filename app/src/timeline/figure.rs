@@ -198,6 +198,7 @@ pub struct Counts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quiet {
     pub x: i64,
+    /// In steps of half a second.
     pub us: i64,
 }
 

@@ -26,6 +26,7 @@ pub struct State {
     pub pointed: RwSignal<Option<Target>>,
     /// The events as they were when the reader paused.
     frozen: RwSignal<Option<Frozen>>,
+    lanes: Memo<Vec<Lane>>,
     memory: StoredValue<Memory>,
     pub figure: RwSignal<Figure>,
 }
@@ -48,6 +49,7 @@ impl State {
             chosen: RwSignal::new(chosen),
             pointed: RwSignal::new(None),
             frozen: RwSignal::new(None),
+            lanes: Memo::new(move |_| lanes_of(live)),
             memory: StoredValue::new(Memory::default()),
             figure: RwSignal::new(Figure::default()),
         };
@@ -59,16 +61,31 @@ impl State {
         self.live.get_value()
     }
 
-    /// Follows everything that a drawing depends on.
-    pub fn track(self) {
+    /// Follows what the reader asked for, and how the nodes stand.
+    pub fn track_wishes(self) {
         self.axis.track();
         self.hidden.track();
         self.chosen.track();
         self.frozen.track();
+        self.lanes.track();
+    }
+
+    /// Follows what happens, while it is drawn as it comes.
+    pub fn track_trace(self) {
         if self.is_live() {
             self.live().trace_mark();
-            self.lanes();
         }
+    }
+
+    /// The newest event that is more than a beat.
+    pub fn newest(self) -> Option<EventId> {
+        self.live().with_trace(|trace| {
+            trace
+                .iter()
+                .rev()
+                .find(|event| !crate::view::is_beat(event))
+                .map(EventId::of)
+        })
     }
 
     /// Draws from what is known now.
@@ -97,20 +114,10 @@ impl State {
             if let Some(frozen) = frozen {
                 return read(&frozen.events.iter().collect::<Vec<_>>(), &frozen.lanes);
             }
-            let lanes = self.lanes();
+            let lanes = self.lanes.get();
             self.live()
                 .with_trace(|trace| read(&trace.iter().collect::<Vec<_>>(), &lanes))
         })
-    }
-
-    fn lanes(self) -> Vec<Lane> {
-        let lane = |node: crate::view::NodeView| Lane {
-            raft_id: node.status.as_ref().map(|status| status.raft_id.to_string()),
-            role: node.live_role(),
-            alive: node.live,
-            name: node.id,
-        };
-        self.live().nodes().into_iter().map(lane).collect()
     }
 
     /// Raft ids and the names they belong to.
@@ -188,4 +195,14 @@ impl State {
         }
         self.chosen.set(id);
     }
+}
+
+fn lanes_of(live: Live) -> Vec<Lane> {
+    let lane = |node: crate::view::NodeView| Lane {
+        raft_id: node.status.as_ref().map(|status| status.raft_id.to_string()),
+        role: node.live_role(),
+        alive: node.live,
+        name: node.id,
+    };
+    live.nodes().into_iter().map(lane).collect()
 }

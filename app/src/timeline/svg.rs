@@ -141,9 +141,8 @@ fn writing(figure: RwSignal<Figure>) -> AnyView {
         figure.with(|figure| figure.lanes.first().map_or(figure.clients_y, |lane| lane.y) - 24)
     });
     let since = move || {
-        // Twice a second is often enough for a clock.
-        let half_seconds = u64::try_from(quiet.get()?.us / 500_000).unwrap_or(0);
-        (half_seconds > 1).then(|| duration(half_seconds * 500))
+        let ms = u64::try_from(quiet.get()?.us / 1_000).unwrap_or(0);
+        (ms >= 1_000).then(|| duration(ms))
     };
     let since = Memo::new(move |_| since());
     view! {
