@@ -1,5 +1,5 @@
-//! Sockets that come back: how long to wait before the next attempt, and how to open one. The terminals and the
-//! conversation reconnect by it, so that they behave alike.
+//! Sockets that come back: how long to wait before the next attempt, and how to open one. The live picture, the
+//! terminals and the conversation reconnect by it, so that they behave alike.
 
 /// The first wait before a socket is opened again; each failure doubles it.
 pub const RETRY_FIRST_MS: u32 = 250;
