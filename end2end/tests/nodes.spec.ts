@@ -14,7 +14,7 @@ test('"Start the cluster": within 3 s three running nodes, one leader', async ({
 
   const leader = await leaderOf(cluster.ports.nodes);
   await dashboard.expectStanding(leader.id, 'leader');
-  await expect(dashboard.headline).toHaveText(new RegExp(`^${leader.id} leads term ${leader.term} · 3 of 3 alive`));
+  await expect(dashboard.headline).toHaveText(new RegExp(`^${leader.id} leads term ${leader.term}\\s·\\s3 of 3 alive`));
   const running = (await (await fetch(`${cluster.url}/cluster/nodes`)).json()) as { id: string; running: boolean }[];
   expect(running.map(({ id, running }) => [id, running])).toEqual(cluster.ids.map((id) => [id, true]));
 });

@@ -21,7 +21,7 @@ test.describe('without JavaScript', () => {
     await cluster.startNodes();
     await cluster.publish('dm:ada:bob', 'ada: hello without scripts');
     await page.goto('/?convo=dm:ada:bob');
-    await expect(dashboard.headline).toHaveText(/^n\d leads term \d+ · 3 of 3 alive/);
+    await expect(dashboard.headline).toHaveText(/^n\d leads term \d+\s·\s3 of 3 alive/);
     await expect(dashboard.standing('leader')).toHaveCount(1);
     await expect(dashboard.standing('follower')).toHaveCount(2);
     await expect(dashboard.message('hello without scripts')).toHaveAttribute('data-offset', '1');
