@@ -213,7 +213,7 @@ fn ConnectionState(talking: Talking) -> impl IntoView {
 #[component]
 fn Messages(talking: Talking, unread: Option<String>) -> impl IntoView {
     let lines = Memo::new(move |_| talking.talk.with(Talk::lines));
-    let list = NodeRef::<html::Ol>::new();
+    let list = NodeRef::<html::Div>::new();
     #[cfg(feature = "hydrate")]
     keep_the_end_in_sight(list, lines);
     let nothing = move || {
@@ -231,17 +231,26 @@ fn Messages(talking: Talking, unread: Option<String>) -> impl IntoView {
         <p class="nothing" hidden=move || lines.with(|lines| !lines.is_empty())>
             {nothing}
         </p>
-        <ol class="talk" role="log" aria-label="Messages" tabindex="0" node_ref=list>
-            <For each=move || lines.get() key=line::key let:each>
-                {convo.with_value(|convo| line::view_of(each, convo, talking.talk, talking.draft))}
-            </For>
-        </ol>
+        <div
+            class="talk"
+            role="log"
+            aria-label="Messages"
+            tabindex="0"
+            node_ref=list
+            hidden=move || lines.with(Vec::is_empty)
+        >
+            <ol>
+                <For each=move || lines.get() key=line::key let:each>
+                    {convo.with_value(|convo| line::view_of(each, convo, talking.talk, talking.draft))}
+                </For>
+            </ol>
+        </div>
     }
 }
 
 /// The newest message stays in sight unless the reader has scrolled back.
 #[cfg(feature = "hydrate")]
-fn keep_the_end_in_sight(list: NodeRef<html::Ol>, lines: Memo<Vec<state::Line>>) {
+fn keep_the_end_in_sight(list: NodeRef<html::Div>, lines: Memo<Vec<state::Line>>) {
     /// How near the end counts as the end, pixels.
     const END_REACH_PX: i32 = 48;
     let height = StoredValue::new(0);
