@@ -105,6 +105,10 @@ impl DataFolder {
     }
 
     /// What the node prints, and the dashboard's terminals show.
+    pub fn index_dir(&self) -> PathBuf {
+        self.path.join("index")
+    }
+
     pub fn console_path(&self) -> PathBuf {
         self.path.join("logs").join("console.log")
     }

@@ -19,6 +19,7 @@ use wiber_protocol::{
 
 use crate::{
     clock::Clock,
+    index::Index,
     publish::Publisher,
     raft::{self, LogStore, Raft},
     rpc::links::Links,
@@ -34,6 +35,7 @@ pub struct Group {
     pub own: RaftId,
     pub raft: Raft,
     pub log: LogStore,
+    pub index: Arc<Index>,
     pub state: Arc<RwLock<State>>,
     pub watermarks: Arc<Watermarks>,
     pub publisher: Publisher,

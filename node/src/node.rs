@@ -6,6 +6,7 @@ mod hand_over;
 use std::{
     collections::HashMap,
     io,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -16,7 +17,11 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use wiber_protocol::{config::ClusterConfig, membership::Member, status::Formation};
+use wiber_protocol::{
+    config::{ClusterConfig, Retention},
+    membership::Member,
+    status::Formation,
+};
 use wiber_storage::{Log, LogOptions, RealDisk, Stamp};
 
 use self::{flushes::FlushObserver, hand_over::hand_over};
@@ -29,6 +34,7 @@ use crate::{
     group::{Group, GroupCell},
     handlers::Handlers,
     identity::Identity,
+    index::{self, Keeper},
     joining::Joining,
     lamport::Lamport,
     line::{self, Clients, Stamper},
@@ -37,11 +43,11 @@ use crate::{
     ports::Ports,
     publish::{Batcher, Forwarder, Publisher},
     raft::{self, LogStore, Network, Raft, StateMachine},
-    rejoin,
+    rejoin, retention,
     rpc::{self, link::Local, links::Links, names::Names, server::Server},
     shared_identity::SharedIdentity,
     small_files::OsFiles,
-    state::State,
+    state::PartLimits,
     status::StatusBoard,
     trace::Trace,
     watermark::Watermarks,
@@ -70,19 +76,29 @@ pub async fn run(start: Start, stop: CancellationToken) -> anyhow::Result<()> {
     let _ends_with_this = ended.clone().drop_guard();
     let (fatal, mut failed) = mpsc::channel(4);
     node.serve(start.ports, &ended)?;
-    let log_dir = start.folder.log_dir();
+    let dirs = Dirs {
+        log: start.folder.log_dir(),
+        index: start.folder.index_dir(),
+    };
+    let retention = start.config.retention;
     let outcome = tokio::select! {
         biased;
         () = stop.cancelled() => Ok(()),
         reason = failed.recv() => Err(anyhow::anyhow!(reason.unwrap_or_default())),
         reason = node.local.lamport.failed() => Err(anyhow::anyhow!(reason)),
-        result = node.take_part(log_dir, fatal, &ended) => match result {
+        result = node.take_part(dirs, retention, fatal, &ended) => match result {
             Ok(never) => match never {},
             Err(error) => Err(error),
         },
     };
     node.leave().await;
     outcome
+}
+
+/// Where the group keeps its files.
+struct Dirs {
+    log: PathBuf,
+    index: PathBuf,
 }
 
 struct Node {
@@ -214,7 +230,8 @@ impl Node {
     /// Forms or joins a cluster if need be, then takes part in it for ever.
     async fn take_part(
         &self,
-        log_dir: std::path::PathBuf,
+        dirs: Dirs,
+        retention: Retention,
         fatal: mpsc::Sender<String>,
         ended: &CancellationToken,
     ) -> anyhow::Result<std::convert::Infallible> {
@@ -229,8 +246,9 @@ impl Node {
         };
         let saying = self.board.clone();
         forming.run(move || saying.touch()).await?;
-        let group = self.start_group(log_dir, fatal.clone(), ended).await?;
+        let group = self.start_group(dirs, fatal.clone(), ended).await?;
         tokio::spawn(observe::run(group.clone(), self.board.clone(), fatal));
+        tokio::spawn(ended.clone().run_until_cancelled_owned(retention::propose(group.clone(), retention)));
         let formed = self.local.identity.formed().expect("forming ends with a cluster");
         found(&group, &self.own, formed).await?;
         rejoin::run(&group, &forming).await
@@ -238,40 +256,40 @@ impl Node {
 
     async fn start_group(
         &self,
-        log_dir: std::path::PathBuf,
+        dirs: Dirs,
         fatal: mpsc::Sender<String>,
         ended: &CancellationToken,
     ) -> anyhow::Result<Arc<Group>> {
         let identity = &self.local.identity;
         let formed = identity.formed().expect("forming ends with a cluster");
         anyhow::ensure!(
-            !identity.log_started() || log_dir.is_dir(),
+            !identity.log_started() || dirs.log.is_dir(),
             "{} is missing, and this folder was a member of cluster {}: its votes are lost with it. Restore it, \
              or remove the node's whole folder to rejoin as a new member",
-            log_dir.display(),
+            dirs.log.display(),
             formed.cluster_id,
         );
         let stamp = Stamp {
             cluster: formed.cluster_id.0,
             group: 0,
         };
+        let newest = watch::Sender::new(None);
+        let flushed = newest.subscribe();
         let observer = Arc::new(FlushObserver {
             board: self.board.clone(),
-            fatal,
+            fatal: fatal.clone(),
+            newest: newest.clone(),
         });
         let trace = self.local.trace.clone();
         let shared = identity.clone();
         let names = self.names.clone();
-        let (log, recovered, store) = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
-            let (log, recovered) = Log::open(
-                &log_dir,
-                LogOptions::new(stamp),
-                Arc::new(RealDisk::default()),
-                observer,
-            )?;
+        let (log, recovered, store, opened) = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
+            let disk = Arc::new(RealDisk::default());
+            let (log, recovered) = Log::open(&dirs.log, LogOptions::new(stamp), disk.clone(), observer)?;
             let store = LogStore::new(log.clone(), &recovered, names, trace)?;
+            let opened = index::open(dirs.index, disk, stamp, PartLimits::default(), &log)?;
             shared.note_log_started()?;
-            Ok((log, recovered, store))
+            Ok((log, recovered, store, opened))
         })
         .await??;
         if recovered.cut_bytes > 0 {
@@ -279,19 +297,41 @@ impl Node {
         }
         let last = recovered.last.map_or(0, |(_, index)| index);
         tracing::info!(target: "storage", "opened the log: {} segments, last entry {last}", log.stats().segments);
-        let state = Arc::new(RwLock::new(State::default()));
+        for bad in &opened.dropped {
+            tracing::warn!(target: "storage", "makes a part of the index again: {bad}");
+        }
+        newest.send_replace(log.flushed_index());
+        self.local.lamport.observe(opened.state.lamport);
+        let state = Arc::new(RwLock::new(opened.state));
+        let index = Arc::new(opened.index);
         let watermarks = Arc::new(Watermarks::default());
-        let machine = StateMachine::new(
-            state.clone(),
-            watermarks.clone(),
-            self.local.lamport.clone(),
-            self.local.trace.clone(),
-        );
+        let machine = StateMachine {
+            state: state.clone(),
+            index: index.clone(),
+            watermarks: watermarks.clone(),
+            lamport: self.local.lamport.clone(),
+            trace: self.local.trace.clone(),
+            work: Arc::default(),
+            done: Arc::default(),
+        };
+        let cut = watch::Sender::new(None);
+        let cuts = cut.subscribe();
+        let keeper = Keeper {
+            state: state.clone(),
+            index: index.clone(),
+            work: machine.work.clone(),
+            done: machine.done.clone(),
+            flushed,
+            cut,
+        };
+        // Before the engine: it applies the tail of the log while it starts.
+        tokio::spawn(keep(keeper, fatal, ended.clone()));
         let network = Network {
             links: self.links.clone(),
         };
         let own = identity.raft_id();
         let raft = Raft::new(own.0, raft::config()?, network, store.clone(), machine).await?;
+        tokio::spawn(ended.clone().run_until_cancelled_owned(retention::purge(raft.clone(), cuts)));
         let (publisher, queues) = Publisher::new();
         let batcher = Batcher {
             raft: raft.clone(),
@@ -307,6 +347,7 @@ impl Node {
             own,
             raft,
             log: store,
+            index,
             state,
             watermarks,
             publisher,
@@ -339,6 +380,13 @@ impl Node {
             }
         }
         self.stop_links.cancel();
+    }
+}
+
+/// An index that can't be written ends the node: the state would outgrow its memory.
+async fn keep(keeper: Keeper, fatal: mpsc::Sender<String>, ended: CancellationToken) {
+    if let Err(error) = keeper.run(ended).await {
+        drop(fatal.send(format!("the index can't be written: {error}")).await);
     }
 }
 

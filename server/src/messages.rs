@@ -141,11 +141,13 @@ impl Messages {
         match timeout(STRONG_WITHIN, read(ReadConsistency::Strong)).await {
             Ok(Ok(page)) => return Ok(page),
             Ok(Err(ReadError::Rejected(why))) => return Err(invalid(&why)),
-            Ok(Err(ReadError::Unavailable(_))) | Err(_) => {}
+            Ok(Err(ReadError::Unavailable(_) | ReadError::OffsetOutOfRange { .. })) | Err(_) => {}
         }
         read(ReadConsistency::Local).await.map_err(|error| match error {
             ReadError::Rejected(why) => invalid(&why),
-            ReadError::Unavailable(_) => ServiceError::Unavailable(error.to_string()),
+            ReadError::Unavailable(_) | ReadError::OffsetOutOfRange { .. } => {
+                ServiceError::Unavailable(error.to_string())
+            }
         })
     }
 

@@ -14,7 +14,7 @@ use crate::{
 pub enum ReadFrom {
     /// So that it ends with the newest record.
     Last,
-    /// At this offset, or at the first that is still there.
+    /// At this offset.
     Offset(u64),
 }
 
@@ -36,6 +36,9 @@ pub enum ReadError {
     /// The request itself is wrong.
     #[error("{0}")]
     Rejected(String),
+    /// Retention dropped the records at the offset asked for; offsets `start..=end` can be read.
+    #[error("offsets {start} to {end} can be read")]
+    OffsetOutOfRange { start: u64, end: u64 },
     /// No node gave an answer that is as sure as asked; the last reason.
     #[error("no node could answer the read: {0}")]
     Unavailable(String),
@@ -104,6 +107,9 @@ fn judge(topic: &str, Answer { records, reply }: Answer) -> Result<Result<ReadPa
             log_start_offset,
             consistency,
         }) => (high_watermark, log_start_offset, consistency),
+        Some(Reply::OffsetOutOfRange { start, end }) => {
+            return Err(ReadError::OffsetOutOfRange { start, end });
+        }
         Some(Reply::Refused { .. }) => return Err(ReadError::Rejected(reply)),
         _ => return Ok(Err(reply)),
     };

@@ -19,7 +19,7 @@ use super::{
     subscription::{Cursor, Form},
 };
 use crate::{
-    fetch::{Committed, PAGE_BYTES},
+    fetch::{Committed, FetchError, PAGE_BYTES},
     group::Group,
     publish::Fate,
 };
@@ -132,6 +132,8 @@ pub(super) struct Delivery {
     /// Lines to write; `None` when the records could not be read: then the connection ends, so that the client
     /// knows.
     pub page: Option<Vec<u8>>,
+    /// The subscription ends with this page.
+    pub last: bool,
 }
 
 impl Responder {
@@ -179,6 +181,9 @@ impl Responder {
             .is_some_and(|subscribed| subscribed.number == delivery.number);
         if is_current {
             self.out.extend_from_slice(delivery.page.as_ref().ok_or(Gone)?);
+            if delivery.last {
+                self.subscriptions.remove(&delivery.key);
+            }
         }
         Ok(())
     }
@@ -245,12 +250,16 @@ impl Responder {
         if !self.has_room_for(&key) {
             return;
         }
-        let (next, start) = {
+        let (next, kept) = {
             let state = group.state.read();
-            let start = state.topics.get(&key.0).map_or(1, |known| known.log_start_offset);
-            (from.unwrap_or_else(|| state.topics.next_offset(&key.0)), start)
+            let start = state.topics.log_start_offset(&key.0);
+            let end = state.topics.high_watermark(&key.0);
+            (from.map_or(end + 1, |from| from.max(1)), (start, end))
         };
-        let next = next.max(start);
+        if next < kept.0 {
+            let (start, end) = kept;
+            return Reply::OffsetOutOfRange { start, end }.write(&mut self.out);
+        }
         let reply = Reply::Subscribed {
             topic: &key.0,
             next_offset: Some(next),
@@ -288,13 +297,17 @@ impl Responder {
             return Ok(());
         };
         self.await_own_writes(&group, topic).await;
-        let end = group.state.read().topics.next_offset(topic);
-        let first = end.saturating_sub(records).max(1);
-        self.pages(&group, topic, first, end, |committed, out| {
+        let (start, end) = {
+            let state = group.state.read();
+            (state.topics.log_start_offset(topic), state.topics.next_offset(topic))
+        };
+        let first = end.saturating_sub(records).max(start);
+        let whole = self.pages(&group, topic, first, end, |committed, out| {
             committed.view().write_history(out);
-        })
-        .await?;
-        Reply::HistoryEnd.write(&mut self.out);
+        });
+        if whole.await? {
+            Reply::HistoryEnd.write(&mut self.out);
+        }
         Ok(())
     }
 
@@ -313,33 +326,41 @@ impl Responder {
         }
         let (high_watermark, log_start_offset) = {
             let state = group.state.read();
-            let start = state.topics.get(topic).map_or(1, |known| known.log_start_offset);
-            (state.topics.high_watermark(topic), start)
+            (
+                state.topics.high_watermark(topic),
+                state.topics.log_start_offset(topic),
+            )
         };
         let (first, end) = match range {
             ReadRange::Last { count } => (
-                (high_watermark + 1).saturating_sub(count).max(1),
+                (high_watermark + 1).saturating_sub(count).max(log_start_offset),
                 high_watermark + 1,
             ),
             ReadRange::From { offset, limit } => {
-                let first = offset.max(log_start_offset);
+                let first = offset.max(1);
                 (first, first.saturating_add(limit).min(high_watermark + 1))
             }
         };
-        self.pages(&group, topic, first, end, |committed, out| {
+        if first < log_start_offset {
+            let (start, end) = (log_start_offset, high_watermark);
+            Reply::OffsetOutOfRange { start, end }.write(&mut self.out);
+            return Ok(());
+        }
+        let whole = self.pages(&group, topic, first, end, |committed, out| {
             committed.view().write_record(out);
-        })
-        .await?;
-        let reply = Reply::ReadEnd {
-            high_watermark,
-            log_start_offset,
-            consistency,
-        };
-        reply.write(&mut self.out);
+        });
+        if whole.await? {
+            let reply = Reply::ReadEnd {
+                high_watermark,
+                log_start_offset,
+                consistency,
+            };
+            reply.write(&mut self.out);
+        }
         Ok(())
     }
 
-    /// Writes the records of `first..end`, a page at a time.
+    /// Writes the records of `first..end`, a page at a time; `false` if it ended with an error's line instead.
     async fn pages(
         &mut self,
         group: &Group,
@@ -347,17 +368,21 @@ impl Responder {
         first: u64,
         end: u64,
         write: impl Fn(&Committed, &mut Vec<u8>),
-    ) -> Result<(), Gone> {
+    ) -> Result<bool, Gone> {
         let mut next = first;
         while next < end {
             let limit = usize::try_from(end - next).unwrap_or(usize::MAX);
             let page = match group.fetch(topic, next, limit, PAGE_BYTES).await {
                 Ok(page) => page,
-                Err(error) => {
+                Err(FetchError::OutOfRange { start, end }) => {
+                    Reply::OffsetOutOfRange { start, end }.write(&mut self.out);
+                    return Ok(false);
+                }
+                Err(FetchError::Io(error)) => {
                     tracing::error!(target: "storage", "cannot read {topic} at offset {next}: {error}");
                     let text = format!("cannot_read {error}");
                     Reply::Refused { text: &text }.write(&mut self.out);
-                    return Ok(());
+                    return Ok(false);
                 }
             };
             let Some(last) = page.last() else { break };
@@ -369,6 +394,6 @@ impl Responder {
                 self.flush().await?;
             }
         }
-        Ok(())
+        Ok(true)
     }
 }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use wiber_protocol::event::EventKind;
 
 use crate::status::StatusBoard;
@@ -17,6 +17,8 @@ const SLOW_FLUSH: Duration = Duration::from_millis(50);
 pub(super) struct FlushObserver {
     pub(super) board: Arc<StatusBoard>,
     pub(super) fatal: mpsc::Sender<String>,
+    /// The newest flushed entry.
+    pub(super) newest: watch::Sender<Option<u64>>,
 }
 
 impl wiber_storage::Observer for FlushObserver {
@@ -28,6 +30,7 @@ impl wiber_storage::Observer for FlushObserver {
         if elapsed >= SLOW_FLUSH {
             tracing::warn!(target: "storage", "a flush of {bytes} bytes took {} ms", elapsed.as_millis());
         }
+        self.newest.send_replace(last_index);
         if let Some(index) = last_index
             && local.trace.allow_local(EventKind::Flush)
         {

@@ -7,12 +7,13 @@ use openraft::{
 };
 use parking_lot::RwLock;
 use tokio::sync::{Semaphore, mpsc};
-use wiber_protocol::{event::EventKind, record::Batch};
+use wiber_protocol::{entry::EntryKind, event::EventKind, record::Batch};
 
 use super::{BATCH_BYTES, BATCH_RECORDS, BATCHES_IN_FLIGHT, Fate, Submission};
 use crate::{
     clock::Clock,
     raft::{self, Proposal, Raft},
+    retention::LeaderClock,
     state::State,
     trace::Trace,
 };
@@ -26,14 +27,6 @@ pub struct Batcher {
     pub state: Arc<RwLock<State>>,
     pub clock: Arc<dyn Clock>,
     pub trace: Trace,
-}
-
-/// The replicated clock as this leader drives it: from where the state stood when it began to lead, by its own
-/// monotonic clock. No wall clock can empty the dedup window.
-struct LeaderClock {
-    term: u64,
-    base_ms: u64,
-    since_us: u64,
 }
 
 impl Batcher {
@@ -113,16 +106,11 @@ impl Batcher {
     }
 
     fn clock_ms(&self, term: u64, leading: &mut Option<LeaderClock>) -> u64 {
-        let now_us = self.clock.monotonic_us();
         let clock = match leading {
             Some(clock) if clock.term == term => clock,
-            _ => leading.insert(LeaderClock {
-                term,
-                base_ms: self.state.read().clock_ms,
-                since_us: now_us,
-            }),
+            _ => leading.insert(LeaderClock::start(term, &self.state, &*self.clock)),
         };
-        clock.base_ms + (now_us - clock.since_us) / 1000
+        clock.now_ms(&*self.clock)
     }
 }
 
@@ -158,6 +146,7 @@ impl Gathered {
     fn propose(&mut self, clock_ms: u64, trace: (u64, bool)) -> Proposal {
         self.batch.clock_ms = clock_ms;
         Proposal {
+            kind: EntryKind::Records,
             payload: self.batch.encode(),
             records: u32::try_from(self.batch.records.len()).unwrap_or(u32::MAX),
             trace,

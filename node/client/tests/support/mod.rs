@@ -85,6 +85,7 @@ pub(crate) fn client(nodes: &[&NodeSpec], options: ClientOptions) -> Client {
     Client::new(
         &ClusterConfig {
             nodes: nodes.iter().map(|node| (*node).clone()).collect(),
+            retention: Retention::default(),
         },
         options,
     )
