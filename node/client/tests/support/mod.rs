@@ -10,7 +10,7 @@ use tokio::{
     time::timeout,
 };
 use wiber_client::{Client, ClientOptions};
-use wiber_protocol::config::{ClusterConfig, NodeSpec};
+use wiber_protocol::config::{ClusterConfig, NodeSpec, Retention};
 
 /// Longer than anything here takes, so that a failing test ends.
 const PATIENCE: Duration = Duration::from_secs(10);
