@@ -6,6 +6,7 @@ mod hand_over;
 use std::{
     collections::HashMap,
     io,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -17,13 +18,12 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use wiber_protocol::{config::ClusterConfig, membership::Member, status::Formation};
-use wiber_storage::{Log, LogOptions, RealDisk, Stamp};
+use wiber_storage::{LogOptions, Stamp};
 
 use self::{flushes::FlushObserver, hand_over::hand_over};
 use crate::{
     admin,
     clock::Clock,
-    folder::DataFolder,
     forming::Forming,
     founding::found,
     group::{Group, GroupCell},
@@ -32,6 +32,7 @@ use crate::{
     joining::Joining,
     lamport::Lamport,
     line::{self, Clients, Stamper},
+    machine::Machine,
     metrics::Counters,
     observe,
     ports::Ports,
@@ -39,8 +40,8 @@ use crate::{
     raft::{self, LogStore, Network, Raft, StateMachine},
     rejoin,
     rpc::{self, link::Local, links::Links, names::Names, server::Server},
+    runtime,
     shared_identity::SharedIdentity,
-    small_files::OsFiles,
     state::State,
     status::StatusBoard,
     trace::Trace,
@@ -49,43 +50,37 @@ use crate::{
 
 /// Leadership is handed over within this time, or the node stops without it.
 const HANDOVER_PATIENCE: Duration = Duration::from_secs(1);
-/// What a node is started with; the folder is locked and the ports are taken.
+
+/// What a node is started with; its folder is its own.
 pub struct Start {
+    pub machine: Machine,
     pub config: ClusterConfig,
     pub own: Member,
     pub form_without: Vec<String>,
-    pub ports: Ports,
-    pub folder: DataFolder,
     pub identity: Identity,
+    pub identity_path: PathBuf,
+    pub log_dir: PathBuf,
+    pub log_options: fn(Stamp) -> LogOptions,
     pub lamport: Arc<Lamport>,
     pub clock: Arc<dyn Clock>,
     /// Randomness of this run: the first RPC id and the ids made for publishers come from it.
     pub run_seed: u64,
 }
 
-/// Runs the node until `stop` (`Ok`) or until it can no longer keep its promises (`Err`).
-pub async fn run(start: Start, stop: CancellationToken) -> anyhow::Result<()> {
-    let node = Node::new(&start);
+/// Runs the node on its ports until `stop` (`Ok`) or until it can no longer keep its promises (`Err`).
+pub async fn run(start: Start, ports: Ports, stop: CancellationToken) -> anyhow::Result<()> {
+    let node = Node::new(start);
     let ended = CancellationToken::new();
     let _ends_with_this = ended.clone().drop_guard();
-    let (fatal, mut failed) = mpsc::channel(4);
-    node.serve(start.ports, &ended)?;
-    let log_dir = start.folder.log_dir();
-    let outcome = tokio::select! {
-        biased;
-        () = stop.cancelled() => Ok(()),
-        reason = failed.recv() => Err(anyhow::anyhow!(reason.unwrap_or_default())),
-        reason = node.local.lamport.failed() => Err(anyhow::anyhow!(reason)),
-        result = node.take_part(log_dir, fatal, &ended) => match result {
-            Ok(never) => match never {},
-            Err(error) => Err(error),
-        },
-    };
-    node.leave().await;
-    outcome
+    node.serve(ports, &ended)?;
+    node.live(&stop, &ended).await
 }
 
-struct Node {
+/// A node that is put together.
+pub struct Node {
+    machine: Machine,
+    log_dir: PathBuf,
+    log_options: fn(Stamp) -> LogOptions,
     own: Member,
     configured: Vec<Member>,
     form_without: Vec<String>,
@@ -96,16 +91,17 @@ struct Node {
     formation: Arc<Mutex<Formation>>,
     board: Arc<StatusBoard>,
     clients: Arc<Clients>,
+    server: Arc<Server>,
     stop_links: CancellationToken,
 }
 
 impl Node {
-    fn new(start: &Start) -> Self {
+    pub fn new(start: Start) -> Self {
         let clock = start.clock.clone();
         let identity = SharedIdentity::new(
             start.identity.clone(),
-            start.folder.identity_path(),
-            Arc::new(OsFiles),
+            start.identity_path,
+            start.machine.small_files(),
         );
         let trace = Trace::new(
             start.own.name.clone(),
@@ -123,7 +119,11 @@ impl Node {
             counters: counters.clone(),
         });
         let stop_links = CancellationToken::new();
-        let links = Arc::new(Links::new(local.clone(), stop_links.clone()));
+        let links = Arc::new(Links::new(
+            local.clone(),
+            start.machine.transport.clone(),
+            stop_links.clone(),
+        ));
         let names = Arc::new(Names::default());
         names.learn(local.identity.raft_id(), &start.own.name);
         if let Some(formed) = local.identity.formed() {
@@ -161,10 +161,32 @@ impl Node {
             trace,
             counters,
         });
+        let joining = Arc::new(Joining {
+            identity: local.identity.clone(),
+            group: group.clone(),
+            names: names.clone(),
+            busy: Arc::default(),
+        });
+        let server = Arc::new(Server {
+            local: local.clone(),
+            names: names.clone(),
+            group: group.clone(),
+            handlers: Handlers {
+                name: start.own.name.clone(),
+                configured: configured.clone(),
+                identity: local.identity.clone(),
+                group: group.clone(),
+                joining,
+                snapshots: Mutex::new(HashMap::new()),
+            },
+        });
         Self {
-            own: start.own.clone(),
+            machine: start.machine,
+            log_dir: start.log_dir,
+            log_options: start.log_options,
+            own: start.own,
             configured,
-            form_without: start.form_without.clone(),
+            form_without: start.form_without,
             local,
             links,
             names,
@@ -172,37 +194,47 @@ impl Node {
             formation,
             board,
             clients,
+            server,
             stop_links,
         }
     }
 
+    /// What answers other nodes.
+    pub fn server(&self) -> Arc<Server> {
+        self.server.clone()
+    }
+
+    /// What answers clients.
+    pub fn clients(&self) -> Arc<Clients> {
+        self.clients.clone()
+    }
+
+    /// Takes part in the cluster until `stop` (`Ok`) or until the node can no longer keep its promises (`Err`). What
+    /// serves it must end with `ended`.
+    pub async fn live(&self, stop: &CancellationToken, ended: &CancellationToken) -> anyhow::Result<()> {
+        let (fatal, mut failed) = mpsc::channel(4);
+        let outcome = tokio::select! {
+            biased;
+            () = stop.cancelled() => Ok(()),
+            reason = failed.recv() => Err(anyhow::anyhow!(reason.unwrap_or_default())),
+            reason = self.local.lamport.failed() => Err(anyhow::anyhow!(reason)),
+            result = self.take_part(fatal, ended) => match result {
+                Ok(never) => match never {},
+                Err(error) => Err(error),
+            },
+        };
+        self.leave().await;
+        outcome
+    }
+
     /// Opens the three ports.
     fn serve(&self, ports: Ports, ended: &CancellationToken) -> io::Result<()> {
-        let joining = Arc::new(Joining {
-            identity: self.local.identity.clone(),
-            group: self.group.clone(),
-            names: self.names.clone(),
-            busy: Arc::default(),
-        });
-        let server = Arc::new(Server {
-            local: self.local.clone(),
-            names: self.names.clone(),
-            group: self.group.clone(),
-            handlers: Handlers {
-                name: self.own.name.clone(),
-                configured: self.configured.clone(),
-                identity: self.local.identity.clone(),
-                group: self.group.clone(),
-                joining,
-                snapshots: Mutex::new(HashMap::new()),
-            },
-        });
         let listener = tokio::net::TcpListener::from_std(ports.rpc)?;
-        tokio::spawn(rpc::server::serve(listener, server, ended.clone()));
+        runtime::spawn(rpc::server::serve(listener, self.server(), ended.clone()));
         let listener = tokio::net::TcpListener::from_std(ports.client)?;
-        tokio::spawn(line::serve(listener, self.clients.clone(), ended.clone()));
+        runtime::spawn(line::serve(listener, self.clients.clone(), ended.clone()));
         let listener = tokio::net::TcpListener::from_std(ports.admin)?;
-        tokio::spawn(admin::serve(
+        runtime::spawn(admin::serve(
             listener,
             self.own.host.clone(),
             self.board.clone(),
@@ -214,7 +246,6 @@ impl Node {
     /// Forms or joins a cluster if need be, then takes part in it for ever.
     async fn take_part(
         &self,
-        log_dir: std::path::PathBuf,
         fatal: mpsc::Sender<String>,
         ended: &CancellationToken,
     ) -> anyhow::Result<std::convert::Infallible> {
@@ -229,8 +260,8 @@ impl Node {
         };
         let saying = self.board.clone();
         forming.run(move || saying.touch()).await?;
-        let group = self.start_group(log_dir, fatal.clone(), ended).await?;
-        tokio::spawn(observe::run(group.clone(), self.board.clone(), fatal));
+        let group = self.start_group(fatal.clone(), ended).await?;
+        runtime::spawn(observe::run(group.clone(), self.board.clone(), fatal));
         let formed = self.local.identity.formed().expect("forming ends with a cluster");
         found(&group, &self.own, formed).await?;
         rejoin::run(&group, &forming).await
@@ -238,17 +269,16 @@ impl Node {
 
     async fn start_group(
         &self,
-        log_dir: std::path::PathBuf,
         fatal: mpsc::Sender<String>,
         ended: &CancellationToken,
     ) -> anyhow::Result<Arc<Group>> {
         let identity = &self.local.identity;
         let formed = identity.formed().expect("forming ends with a cluster");
         anyhow::ensure!(
-            !identity.log_started() || log_dir.is_dir(),
+            !identity.log_started() || self.machine.has_folder(&self.log_dir)?,
             "{} is missing, and this folder was a member of cluster {}: its votes are lost with it. Restore it, \
              or remove the node's whole folder to rejoin as a new member",
-            log_dir.display(),
+            self.log_dir.display(),
             formed.cluster_id,
         );
         let stamp = Stamp {
@@ -262,13 +292,13 @@ impl Node {
         let trace = self.local.trace.clone();
         let shared = identity.clone();
         let names = self.names.clone();
-        let (log, recovered, store) = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
-            let (log, recovered) = Log::open(
-                &log_dir,
-                LogOptions::new(stamp),
-                Arc::new(RealDisk::default()),
-                observer,
-            )?;
+        let (machine, log_dir, options) = (
+            self.machine.clone(),
+            self.log_dir.clone(),
+            (self.log_options)(stamp),
+        );
+        let (log, recovered, store) = runtime::blocking(move || -> anyhow::Result<_> {
+            let (log, recovered) = machine.open_log(&log_dir, options, observer)?;
             let store = LogStore::new(log.clone(), &recovered, names, trace)?;
             shared.note_log_started()?;
             Ok((log, recovered, store))
@@ -334,7 +364,7 @@ impl Node {
                 tracing::warn!(target: "raft", "the engine did not stop in order: {error}");
             }
             let log = group.log.log().clone();
-            if tokio::task::spawn_blocking(move || log.close()).await.is_err() {
+            if runtime::blocking(move || log.close()).await.is_err() {
                 tracing::warn!(target: "storage", "the log did not close in order");
             }
         }

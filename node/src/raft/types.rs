@@ -35,7 +35,7 @@ openraft::declare_raft_types!(
         Term = u64,
         LeaderId = LeaderId<u64, u64>,
         Entry = LogEntry,
-        AsyncRuntime = openraft_rt_tokio::TokioRuntime,
+        AsyncRuntime = crate::runtime::EngineRuntime,
 );
 
 pub type Raft = openraft::Raft<TypeConfig, StateMachine>;
