@@ -17,7 +17,7 @@ use wiber_node::{
     ports::Ports,
     small_files::OsFiles,
 };
-use wiber_storage::LogOptions;
+use wiber_storage::{LogOptions, Stamp};
 
 fn main() -> ExitCode {
     let args = match cli::parse() {
@@ -76,7 +76,7 @@ fn prepare(args: &Args) -> anyhow::Result<(Start, Ports, DataFolder, ConsoleGuar
         identity,
         identity_path: folder.identity_path(),
         log_dir: folder.log_dir(),
-        log_options: LogOptions::new,
+        log_options: LogOptions::new(Stamp::default()),
         lamport,
         clock,
         run_seed: rng.next_u64(),

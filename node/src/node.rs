@@ -60,7 +60,8 @@ pub struct Start {
     pub identity: Identity,
     pub identity_path: PathBuf,
     pub log_dir: PathBuf,
-    pub log_options: fn(Stamp) -> LogOptions,
+    /// The stamp in here is replaced by the cluster's.
+    pub log_options: LogOptions,
     pub lamport: Arc<Lamport>,
     pub clock: Arc<dyn Clock>,
     /// Randomness of this run: the first RPC id and the ids made for publishers come from it.
@@ -80,7 +81,7 @@ pub async fn run(start: Start, ports: Ports, stop: CancellationToken) -> anyhow:
 pub struct Node {
     machine: Machine,
     log_dir: PathBuf,
-    log_options: fn(Stamp) -> LogOptions,
+    log_options: LogOptions,
     own: Member,
     configured: Vec<Member>,
     form_without: Vec<String>,
@@ -292,11 +293,11 @@ impl Node {
         let trace = self.local.trace.clone();
         let shared = identity.clone();
         let names = self.names.clone();
-        let (machine, log_dir, options) = (
-            self.machine.clone(),
-            self.log_dir.clone(),
-            (self.log_options)(stamp),
-        );
+        let (machine, log_dir) = (self.machine.clone(), self.log_dir.clone());
+        let options = LogOptions {
+            stamp,
+            ..self.log_options.clone()
+        };
         let (log, recovered, store) = runtime::blocking(move || -> anyhow::Result<_> {
             let (log, recovered) = machine.open_log(&log_dir, options, observer)?;
             let store = LogStore::new(log.clone(), &recovered, names, trace)?;
