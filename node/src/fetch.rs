@@ -7,7 +7,6 @@
 use std::io;
 
 use bytes::Bytes;
-use tokio::task::spawn_blocking;
 use wiber_protocol::{
     codec::DecodeError,
     entry::{Entry, EntryKind},
@@ -20,6 +19,7 @@ use wiber_storage::Log;
 use crate::{
     group::Group,
     index::Index,
+    runtime,
     state::{Found, Position, next_lamport},
 };
 
@@ -131,7 +131,9 @@ impl Page {
         let mut rest = positions;
         while !rest.is_empty() && !self.is_full() {
             let first = rest[0].note.log_index;
-            let row = (first..).zip(rest).take_while(|(index, position)| position.note.log_index == *index);
+            let row = (first..)
+                .zip(rest)
+                .take_while(|(index, position)| position.note.log_index == *index);
             let end = first + row.count() as u64;
             let read = log.read(first, end, READ_BYTES)?;
             if read.first().is_none_or(|entry| entry.index != first) {
@@ -186,11 +188,11 @@ impl Group {
             };
             if !matches!(&found, Found::Positions(positions) if positions.len() == taken) {
                 let (index, log) = (self.index.clone(), self.log.log().clone());
-                let cold = spawn_blocking(move || {
+                let cold = runtime::blocking(move || {
                     let read = page.take_found(&index, &log, found, taken);
                     (page, read)
                 });
-                let (back, read) = cold.await.map_err(io::Error::other)?;
+                let (back, read) = cold.await?;
                 page = back;
                 if let Err(error) = read
                     && !(error.kind() == io::ErrorKind::NotFound && self.was_cut(topic, before))
@@ -214,11 +216,7 @@ fn damaged(error: DecodeError) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 /// The accepted records of `topic` in one entry, with their offsets and Lamport times.
-pub fn expand(
-    entry: &Entry,
-    position: &Position,
-    topic: &str,
-) -> Result<Vec<Committed>, DecodeError> {
+pub fn expand(entry: &Entry, position: &Position, topic: &str) -> Result<Vec<Committed>, DecodeError> {
     if entry.kind != EntryKind::Records {
         return Ok(Vec::new());
     }

@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use parking_lot::Mutex;
-use rand::RngCore;
+use rand::Rng;
 use wiber_protocol::{
     ids::{ClusterId, RaftId},
     membership::{Member, Membership},
@@ -24,6 +24,7 @@ use wiber_protocol::{
 use crate::{
     identity::IdentityError,
     rpc::{links::Links, names::Names},
+    runtime,
     shared_identity::SharedIdentity,
 };
 
@@ -112,8 +113,7 @@ impl Forming {
     async fn adopt(&self, formed: FormedCluster) -> Result<(), IdentityError> {
         self.names.learn_all(&formed.founding);
         let identity = self.identity.clone();
-        let adopted = tokio::task::spawn_blocking(move || identity.adopt(formed)).await;
-        adopted.map_err(std::io::Error::other)?
+        runtime::blocking(move || identity.adopt(formed)).await?
     }
 
     async fn probe_all(&self) -> Vec<(Member, Option<ProbeReply>)> {
@@ -314,7 +314,7 @@ fn sorted(members: &[Member]) -> Vec<&Member> {
 }
 
 fn random_u128() -> u128 {
-    let mut rng = rand::rng();
+    let mut rng = runtime::rng();
     (u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64())).max(1)
 }
 

@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rand::RngCore;
+use rand::Rng;
 use serde::{Deserialize, Serialize};
 use wiber_protocol::{
     ids::{ClusterId, RaftId},
@@ -85,7 +85,7 @@ impl Identity {
     pub fn load_or_create(
         path: &Path,
         name: &str,
-        rng: &mut dyn RngCore,
+        rng: &mut dyn Rng,
         files: &dyn SmallFiles,
     ) -> Result<Self, IdentityError> {
         let Some(bytes) = files.read(path)? else {

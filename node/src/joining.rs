@@ -43,7 +43,7 @@ impl Joining {
         }
         self.names.learn(join.raft_id, name);
         let busy = self.busy.clone();
-        tokio::spawn(async move {
+        crate::runtime::spawn(async move {
             let Ok(_one_at_a_time) = busy.try_lock() else {
                 return;
             };

@@ -67,6 +67,8 @@ struct Shared {
     work: Condvar,
     done: Condvar,
     failure: tokio::sync::watch::Sender<Option<String>>,
+    /// Without a thread, whoever needs the next ceiling writes it.
+    has_thread: bool,
 }
 
 #[derive(Debug, Default)]
@@ -80,30 +82,7 @@ impl Lamport {
     ///
     /// A damaged file is an error: going on below would hand out values twice.
     pub fn open(path: &Path, files: impl SmallFiles + 'static) -> io::Result<Self> {
-        let start = match files.read(path)? {
-            Some(bytes) => parse(&bytes).map_err(|e| {
-                let text = format!(
-                    "{} is damaged: {e}; remove the whole folder to rejoin as a new member",
-                    path.display()
-                );
-                io::Error::new(io::ErrorKind::InvalidData, text)
-            })?,
-            None => 0,
-        };
-        let shared = Arc::new(Shared {
-            path: path.to_owned(),
-            files: Box::new(files),
-            value: AtomicU64::new(start),
-            ceiling: AtomicU64::new(start),
-            refill_at: AtomicU64::new(start),
-            refused: AtomicU64::new(0),
-            stalled: AtomicBool::new(false),
-            reserver: Mutex::default(),
-            work: Condvar::new(),
-            done: Condvar::new(),
-            failure: tokio::sync::watch::Sender::new(None),
-        });
-        shared.reserve()?;
+        let shared = Shared::open(path, Box::new(files), true)?;
         let thread = std::thread::Builder::new().name("lamport".to_owned());
         let reserver = thread.spawn({
             let shared = Arc::clone(&shared);
@@ -112,6 +91,15 @@ impl Lamport {
         Ok(Self {
             shared,
             reserver: Some(reserver),
+        })
+    }
+
+    /// As [`Self::open`], without a thread: whoever takes a value writes the next ceiling where one is needed. For
+    /// simulations.
+    pub fn open_threadless(path: &Path, files: impl SmallFiles + 'static) -> io::Result<Self> {
+        Ok(Self {
+            shared: Shared::open(path, Box::new(files), false)?,
+            reserver: None,
         })
     }
 
@@ -181,6 +169,35 @@ impl Drop for Lamport {
 }
 
 impl Shared {
+    fn open(path: &Path, files: Box<dyn SmallFiles>, has_thread: bool) -> io::Result<Arc<Self>> {
+        let start = match files.read(path)? {
+            Some(bytes) => parse(&bytes).map_err(|e| {
+                let text = format!(
+                    "{} is damaged: {e}; remove the whole folder to rejoin as a new member",
+                    path.display()
+                );
+                io::Error::new(io::ErrorKind::InvalidData, text)
+            })?,
+            None => 0,
+        };
+        let shared = Arc::new(Shared {
+            path: path.to_owned(),
+            files,
+            value: AtomicU64::new(start),
+            ceiling: AtomicU64::new(start),
+            refill_at: AtomicU64::new(start),
+            refused: AtomicU64::new(0),
+            stalled: AtomicBool::new(false),
+            reserver: Mutex::default(),
+            work: Condvar::new(),
+            done: Condvar::new(),
+            failure: tokio::sync::watch::Sender::new(None),
+            has_thread,
+        });
+        shared.reserve()?;
+        Ok(shared)
+    }
+
     /// `value` once it is at most the ceiling.
     fn checked(&self, value: u64) -> u64 {
         if value > self.refill_at.load(Relaxed) {
@@ -199,13 +216,28 @@ impl Shared {
                 reserver.asked = true;
                 // One caller is enough to ask; the others pass until the ceiling.
                 self.refill_at.store(ceiling, Relaxed);
-                self.work.notify_one();
+                if self.has_thread {
+                    self.work.notify_one();
+                } else if self.reserve_here(&mut reserver) {
+                    continue;
+                }
             }
             if value <= ceiling || self.stalled.load(Relaxed) {
                 return;
             }
             self.done.wait(&mut reserver);
         }
+    }
+
+    /// What the reserver's thread would do, without waiting: after a failed write (`false`) the next value past the
+    /// ceiling tries again.
+    fn reserve_here(&self, reserver: &mut Reserver) -> bool {
+        reserver.asked = false;
+        let outcome = self.reserve();
+        if let Err(e) = &outcome {
+            self.note_failure(e);
+        }
+        outcome.is_ok()
     }
 
     /// The reserver's thread.

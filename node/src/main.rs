@@ -2,7 +2,7 @@
 
 use std::{process::ExitCode, sync::Arc};
 
-use rand::RngCore;
+use rand::Rng;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use wiber_node::{
@@ -12,17 +12,20 @@ use wiber_node::{
     folder::DataFolder,
     identity::Identity,
     lamport::Lamport,
+    machine::Machine,
     node::{self, Start},
     ports::Ports,
     small_files::OsFiles,
+    state::PartLimits,
 };
+use wiber_storage::{LogOptions, Stamp};
 
 fn main() -> ExitCode {
     let args = match cli::parse() {
         Ok(args) => args,
         Err(code) => return code,
     };
-    let (start, _console) = match prepare(&args) {
+    let (start, ports, _folder, _console) = match prepare(&args) {
         Ok(prepared) => prepared,
         Err(error) => return cli::start_error(error),
     };
@@ -31,7 +34,7 @@ fn main() -> ExitCode {
         Err(error) => return cli::start_error(error),
     };
     let name = start.own.name.clone();
-    match runtime.block_on(run(start)) {
+    match runtime.block_on(run(start, ports)) {
         Ok(()) => {
             tracing::info!(target: "node", "{name} stopped");
             ExitCode::SUCCESS
@@ -44,7 +47,7 @@ fn main() -> ExitCode {
 }
 
 /// Everything that may refuse the start: first what touches nothing, then the folder.
-fn prepare(args: &Args) -> anyhow::Result<(Start, ConsoleGuard)> {
+fn prepare(args: &Args) -> anyhow::Result<(Start, Ports, DataFolder, ConsoleGuard)> {
     let (config, spec) = cli::read_config(args)?;
     let ports = Ports::bind(&spec)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -67,20 +70,24 @@ fn prepare(args: &Args) -> anyhow::Result<(Start, ConsoleGuard)> {
         "starts as {} on {}:{}", args.id, spec.host, spec.port
     );
     let start = Start {
+        machine: Machine::real(),
         config,
         own: node::member(&spec),
         form_without: args.form_without.clone(),
-        ports,
-        folder,
         identity,
+        identity_path: folder.identity_path(),
+        log_dir: folder.log_dir(),
+        log_options: LogOptions::new(Stamp::default()),
+        index_dir: folder.index_dir(),
+        part_limits: PartLimits::default(),
         lamport,
         clock,
         run_seed: rng.next_u64(),
     };
-    Ok((start, console))
+    Ok((start, ports, folder, console))
 }
 
-async fn run(start: Start) -> anyhow::Result<()> {
+async fn run(start: Start, ports: Ports) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let stopping = stop.clone();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -91,5 +98,5 @@ async fn run(start: Start) -> anyhow::Result<()> {
         }
         stopping.cancel();
     });
-    node::run(start, stop).await
+    node::run(start, ports, stop).await
 }

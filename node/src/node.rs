@@ -2,6 +2,7 @@
 
 mod flushes;
 mod hand_over;
+mod start_group;
 
 use std::{
     collections::HashMap,
@@ -9,12 +10,12 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use wiber_protocol::{
@@ -22,86 +23,73 @@ use wiber_protocol::{
     membership::Member,
     status::Formation,
 };
-use wiber_storage::{Log, LogOptions, RealDisk, Stamp};
+use wiber_storage::LogOptions;
 
-use self::{flushes::FlushObserver, hand_over::hand_over};
+use self::hand_over::hand_over;
 use crate::{
     admin,
     clock::Clock,
-    folder::DataFolder,
     forming::Forming,
     founding::found,
-    group::{Group, GroupCell},
+    group::GroupCell,
     handlers::Handlers,
     identity::Identity,
-    index::{self, Keeper},
     joining::Joining,
     lamport::Lamport,
     line::{self, Clients, Stamper},
+    machine::Machine,
     metrics::Counters,
     observe,
     ports::Ports,
-    publish::{Batcher, Forwarder, Publisher},
-    raft::{self, LogStore, Network, Raft, StateMachine},
     rejoin, retention,
     rpc::{self, link::Local, links::Links, names::Names, server::Server},
+    runtime,
     shared_identity::SharedIdentity,
-    small_files::OsFiles,
     state::PartLimits,
     status::StatusBoard,
     trace::Trace,
-    watermark::Watermarks,
 };
 
 /// Leadership is handed over within this time, or the node stops without it.
 const HANDOVER_PATIENCE: Duration = Duration::from_secs(1);
-/// What a node is started with; the folder is locked and the ports are taken.
+
+/// What a node is started with; its folder is its own.
 pub struct Start {
+    pub machine: Machine,
     pub config: ClusterConfig,
     pub own: Member,
     pub form_without: Vec<String>,
-    pub ports: Ports,
-    pub folder: DataFolder,
     pub identity: Identity,
+    pub identity_path: PathBuf,
+    pub log_dir: PathBuf,
+    /// The stamp in here is replaced by the cluster's.
+    pub log_options: LogOptions,
+    pub index_dir: PathBuf,
+    /// The same on every node of a cluster.
+    pub part_limits: PartLimits,
     pub lamport: Arc<Lamport>,
     pub clock: Arc<dyn Clock>,
     /// Randomness of this run: the first RPC id and the ids made for publishers come from it.
     pub run_seed: u64,
 }
 
-/// Runs the node until `stop` (`Ok`) or until it can no longer keep its promises (`Err`).
-pub async fn run(start: Start, stop: CancellationToken) -> anyhow::Result<()> {
-    let node = Node::new(&start);
+/// Runs the node on its ports until `stop` (`Ok`) or until it can no longer keep its promises (`Err`).
+pub async fn run(start: Start, ports: Ports, stop: CancellationToken) -> anyhow::Result<()> {
+    let node = Node::new(start);
     let ended = CancellationToken::new();
     let _ends_with_this = ended.clone().drop_guard();
-    let (fatal, mut failed) = mpsc::channel(4);
-    node.serve(start.ports, &ended)?;
-    let dirs = Dirs {
-        log: start.folder.log_dir(),
-        index: start.folder.index_dir(),
-    };
-    let retention = start.config.retention;
-    let outcome = tokio::select! {
-        biased;
-        () = stop.cancelled() => Ok(()),
-        reason = failed.recv() => Err(anyhow::anyhow!(reason.unwrap_or_default())),
-        reason = node.local.lamport.failed() => Err(anyhow::anyhow!(reason)),
-        result = node.take_part(dirs, retention, fatal, &ended) => match result {
-            Ok(never) => match never {},
-            Err(error) => Err(error),
-        },
-    };
-    node.leave().await;
-    outcome
+    node.serve(ports, &ended)?;
+    node.live(&stop, &ended).await
 }
 
-/// Where the group keeps its files.
-struct Dirs {
-    log: PathBuf,
-    index: PathBuf,
-}
-
-struct Node {
+/// A node that is put together.
+pub struct Node {
+    machine: Machine,
+    log_dir: PathBuf,
+    log_options: LogOptions,
+    index_dir: PathBuf,
+    part_limits: PartLimits,
+    retention: Retention,
     own: Member,
     configured: Vec<Member>,
     form_without: Vec<String>,
@@ -112,16 +100,17 @@ struct Node {
     formation: Arc<Mutex<Formation>>,
     board: Arc<StatusBoard>,
     clients: Arc<Clients>,
+    server: Arc<Server>,
     stop_links: CancellationToken,
 }
 
 impl Node {
-    fn new(start: &Start) -> Self {
+    pub fn new(start: Start) -> Self {
         let clock = start.clock.clone();
         let identity = SharedIdentity::new(
             start.identity.clone(),
-            start.folder.identity_path(),
-            Arc::new(OsFiles),
+            start.identity_path,
+            start.machine.small_files(),
         );
         let trace = Trace::new(
             start.own.name.clone(),
@@ -139,7 +128,11 @@ impl Node {
             counters: counters.clone(),
         });
         let stop_links = CancellationToken::new();
-        let links = Arc::new(Links::new(local.clone(), stop_links.clone()));
+        let links = Arc::new(Links::new(
+            local.clone(),
+            start.machine.transport.clone(),
+            stop_links.clone(),
+        ));
         let names = Arc::new(Names::default());
         names.learn(local.identity.raft_id(), &start.own.name);
         if let Some(formed) = local.identity.formed() {
@@ -177,10 +170,35 @@ impl Node {
             trace,
             counters,
         });
+        let joining = Arc::new(Joining {
+            identity: local.identity.clone(),
+            group: group.clone(),
+            names: names.clone(),
+            busy: Arc::default(),
+        });
+        let server = Arc::new(Server {
+            local: local.clone(),
+            names: names.clone(),
+            group: group.clone(),
+            handlers: Handlers {
+                name: start.own.name.clone(),
+                configured: configured.clone(),
+                identity: local.identity.clone(),
+                group: group.clone(),
+                joining,
+                snapshots: Mutex::new(HashMap::new()),
+            },
+        });
         Self {
-            own: start.own.clone(),
+            machine: start.machine,
+            log_dir: start.log_dir,
+            log_options: start.log_options,
+            index_dir: start.index_dir,
+            part_limits: start.part_limits,
+            retention: start.config.retention,
+            own: start.own,
             configured,
-            form_without: start.form_without.clone(),
+            form_without: start.form_without,
             local,
             links,
             names,
@@ -188,37 +206,47 @@ impl Node {
             formation,
             board,
             clients,
+            server,
             stop_links,
         }
     }
 
+    /// What answers other nodes.
+    pub fn server(&self) -> Arc<Server> {
+        self.server.clone()
+    }
+
+    /// What answers clients.
+    pub fn clients(&self) -> Arc<Clients> {
+        self.clients.clone()
+    }
+
+    /// Takes part in the cluster until `stop` (`Ok`) or until the node can no longer keep its promises (`Err`). What
+    /// serves it must end with `ended`.
+    pub async fn live(&self, stop: &CancellationToken, ended: &CancellationToken) -> anyhow::Result<()> {
+        let (fatal, mut failed) = mpsc::channel(4);
+        let outcome = tokio::select! {
+            biased;
+            () = stop.cancelled() => Ok(()),
+            reason = failed.recv() => Err(anyhow::anyhow!(reason.unwrap_or_default())),
+            reason = self.local.lamport.failed() => Err(anyhow::anyhow!(reason)),
+            result = self.take_part(fatal, ended) => match result {
+                Ok(never) => match never {},
+                Err(error) => Err(error),
+            },
+        };
+        self.leave().await;
+        outcome
+    }
+
     /// Opens the three ports.
     fn serve(&self, ports: Ports, ended: &CancellationToken) -> io::Result<()> {
-        let joining = Arc::new(Joining {
-            identity: self.local.identity.clone(),
-            group: self.group.clone(),
-            names: self.names.clone(),
-            busy: Arc::default(),
-        });
-        let server = Arc::new(Server {
-            local: self.local.clone(),
-            names: self.names.clone(),
-            group: self.group.clone(),
-            handlers: Handlers {
-                name: self.own.name.clone(),
-                configured: self.configured.clone(),
-                identity: self.local.identity.clone(),
-                group: self.group.clone(),
-                joining,
-                snapshots: Mutex::new(HashMap::new()),
-            },
-        });
         let listener = tokio::net::TcpListener::from_std(ports.rpc)?;
-        tokio::spawn(rpc::server::serve(listener, server, ended.clone()));
+        runtime::spawn(rpc::server::serve(listener, self.server(), ended.clone()));
         let listener = tokio::net::TcpListener::from_std(ports.client)?;
-        tokio::spawn(line::serve(listener, self.clients.clone(), ended.clone()));
+        runtime::spawn(line::serve(listener, self.clients.clone(), ended.clone()));
         let listener = tokio::net::TcpListener::from_std(ports.admin)?;
-        tokio::spawn(admin::serve(
+        runtime::spawn(admin::serve(
             listener,
             self.own.host.clone(),
             self.board.clone(),
@@ -230,8 +258,6 @@ impl Node {
     /// Forms or joins a cluster if need be, then takes part in it for ever.
     async fn take_part(
         &self,
-        dirs: Dirs,
-        retention: Retention,
         fatal: mpsc::Sender<String>,
         ended: &CancellationToken,
     ) -> anyhow::Result<std::convert::Infallible> {
@@ -246,119 +272,13 @@ impl Node {
         };
         let saying = self.board.clone();
         forming.run(move || saying.touch()).await?;
-        let group = self.start_group(dirs, fatal.clone(), ended).await?;
-        tokio::spawn(observe::run(group.clone(), self.board.clone(), fatal));
-        tokio::spawn(ended.clone().run_until_cancelled_owned(retention::propose(group.clone(), retention)));
+        let group = self.start_group(fatal.clone(), ended).await?;
+        runtime::spawn(observe::run(group.clone(), self.board.clone(), fatal));
+        let proposing = retention::propose(group.clone(), self.retention);
+        runtime::spawn(ended.clone().run_until_cancelled_owned(proposing));
         let formed = self.local.identity.formed().expect("forming ends with a cluster");
         found(&group, &self.own, formed).await?;
         rejoin::run(&group, &forming).await
-    }
-
-    async fn start_group(
-        &self,
-        dirs: Dirs,
-        fatal: mpsc::Sender<String>,
-        ended: &CancellationToken,
-    ) -> anyhow::Result<Arc<Group>> {
-        let identity = &self.local.identity;
-        let formed = identity.formed().expect("forming ends with a cluster");
-        anyhow::ensure!(
-            !identity.log_started() || dirs.log.is_dir(),
-            "{} is missing, and this folder was a member of cluster {}: its votes are lost with it. Restore it, \
-             or remove the node's whole folder to rejoin as a new member",
-            dirs.log.display(),
-            formed.cluster_id,
-        );
-        let stamp = Stamp {
-            cluster: formed.cluster_id.0,
-            group: 0,
-        };
-        let newest = watch::Sender::new(None);
-        let flushed = newest.subscribe();
-        let observer = Arc::new(FlushObserver {
-            board: self.board.clone(),
-            fatal: fatal.clone(),
-            newest: newest.clone(),
-        });
-        let trace = self.local.trace.clone();
-        let shared = identity.clone();
-        let names = self.names.clone();
-        let (log, recovered, store, opened) = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
-            let disk = Arc::new(RealDisk::default());
-            let (log, recovered) = Log::open(&dirs.log, LogOptions::new(stamp), disk.clone(), observer)?;
-            let store = LogStore::new(log.clone(), &recovered, names, trace)?;
-            let opened = index::open(dirs.index, disk, stamp, PartLimits::default(), &log)?;
-            shared.note_log_started()?;
-            Ok((log, recovered, store, opened))
-        })
-        .await??;
-        if recovered.cut_bytes > 0 {
-            tracing::info!(target: "storage", "cut {} bytes of a torn tail that was never acknowledged", recovered.cut_bytes);
-        }
-        let last = recovered.last.map_or(0, |(_, index)| index);
-        tracing::info!(target: "storage", "opened the log: {} segments, last entry {last}", log.stats().segments);
-        for bad in &opened.dropped {
-            tracing::warn!(target: "storage", "makes a part of the index again: {bad}");
-        }
-        newest.send_replace(log.flushed_index());
-        self.local.lamport.observe(opened.state.lamport);
-        let state = Arc::new(RwLock::new(opened.state));
-        let index = Arc::new(opened.index);
-        let watermarks = Arc::new(Watermarks::default());
-        let machine = StateMachine {
-            state: state.clone(),
-            index: index.clone(),
-            watermarks: watermarks.clone(),
-            lamport: self.local.lamport.clone(),
-            trace: self.local.trace.clone(),
-            work: Arc::default(),
-            done: Arc::default(),
-        };
-        let cut = watch::Sender::new(None);
-        let cuts = cut.subscribe();
-        let keeper = Keeper {
-            state: state.clone(),
-            index: index.clone(),
-            work: machine.work.clone(),
-            done: machine.done.clone(),
-            flushed,
-            cut,
-        };
-        // Before the engine: it applies the tail of the log while it starts.
-        tokio::spawn(keep(keeper, fatal, ended.clone()));
-        let network = Network {
-            links: self.links.clone(),
-        };
-        let own = identity.raft_id();
-        let raft = Raft::new(own.0, raft::config()?, network, store.clone(), machine).await?;
-        tokio::spawn(ended.clone().run_until_cancelled_owned(retention::purge(raft.clone(), cuts)));
-        let (publisher, queues) = Publisher::new();
-        let batcher = Batcher {
-            raft: raft.clone(),
-            state: state.clone(),
-            clock: self.local.clock.clone(),
-            trace: self.local.trace.clone(),
-        };
-        let forwarder = Forwarder {
-            links: self.links.clone(),
-        };
-        queues.start(batcher, forwarder, ended);
-        let group = Arc::new(Group {
-            own,
-            raft,
-            log: store,
-            index,
-            state,
-            watermarks,
-            publisher,
-            links: self.links.clone(),
-            clock: self.local.clock.clone(),
-            leader_heard_us: AtomicU64::new(0),
-            stopping: AtomicBool::new(false),
-        });
-        self.group.set(group.clone());
-        *self.formation.lock() = Formation::Formed;
-        Ok(group)
     }
 
     /// Hands leadership over, flushes, and lets go of everything.
@@ -375,18 +295,11 @@ impl Node {
                 tracing::warn!(target: "raft", "the engine did not stop in order: {error}");
             }
             let log = group.log.log().clone();
-            if tokio::task::spawn_blocking(move || log.close()).await.is_err() {
+            if runtime::blocking(move || log.close()).await.is_err() {
                 tracing::warn!(target: "storage", "the log did not close in order");
             }
         }
         self.stop_links.cancel();
-    }
-}
-
-/// An index that can't be written ends the node: the state would outgrow its memory.
-async fn keep(keeper: Keeper, fatal: mpsc::Sender<String>, ended: CancellationToken) {
-    if let Err(error) = keeper.run(ended).await {
-        drop(fatal.send(format!("the index can't be written: {error}")).await);
     }
 }
 

@@ -148,7 +148,7 @@ impl Queues {
             Box::pin(Arc::new(forwarder).run(to_leader)),
         ] {
             let stop = stop.clone();
-            tokio::spawn(async move {
+            crate::runtime::spawn(async move {
                 tokio::select! {
                     biased;
                     () = stop.cancelled() => {}

@@ -128,12 +128,21 @@ pub async fn purge(raft: Raft, mut cut: watch::Receiver<Option<LogId>>) {
 }
 
 async fn purge_to(raft: &Raft, at: LogId) -> bool {
-    let covers = move |metrics: &raft::Metrics| metrics.snapshot.as_ref().is_some_and(|last| last.index >= at.index);
+    let covers = move |metrics: &raft::Metrics| {
+        metrics
+            .snapshot
+            .as_ref()
+            .is_some_and(|last| last.index >= at.index)
+    };
     if !covers(&raft.metrics().borrow_watched()) {
         if raft.trigger().snapshot().await.is_err() {
             return false;
         }
-        if let Err(error) = raft.wait(Some(PATIENCE)).metrics(covers, "a snapshot at the cut").await {
+        if let Err(error) = raft
+            .wait(Some(PATIENCE))
+            .metrics(covers, "a snapshot at the cut")
+            .await
+        {
             tracing::warn!(target: "storage", "the log up to entry {} stays for now: {error}", at.index);
             return true;
         }
@@ -150,16 +159,32 @@ mod tests {
             .zip(of)
             .map(|(n, (bytes, clock_ms))| PartMeta {
                 first_index: n * 10,
-                last: LogId { term: 1, index: n * 10 + 9 },
+                last: LogId {
+                    term: 1,
+                    index: n * 10 + 9,
+                },
                 bytes: *bytes,
                 clock_ms: *clock_ms,
             })
             .collect()
     }
 
-    fn cut(max_age_ms: Option<u64>, max_bytes: Option<u64>, growing_bytes: u64, clock_ms: u64) -> Option<u64> {
+    fn cut(
+        max_age_ms: Option<u64>,
+        max_bytes: Option<u64>,
+        growing_bytes: u64,
+        clock_ms: u64,
+    ) -> Option<u64> {
         let parts = parts(&[(100, 1_000), (50, 2_000), (100, 3_000)]);
-        decide(Retention { max_age_ms, max_bytes }, parts.iter(), growing_bytes, clock_ms)
+        decide(
+            Retention {
+                max_age_ms,
+                max_bytes,
+            },
+            parts.iter(),
+            growing_bytes,
+            clock_ms,
+        )
     }
 
     #[test]

@@ -3,13 +3,11 @@
 //! The method is the usual one: write a temporary file beside the old one, fsync it, rename it over the old
 //! one, fsync the folder. Whatever happens in between, a reader finds the old text or the new one.
 
-use std::{
-    fs::{self, File},
-    io::{self, Write},
-    path::Path,
-};
+use std::{fs::File, io, path::Path, sync::Arc};
 
-/// The disk as the small files see it; a test or a simulation brings its own.
+use wiber_storage::{Disk, RealDisk};
+
+/// The disk as the small files see it; a test brings its own.
 pub trait SmallFiles: Send + Sync {
     /// The whole file, or `None` where there is none.
     fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>>;
@@ -17,31 +15,65 @@ pub trait SmallFiles: Send + Sync {
     fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
 }
 
+/// Small files on any disk.
+#[derive(Clone)]
+pub struct DiskFiles(pub Arc<dyn Disk>);
+
 /// The machine's own disk.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OsFiles;
 
-impl SmallFiles for OsFiles {
+impl SmallFiles for DiskFiles {
     fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
-        match fs::read(path) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(at(path, "cannot read", &e)),
-        }
+        read(&*self.0, path)
     }
 
     fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let temporary = path.with_added_extension("tmp");
-        let write = || {
-            let mut file = File::create(&temporary)?;
-            file.write_all(bytes)?;
-            file.sync_all()
-        };
-        write().map_err(|e| at(&temporary, "cannot write", &e))?;
-        fs::rename(&temporary, path).map_err(|e| at(path, "cannot replace", &e))?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        sync_folder(folder)
+        replace(&*self.0, path, bytes)
     }
+}
+
+impl SmallFiles for OsFiles {
+    fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
+        read(&RealDisk::new(), path)
+    }
+
+    fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        replace(&RealDisk::new(), path, bytes)
+    }
+}
+
+fn read(disk: &dyn Disk, path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let whole = || -> io::Result<Vec<u8>> {
+        let file = disk.open(path)?;
+        let size_bytes = usize::try_from(file.size_bytes()?).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        let mut bytes = vec![0; size_bytes];
+        file.read_at(&mut bytes, 0)?;
+        Ok(bytes)
+    };
+    match whole() {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(at(path, "cannot read", &e)),
+    }
+}
+
+fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = path.with_added_extension("tmp");
+    let write = || {
+        match disk.unlink(&temporary) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            Ok(()) | Err(_) => {}
+        }
+        let file = disk.create(&temporary)?;
+        file.write_at(bytes, 0)?;
+        file.sync_all()
+    };
+    write().map_err(|e| at(&temporary, "cannot write", &e))?;
+    disk.rename(&temporary, path)
+        .map_err(|e| at(path, "cannot replace", &e))?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    disk.sync_dir(folder).map_err(|e| at(folder, "cannot sync", &e))
 }
 
 /// Makes the folder's entries durable: files created, renamed or removed in it.
@@ -58,6 +90,8 @@ pub(crate) fn at(path: &Path, what: &str, e: &io::Error) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

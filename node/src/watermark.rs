@@ -4,7 +4,7 @@
 //! A waiter holds a `watch` receiver, which remembers only the newest value: however slow the waiter, it costs
 //! no memory and delays nobody.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -20,14 +20,15 @@ pub struct Watermarks {
 }
 
 struct Watched {
-    by_topic: HashMap<String, watch::Sender<u64>>,
+    /// Ordered, so that who waits is woken in the same order in every run of a simulation.
+    by_topic: BTreeMap<String, watch::Sender<u64>>,
     sweep_at: usize,
 }
 
 impl Default for Watermarks {
     fn default() -> Self {
         let watched = Watched {
-            by_topic: HashMap::new(),
+            by_topic: BTreeMap::new(),
             sweep_at: FIRST_SWEEP,
         };
         Self {

@@ -8,7 +8,10 @@ use tokio_util::sync::CancellationToken;
 use wiber_protocol::ids::LogId;
 
 use super::Index;
-use crate::state::{Job, State};
+use crate::{
+    runtime,
+    state::{Job, State},
+};
 
 /// Jobs that may wait. With more, applying waits: what is not yet in a file is held in memory.
 pub const MAX_JOBS: usize = 4;
@@ -54,7 +57,9 @@ impl Keeper {
         if let Job::Save(part) = &job {
             // A restart must never find a part beyond the log. The sender lives as long as the log's writer.
             let last = part.meta.last.index;
-            let reached = self.flushed.wait_for(|flushed| flushed.is_some_and(|at| at >= last));
+            let reached = self
+                .flushed
+                .wait_for(|flushed| flushed.is_some_and(|at| at >= last));
             if reached.await.is_err() {
                 return std::future::pending().await;
             }
@@ -65,7 +70,7 @@ impl Keeper {
             Job::Save(part) => index.save(part),
             Job::Cut(at) => index.cut(*at),
         };
-        tokio::task::spawn_blocking(work).await.map_err(io::Error::other)??;
+        runtime::blocking(work).await??;
         if let Job::Cut(at) = job {
             self.cut.send_replace(Some(at));
         }

@@ -132,7 +132,12 @@ impl Index {
     fn snapshot_at(&self, at: LogId, before: Option<Snapshot>) -> io::Result<Snapshot> {
         let mut parts = self.part_firsts()?;
         parts.retain(|first| *first <= at.index);
-        let missing = || io::Error::new(io::ErrorKind::NotFound, format!("no part ends at entry {}", at.index));
+        let missing = || {
+            io::Error::new(
+                io::ErrorKind::NotFound,
+                format!("no part ends at entry {}", at.index),
+            )
+        };
         let newest = *parts.last().ok_or_else(missing)?;
         let checkpoint = self.read_sound_part(newest, |header, file| header.checkpoint(file))?;
         if checkpoint.applied != Some(at) {
@@ -215,7 +220,11 @@ impl Index {
             self.cached.lock().retain(|(cached, _)| *cached != first);
             removed = true;
         }
-        if removed { self.disk.sync_dir(&self.dir) } else { Ok(()) }
+        if removed {
+            self.disk.sync_dir(&self.dir)
+        } else {
+            Ok(())
+        }
     }
 
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
@@ -250,5 +259,8 @@ fn part_first(name: &str) -> Option<u64> {
 }
 
 fn damaged(path: &Path, damage: &Damage) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("{}: {damage}", path.display()))
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("{}: {damage}", path.display()),
+    )
 }

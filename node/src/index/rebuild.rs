@@ -23,7 +23,11 @@ impl Index {
     /// The state before entry `first`, where a part begins.
     fn state_before(&self, first: u64) -> io::Result<Snapshot> {
         let cut = self.snapshot()?;
-        let earlier: Vec<u64> = self.part_firsts()?.into_iter().filter(|part| *part < first).collect();
+        let earlier: Vec<u64> = self
+            .part_firsts()?
+            .into_iter()
+            .filter(|part| *part < first)
+            .collect();
         let Some(previous) = earlier.last() else {
             return Ok(cut.unwrap_or_default());
         };

@@ -71,7 +71,8 @@ impl Node {
         };
         let shared: Arc<dyn Disk> = Arc::new(disk.clone());
         let (log, writer, _) =
-            Log::open_driven(Path::new("/log"), options, shared.clone(), Arc::new(NoObserver)).expect("a log");
+            Log::open_driven(Path::new("/log"), options, shared.clone(), Arc::new(NoObserver))
+                .expect("a log");
         let opened = open("/index".into(), shared, STAMP, LIMITS, &log).expect("an index");
         let mut node = Self {
             disk,
@@ -114,12 +115,18 @@ impl Node {
 
     fn keep(&mut self, jobs: usize) {
         for _ in 0..jobs {
-            let Some(job) = self.state.jobs().1.cloned() else { return };
+            let Some(job) = self.state.jobs().1.cloned() else {
+                return;
+            };
             match &job {
                 Job::Save(part) => self.index.save(part).expect("it is written"),
                 Job::Cut(at) => {
                     self.index.cut(*at).expect("it is written");
-                    self.log.purge(at.term, at.index, Box::new(|result| result.expect("it is purged")));
+                    self.log.purge(
+                        at.term,
+                        at.index,
+                        Box::new(|result| result.expect("it is purged")),
+                    );
                     self.writer.take_turn();
                 }
             }
@@ -343,7 +350,9 @@ fn a_restart_replays_no_more_than_what_was_not_saved() {
 fn an_index_that_is_gone_is_made_again() {
     let (node, model) = grown(3);
     for name in node.disk.list(Path::new("/index")).expect("a folder") {
-        node.disk.unlink(&Path::new("/index").join(name)).expect("it is gone");
+        node.disk
+            .unlink(&Path::new("/index").join(name))
+            .expect("it is gone");
     }
     let node = node.restart();
     check(&node, &model);
@@ -363,12 +372,18 @@ fn a_snapshot_brings_everything_but_the_records() {
     let mut follower = Node::open(MemoryDisk::new());
     follower.index.install(&snapshot).expect("it is written");
     let at = snapshot.checkpoint.applied.expect("a position");
-    follower
-        .log
-        .purge(at.term, at.index, Box::new(|result| result.expect("it is purged")));
+    follower.log.purge(
+        at.term,
+        at.index,
+        Box::new(|result| result.expect("it is purged")),
+    );
     follower.writer.take_turn();
     follower.state = State::restore(LIMITS, snapshot, []);
-    for stored in node.log.read(at.index + 1, u64::MAX, usize::MAX).expect("it reads") {
+    for stored in node
+        .log
+        .read(at.index + 1, u64::MAX, usize::MAX)
+        .expect("it reads")
+    {
         follower.commit(&Entry::decode(stored.bytes).expect("a whole entry"));
     }
     check(&follower, &model);
@@ -388,6 +403,8 @@ fn a_bad_state_as_of_the_cut_is_refused_when_the_log_before_it_is_gone() {
     file.read_at(&mut byte, 9).expect("it reads");
     file.write_at(&[byte[0] ^ 1], 9).expect("it is written");
     let shared: Arc<dyn Disk> = Arc::new(node.disk.clone());
-    let error = open("/index".into(), shared, STAMP, LIMITS, &node.log).err().expect("it is refused");
+    let error = open("/index".into(), shared, STAMP, LIMITS, &node.log)
+        .err()
+        .expect("it is refused");
     assert!(error.to_string().contains("/index/cut"), "{error}");
 }

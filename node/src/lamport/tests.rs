@@ -103,6 +103,22 @@ fn a_restart_goes_on_above_everything_handed_out() {
 }
 
 #[test]
+fn without_a_thread_whoever_takes_a_value_reserves() {
+    let disk = TestDisk::default();
+    let clock = Lamport::open_threadless(Path::new("lamport"), disk.clone()).unwrap();
+    let value = clock.observe(10 * BLOCK);
+    assert_eq!(value, 10 * BLOCK + 1);
+    let next = Lamport::open_threadless(Path::new("lamport"), disk.crashed())
+        .unwrap()
+        .tick();
+    assert!(next > value, "{next} after {value}");
+    // Without room for another ceiling the clock stands still and says so; it does not hang.
+    disk.set(|state| state.failing = true);
+    clock.observe(30 * BLOCK);
+    assert!(clock.shared.failure.borrow().is_some());
+}
+
+#[test]
 fn threads_never_share_a_value() {
     let clock = open(&TestDisk::default());
     let values: Vec<u64> = std::thread::scope(|scope| {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpStream, tcp::OwnedReadHalf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpStream,
     sync::mpsc,
     time::Instant,
 };
@@ -36,8 +36,11 @@ const SUBMISSION_BYTES: usize = 256 << 10;
 /// Room for one read of the socket.
 const READ_BYTES: usize = 64 << 10;
 
-/// Serves one client until it leaves.
-pub(super) async fn run(stream: TcpStream, clients: Arc<Clients>) {
+/// What a client says, and what it is answered.
+pub type Input = Box<dyn AsyncRead + Send + Sync + Unpin>;
+pub type Output = Box<dyn AsyncWrite + Send + Sync + Unpin>;
+
+pub(super) async fn over_tcp(stream: TcpStream, clients: Arc<Clients>) {
     // Without keepalive a client whose machine vanished would hold its subscriptions for ever.
     let prepared = stream
         .set_nodelay(true)
@@ -47,6 +50,11 @@ pub(super) async fn run(stream: TcpStream, clients: Arc<Clients>) {
         return;
     }
     let (read, write) = stream.into_split();
+    run(Box::new(read), Box::new(write), clients).await;
+}
+
+/// Serves one client until it leaves.
+pub async fn run(read: Input, write: Output, clients: Arc<Clients>) {
     let (steps, queue) = mpsc::channel(PENDING_STEPS);
     let reader = Reader {
         clients: clients.clone(),
@@ -87,7 +95,7 @@ enum Next {
 
 impl Reader {
     /// Reads until the client has no more to say (`true`: it may still read) or must be cut off (`false`).
-    async fn run(mut self, mut input: OwnedReadHalf) -> bool {
+    async fn run(mut self, mut input: Input) -> bool {
         let mut lines = LineSplitter::new(MAX_LINE_BYTES);
         let mut is_first = true;
         loop {
@@ -244,6 +252,6 @@ fn more(sent: Option<()>) -> Next {
 }
 
 /// Ends the sending side in an orderly way; the client may already be gone.
-pub(super) async fn close(mut write: tokio::net::tcp::OwnedWriteHalf) {
+pub(super) async fn close(mut write: Output) {
     drop(write.shutdown().await);
 }

@@ -10,6 +10,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 
+pub use connection::{Input, Output, run as serve_client};
 pub use stamp::Stamper;
 
 use crate::{group::GroupCell, metrics::Counters, trace::Trace};
@@ -43,14 +44,14 @@ pub async fn serve(listener: TcpListener, clients: Arc<Clients>, stop: Cancellat
                     continue;
                 };
                 let (clients, stop) = (clients.clone(), stop.clone());
-                tokio::spawn(async move {
+                crate::runtime::spawn(async move {
                     let counters = clients.counters.clone();
                     crate::metrics::count(&counters.connections_total);
                     crate::metrics::count(&counters.connections_open);
                     tokio::select! {
                         biased;
                         () = stop.cancelled() => {}
-                        () = connection::run(stream, clients) => {}
+                        () = connection::over_tcp(stream, clients) => {}
                     }
                     crate::metrics::uncount(&counters.connections_open);
                     drop(slot);

@@ -3,11 +3,10 @@
 
 mod publishes;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::{
     io::AsyncWriteExt,
-    net::tcp::OwnedWriteHalf,
     sync::{mpsc, oneshot},
     task::AbortHandle,
     time::{Instant, timeout},
@@ -15,7 +14,8 @@ use tokio::{
 use wiber_protocol::line::{Consistency, ReadRange, Reply};
 
 use super::{
-    Clients, connection,
+    Clients,
+    connection::{self, Output},
     subscription::{Cursor, Form},
 };
 use crate::{
@@ -84,14 +84,14 @@ impl From<std::io::Error> for Gone {
 }
 
 /// Answers until all is answered and nothing is subscribed, or the client is gone.
-pub(super) async fn run(write: OwnedWriteHalf, steps: mpsc::Receiver<Step>, clients: Arc<Clients>) {
+pub(super) async fn run(write: Output, steps: mpsc::Receiver<Step>, clients: Arc<Clients>) {
     let (pages, deliveries) = mpsc::channel(PENDING_PAGES);
     let mut responder = Responder {
         write,
         out: Vec::new(),
         clients,
         pages,
-        subscriptions: HashMap::new(),
+        subscriptions: BTreeMap::new(),
         subscribed: 0,
         own_writes: Vec::new(),
     };
@@ -102,11 +102,11 @@ pub(super) async fn run(write: OwnedWriteHalf, steps: mpsc::Receiver<Step>, clie
 }
 
 struct Responder {
-    write: OwnedWriteHalf,
+    write: Output,
     out: Vec<u8>,
     clients: Arc<Clients>,
     pages: mpsc::Sender<Delivery>,
-    subscriptions: HashMap<(String, Form), Subscribed>,
+    subscriptions: BTreeMap<(String, Form), Subscribed>,
     /// Numbers the subscriptions of this connection.
     subscribed: u64,
     /// Offsets this connection got through the leader while this node follows: reads wait for them.
@@ -287,7 +287,7 @@ impl Responder {
             number,
             next,
         };
-        let task = tokio::spawn(cursor.run(self.pages.clone())).abort_handle();
+        let task = crate::runtime::spawn(cursor.run(self.pages.clone())).abort_handle();
         self.subscriptions.insert(key, Subscribed { number, task });
     }
 
@@ -299,7 +299,10 @@ impl Responder {
         self.await_own_writes(&group, topic).await;
         let (start, end) = {
             let state = group.state.read();
-            (state.topics.log_start_offset(topic), state.topics.next_offset(topic))
+            (
+                state.topics.log_start_offset(topic),
+                state.topics.next_offset(topic),
+            )
         };
         let first = end.saturating_sub(records).max(start);
         let whole = self.pages(&group, topic, first, end, |committed, out| {

@@ -20,7 +20,7 @@ const PAGE_RECORDS: usize = 1_024;
 const PAGE_BYTES: usize = 64 << 10;
 
 /// How records are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Form {
     /// Nine fields, for `SUB`.
     Msg,

@@ -44,8 +44,10 @@ impl Batcher {
                 submission
             } else {
                 tokio::select! {
-                    Some(submission) = own.recv() => submission,
+                    // As when a batch is filled up: those who came the longer way first. They are few at a time.
+                    biased;
                     Some(submission) = of_followers.recv() => submission,
+                    Some(submission) = own.recv() => submission,
                     else => return,
                 }
             };
@@ -82,7 +84,7 @@ impl Batcher {
                 settle(submissions, || Fate::Unknown);
                 return;
             }
-            tokio::spawn(async move {
+            crate::runtime::spawn(async move {
                 match applied.await {
                     Ok(Ok(response)) => hand_out(submissions, response.data.outcomes),
                     Ok(Err(ClientWriteError::ForwardToLeader(_))) => settle(submissions, || Fate::NotLeader),

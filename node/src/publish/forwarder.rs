@@ -73,7 +73,7 @@ impl Forwarder {
                 records: batch.encode(),
             };
             let reply = link.send(Request::Forward(forward), Some(leader)).await;
-            tokio::spawn(async move {
+            crate::runtime::spawn(async move {
                 hand_out(link, reply, counts, submissions).await;
                 drop(slot);
             });

@@ -34,7 +34,7 @@ use super::{
     entry::LogEntry,
     types::{LogId, TypeConfig, Vote},
 };
-use crate::{rpc::names::Names, trace::Trace};
+use crate::{rpc::names::Names, runtime, trace::Trace};
 
 /// One `AppendEntries` carries at most this many bytes of entries, and at least one entry.
 pub const APPEND_BYTES: usize = 1 << 20;
@@ -133,9 +133,7 @@ impl LogStore {
             return Ok(entries);
         }
         let log = self.log.clone();
-        tokio::task::spawn_blocking(move || log.read(from, to, max_bytes))
-            .await
-            .map_err(io::Error::other)?
+        runtime::blocking(move || log.read(from, to, max_bytes)).await?
     }
 
     async fn read(&self, from: u64, to: u64, max_bytes: usize) -> io::Result<Vec<LogEntry>> {

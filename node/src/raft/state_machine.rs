@@ -10,7 +10,7 @@ use openraft::{
     storage::{EntryResponder, RaftStateMachine},
 };
 use parking_lot::RwLock;
-use tokio::{sync::Notify, task::spawn_blocking};
+use tokio::sync::Notify;
 use wiber_protocol::{entry::Entry, event::EventKind, ids, membership::Membership};
 
 use super::{
@@ -20,6 +20,7 @@ use super::{
 use crate::{
     index::{Index, MAX_JOBS},
     lamport::Lamport,
+    runtime,
     state::{self, Applied, Change, State},
     trace::Trace,
     watermark::Watermarks,
@@ -53,9 +54,8 @@ impl StateMachine {
             // What this node does from here on is later than these records, whoever stamped them.
             self.lamport.observe(lamport);
             let touched: HashSet<&str> = batch.records.iter().map(|record| record.topic.as_str()).collect();
-            self.watermarks.touch(touched, |topic| {
-                self.state.read().topics.high_watermark(topic)
-            });
+            self.watermarks
+                .touch(touched, |topic| self.state.read().topics.high_watermark(topic));
         }
         if self.trace.allow_local(EventKind::Apply) {
             let records = applied.outcomes.len();
@@ -85,9 +85,7 @@ impl StateMachine {
 
     async fn cut_snapshot(&self) -> io::Result<Option<Snapshot>> {
         let index = self.index.clone();
-        let snapshot = spawn_blocking(move || index.snapshot())
-            .await
-            .map_err(io::Error::other)??;
+        let snapshot = runtime::blocking(move || index.snapshot()).await??;
         snapshot.map(|snapshot| to_engine(&snapshot)).transpose()
     }
 }
@@ -150,16 +148,19 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         let snapshot = state::Snapshot::decode(&data).map_err(invalid)?;
         let applied = snapshot.checkpoint.applied;
         if applied != meta.last_log_id.as_ref().map(convert::from_log_id) {
-            let text = format!("a snapshot as of {applied:?} came as one of {:?}", meta.last_log_id);
+            let text = format!(
+                "a snapshot as of {applied:?} came as one of {:?}",
+                meta.last_log_id
+            );
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
         let index = self.index.clone();
         let limits = self.state.read().limits;
-        let state = spawn_blocking(move || {
+        let state = runtime::blocking(move || {
             index.install(&snapshot)?;
             Ok::<_, io::Error>(State::restore(limits, snapshot, []))
         });
-        let state = state.await.map_err(io::Error::other)??;
+        let state = state.await??;
         *self.state.write() = state;
         self.watermarks.reset(applied.map_or(0, |at| at.index));
         Ok(())

@@ -107,7 +107,8 @@ impl StoreBuilder<TypeConfig, LogStore, CutsHere, TempDir> for Builder {
             bytes: u64::MAX,
             entries: 1,
         };
-        let opened = index::open(folder.path().join("index"), disk, stamp, every_entry, &log).expect("an index");
+        let opened =
+            index::open(folder.path().join("index"), disk, stamp, every_entry, &log).expect("an index");
         let store = LogStore::new(log, &recovered, Arc::default(), trace.clone()).expect("a store");
         let machine = StateMachine {
             state: Arc::new(RwLock::new(opened.state)),

@@ -23,7 +23,13 @@ pub struct Proposal {
 
 impl fmt::Display for Proposal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}, {} records, {} bytes", self.kind, self.records, self.payload.len())
+        write!(
+            f,
+            "{:?}, {} records, {} bytes",
+            self.kind,
+            self.records,
+            self.payload.len()
+        )
     }
 }
 
@@ -37,7 +43,7 @@ openraft::declare_raft_types!(
         Term = u64,
         LeaderId = LeaderId<u64, u64>,
         Entry = LogEntry,
-        AsyncRuntime = openraft_rt_tokio::TokioRuntime,
+        AsyncRuntime = crate::runtime::EngineRuntime,
 );
 
 pub type Raft = openraft::Raft<TypeConfig, StateMachine>;

@@ -28,7 +28,7 @@ pub(super) type Queue = mpsc::Sender<(Header, AppendRequest)>;
 /// Starts the worker of one connection; it ends when the returned sender is dropped.
 pub(super) fn start(group: GroupCell, answers: Answers) -> Queue {
     let (sender, mut queue) = mpsc::channel(APPEND_WINDOW);
-    tokio::spawn(async move {
+    crate::runtime::spawn(async move {
         let Some(group) = group.get() else { return };
         while let Some(first) = queue.recv().await {
             if run_stream(&group, first, &mut queue, &answers).await.is_none() {

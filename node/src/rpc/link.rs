@@ -6,7 +6,7 @@
 mod worker;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     fmt,
     sync::{
         Arc,
@@ -29,6 +29,7 @@ use wiber_protocol::{
 };
 
 use self::worker::Worker;
+use super::transport::Transport;
 use crate::{
     clock::Clock, lamport::Lamport, metrics::Counters, shared_identity::SharedIdentity, trace::Trace,
 };
@@ -81,7 +82,8 @@ struct Pending {
 struct Shared {
     member: Member,
     connected: AtomicBool,
-    pending: Mutex<HashMap<u64, Pending>>,
+    /// By the RPC's id: what is told to several waiting callers is told in the order they asked.
+    pending: Mutex<BTreeMap<u64, Pending>>,
     rtts_us: Mutex<VecDeque<u64>>,
 }
 
@@ -99,20 +101,26 @@ impl fmt::Debug for Link {
 }
 
 impl Link {
-    pub(super) fn start(member: Member, local: Arc<Local>, stop: CancellationToken) -> Self {
+    pub(super) fn start(
+        member: Member,
+        local: Arc<Local>,
+        transport: Arc<dyn Transport>,
+        stop: CancellationToken,
+    ) -> Self {
         let (requests, queue) = mpsc::channel(QUEUED_REQUESTS);
         let shared = Arc::new(Shared {
             member,
             connected: AtomicBool::new(false),
-            pending: Mutex::new(HashMap::new()),
+            pending: Mutex::new(BTreeMap::new()),
             rtts_us: Mutex::new(VecDeque::new()),
         });
         let worker = Worker {
             shared: shared.clone(),
             local,
+            transport,
             queue,
         };
-        tokio::spawn(async move {
+        crate::runtime::spawn(async move {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {}

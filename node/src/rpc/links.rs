@@ -6,19 +6,24 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use wiber_protocol::membership::Member;
 
-use super::link::{Link, Local};
+use super::{
+    link::{Link, Local},
+    transport::Transport,
+};
 
 /// One link per address. Members come and go with the configuration and the membership, so there are few.
 pub struct Links {
     local: Arc<Local>,
+    transport: Arc<dyn Transport>,
     stop: CancellationToken,
     by_member: Mutex<HashMap<Member, Link>>,
 }
 
 impl Links {
-    pub fn new(local: Arc<Local>, stop: CancellationToken) -> Self {
+    pub fn new(local: Arc<Local>, transport: Arc<dyn Transport>, stop: CancellationToken) -> Self {
         Self {
             local,
+            transport,
             stop,
             by_member: Mutex::new(HashMap::new()),
         }
@@ -30,7 +35,12 @@ impl Links {
         if let Some(link) = links.get(member) {
             return link.clone();
         }
-        let link = Link::start(member.clone(), self.local.clone(), self.stop.clone());
+        let link = Link::start(
+            member.clone(),
+            self.local.clone(),
+            self.transport.clone(),
+            self.stop.clone(),
+        );
         links.insert(member.clone(), link.clone());
         link
     }

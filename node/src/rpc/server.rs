@@ -8,20 +8,22 @@ use std::sync::Arc;
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::{
-    net::{TcpListener, TcpStream, tcp::OwnedWriteHalf},
+    net::TcpListener,
     sync::{Semaphore, mpsc},
 };
-use tokio_util::{
-    codec::{FramedRead, FramedWrite, LengthDelimitedCodec},
-    sync::CancellationToken,
-};
+use tokio_util::sync::CancellationToken;
 use wiber_protocol::{
     event::{EventKind, Leg, RpcKind},
     ids::RaftId,
     rpc::{Body, Frame, Header, Request, Response},
 };
 
-use super::{appends, codec, frames, link::Local, names::Names};
+use super::{
+    appends, frames,
+    link::Local,
+    names::Names,
+    transport::{Connection, FramesIn, FramesOut, over_tcp},
+};
 use crate::{group::GroupCell, handlers};
 
 /// Answers waiting to be written to one peer; past it the peer's requests wait.
@@ -64,11 +66,11 @@ pub async fn serve(listener: TcpListener, server: Arc<Server>, stop: Cancellatio
                     continue;
                 };
                 let (server, stop) = (server.clone(), stop.clone());
-                tokio::spawn(async move {
+                crate::runtime::spawn(async move {
                     tokio::select! {
                         biased;
                         () = stop.cancelled() => {}
-                        reason = connection(stream, server) => {
+                        reason = over(stream, server) => {
                             tracing::debug!(target: "rpc", "{from} left: {reason}");
                         }
                     }
@@ -84,14 +86,18 @@ pub async fn serve(listener: TcpListener, server: Arc<Server>, stop: Cancellatio
     }
 }
 
-async fn connection(stream: TcpStream, server: Arc<Server>) -> String {
-    if let Err(error) = stream.set_nodelay(true) {
-        return error.to_string();
+async fn over(stream: tokio::net::TcpStream, server: Arc<Server>) -> String {
+    match over_tcp(stream) {
+        Ok(connection) => serve_connection(connection, server).await,
+        Err(error) => error.to_string(),
     }
-    let (read, write) = stream.into_split();
+}
+
+/// Serves one peer's connection until it ends; says why it did.
+pub async fn serve_connection(connection: Connection, server: Arc<Server>) -> String {
     let (answers, queue) = mpsc::channel(QUEUED_ANSWERS);
-    let writer = write_answers(FramedWrite::new(write, codec()), queue, server.clone());
-    let reader = read_requests(FramedRead::new(read, codec()), answers, server);
+    let writer = write_answers(connection.frames_out, queue, server.clone());
+    let reader = read_requests(connection.frames_in, answers, server);
     tokio::select! {
         biased;
         reason = reader => reason,
@@ -99,11 +105,7 @@ async fn connection(stream: TcpStream, server: Arc<Server>) -> String {
     }
 }
 
-async fn read_requests(
-    mut input: FramedRead<tokio::net::tcp::OwnedReadHalf, LengthDelimitedCodec>,
-    answers: Answers,
-    server: Arc<Server>,
-) -> String {
+async fn read_requests(mut input: FramesIn, answers: Answers, server: Arc<Server>) -> String {
     let slots = Arc::new(Semaphore::new(CONCURRENT_REQUESTS));
     // Ends with this connection: dropping the sender closes the engine's stream.
     let mut append_queue = None;
@@ -111,7 +113,7 @@ async fn read_requests(
         let frame = match input.next().await {
             None => return "it closed the connection".to_owned(),
             Some(Err(error)) => return error.to_string(),
-            Some(Ok(bytes)) => match Frame::decode(bytes.freeze()) {
+            Some(Ok(bytes)) => match Frame::decode(bytes) {
                 Ok(frame) => frame,
                 Err(error) => {
                     tracing::warn!(target: "rpc", "a peer sent a bad frame: {error}");
@@ -149,7 +151,7 @@ async fn read_requests(
                 // Queued here, in the order of arrival; only the waiting happens aside.
                 let wait = handlers::forward(&server.group, &server.local.lamport, forward);
                 let answers = answers.clone();
-                tokio::spawn(async move {
+                crate::runtime::spawn(async move {
                     let response = Response::Forward(wait.await);
                     drop(
                         answers
@@ -167,7 +169,7 @@ async fn read_requests(
                     return "the node is stopping".to_owned();
                 };
                 let (server, answers) = (server.clone(), answers.clone());
-                tokio::spawn(async move {
+                crate::runtime::spawn(async move {
                     let response = server.handlers.answer(request, header.from).await;
                     drop(
                         answers
@@ -237,22 +239,16 @@ fn note(header: &Header, request: &Request, server: &Server) {
     }
 }
 
-async fn write_answers(
-    mut out: FramedWrite<OwnedWriteHalf, LengthDelimitedCodec>,
-    mut queue: mpsc::Receiver<Answer>,
-    server: Arc<Server>,
-) -> String {
+async fn write_answers(mut out: FramesOut, mut queue: mpsc::Receiver<Answer>, server: Arc<Server>) -> String {
     while let Some(answer) = queue.recv().await {
         let mut next = Some(answer);
         while let Some(answer) = next {
-            let fed: std::io::Result<()> = out.feed(prepare(answer, &server).encode()).await;
-            if let Err(error) = fed {
+            if let Err(error) = out.feed(prepare(answer, &server).encode()).await {
                 return error.to_string();
             }
             next = queue.try_recv().ok();
         }
-        let flushed: std::io::Result<()> = SinkExt::<bytes::Bytes>::flush(&mut out).await;
-        if let Err(error) = flushed {
+        if let Err(error) = out.flush().await {
             return error.to_string();
         }
     }

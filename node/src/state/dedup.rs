@@ -131,10 +131,7 @@ impl DedupWindow {
     fn forget_oldest(&mut self) {
         let Some(oldest) = self.queue.front() else { return };
         let number = self.forgotten;
-        if let Ok(place) = self
-            .numbers
-            .find_entry(oldest.key[0], |known| *known == number)
-        {
+        if let Ok(place) = self.numbers.find_entry(oldest.key[0], |known| *known == number) {
             place.remove();
         }
         self.queue.pop_front();
@@ -143,7 +140,10 @@ impl DedupWindow {
 }
 
 /// Where in the queue an id stands. It is there, so the difference fits.
-#[expect(clippy::cast_possible_truncation, reason = "the queue has at most WINDOW_IDS + 1 places")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the queue has at most WINDOW_IDS + 1 places"
+)]
 fn place(number: u64, forgotten: u64) -> usize {
     (number - forgotten) as usize
 }
@@ -171,7 +171,10 @@ fn content(record: &Record) -> u64 {
 }
 
 fn word(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+    bytes
+        .iter()
+        .rev()
+        .fold(0, |word, byte| word << 8 | u64::from(*byte))
 }
 
 #[cfg(test)]

@@ -144,7 +144,10 @@ impl Topics {
             topic.shares.push_back(share);
             rows.extend(runs.iter().map(|run| {
                 let offset = u32::try_from(run.base_offset - base_offset);
-                (offset.expect("a part has far fewer records than 2^32"), run.log_index)
+                (
+                    offset.expect("a part has far fewer records than 2^32"),
+                    run.log_index,
+                )
             }));
             topics.push(PartTopic {
                 name: name.clone(),

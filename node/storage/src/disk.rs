@@ -16,6 +16,7 @@ pub trait Disk: Send + Sync {
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
     /// Makes a folder and those above it durably; one that exists is fine.
     fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
+    fn is_dir(&self, path: &Path) -> io::Result<bool>;
     /// When it returns, files created, renamed and unlinked in `dir` stay so after a power cut.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     /// Microseconds on a clock that never goes back, from an arbitrary start.

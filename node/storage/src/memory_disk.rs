@@ -5,7 +5,7 @@
 //! as a file system may. Which, a seed decides.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -26,6 +26,7 @@ struct Inner {
     files: Vec<Content>,
     names: BTreeMap<PathBuf, usize>,
     durable_names: BTreeMap<PathBuf, usize>,
+    folders: BTreeSet<PathBuf>,
     unsynced_names: Vec<(PathBuf, NameChange)>,
     now_us: u64,
     /// Handles of an earlier life fail.
@@ -284,8 +285,15 @@ impl Disk for MemoryDisk {
             .collect())
     }
 
-    fn create_dir_all(&self, _dir: &Path) -> io::Result<()> {
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        let mut inner = self.inner.lock();
+        let above = dir.ancestors().map(Path::to_owned);
+        inner.folders.extend(above);
         Ok(())
+    }
+
+    fn is_dir(&self, path: &Path) -> io::Result<bool> {
+        Ok(self.inner.lock().folders.contains(path))
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {

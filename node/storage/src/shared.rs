@@ -4,7 +4,7 @@
 //! The queue has bounds. A caller that finds it full waits for the writer to take it, which it does whole,
 //! each time it has flushed.
 
-use std::{collections::VecDeque, io};
+use std::{collections::VecDeque, io, sync::OnceLock};
 
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -127,6 +127,8 @@ pub(crate) struct Shared {
     /// The queue was taken.
     room: Condvar,
     pub(crate) open_files: OpenFiles,
+    /// Who drives the writer without a thread hears here that there is work.
+    on_work: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl Shared {
@@ -143,6 +145,7 @@ impl Shared {
             work: Condvar::new(),
             room: Condvar::new(),
             open_files: OpenFiles::default(),
+            on_work: OnceLock::new(),
         }
     }
 
@@ -164,14 +167,26 @@ impl Shared {
             inside.queue_bytes += entries.iter().map(|entry| entry.bytes.len()).sum::<usize>();
         }
         inside.queue.push_back(task);
-        self.work.notify_one();
+        self.say_work();
     }
 
     pub(crate) fn set_committed(&self, term: u64, index: u64) {
         let mut inside = self.inside.lock();
         if inside.phase == Phase::Open {
             inside.committed = Some((term, index));
-            self.work.notify_one();
+            self.say_work();
+        }
+    }
+
+    /// Calls `hear` whenever there is something for the writer to do. Once.
+    pub(crate) fn on_work(&self, hear: Box<dyn Fn() + Send + Sync>) {
+        drop(self.on_work.set(hear));
+    }
+
+    fn say_work(&self) {
+        self.work.notify_one();
+        if let Some(hear) = self.on_work.get() {
+            hear();
         }
     }
 
@@ -202,6 +217,7 @@ impl Shared {
         if inside.phase == Phase::Open {
             inside.phase = Phase::Closed;
         }
+        self.say_work();
         self.work.notify_all();
         self.room.notify_all();
     }

@@ -15,7 +15,7 @@ use crate::{
     disk::Disk,
     failure::Failure,
     segment::{Segment, SegmentId},
-    shared::{Command, Shared, Task},
+    shared::{Command, Phase, Shared, Task},
     tail::{End, Tail},
     vote::{SLOT_BYTES, Slots, Start, encode_committed},
 };
@@ -53,6 +53,18 @@ impl Writer {
         let busy = !commands.is_empty() || self.has_leftovers();
         self.turn(commands);
         busy
+    }
+
+    /// For who drives the writer without a thread: `hear` is called whenever there is work, or none will come any more.
+    /// It must do no more than wake somebody.
+    pub fn on_work(&self, hear: Box<dyn Fn() + Send + Sync>) {
+        self.shared.on_work(hear);
+    }
+
+    /// Whether the log takes nothing more and everything is done: the driver's last act is [`Writer::finish`].
+    pub fn is_done(&self) -> bool {
+        let inside = self.shared.lock();
+        self.failed || (inside.phase != Phase::Open && !inside.has_work())
     }
 
     /// Does `commands` in order and calls every callback.
@@ -204,7 +216,7 @@ impl Writer {
     }
 
     /// The last thing before an orderly end: the commit hint is a help to the next start, so it is made to last.
-    pub(crate) fn finish(&mut self) {
+    pub fn finish(&mut self) {
         if !self.failed
             && let Err(failure) = self.committed.sync()
         {

@@ -5,7 +5,9 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Unexpected, Visitor};
 
-use super::{retention::RetentionSeed, ClusterConfig, MAX_HOST_BYTES, MAX_NODE_ID_BYTES, MAX_PORT, NodeSpec, Retention};
+use super::{
+    ClusterConfig, MAX_HOST_BYTES, MAX_NODE_ID_BYTES, MAX_PORT, NodeSpec, Retention, retention::RetentionSeed,
+};
 
 /// Makes a visitor a seed, so that it can carry what it needs to know. `any`: YAML says what stands there, and a
 /// `9101` in quotes is no number.

@@ -165,10 +165,12 @@ impl<'a> Reply<'a> {
             ("not_leader", "") => Self::NotLeader,
             ("timeout_waiting_commit", "") => Self::TimeoutWaitingCommit,
             ("id_conflict", id) if !id.is_empty() => Self::IdConflict { id },
-            ("offset_out_of_range", range) => match range.split_once(' ').map(|(a, b)| (a.parse(), b.parse())) {
-                Some((Ok(start), Ok(end))) => Self::OffsetOutOfRange { start, end },
-                _ => Self::Refused { text },
-            },
+            ("offset_out_of_range", range) => {
+                match range.split_once(' ').map(|(a, b)| (a.parse(), b.parse())) {
+                    Some((Ok(start), Ok(end))) => Self::OffsetOutOfRange { start, end },
+                    _ => Self::Refused { text },
+                }
+            }
             ("unavailable", reason) => Self::Unavailable { reason },
             _ => Self::Refused { text },
         }

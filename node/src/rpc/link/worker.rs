@@ -6,23 +6,21 @@ use std::{
 };
 
 use futures_util::{SinkExt, StreamExt};
-use rand::Rng;
-use tokio::{
-    net::{
-        TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
-    sync::mpsc,
-    time::timeout,
-};
-use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
+use rand::RngExt;
+use tokio::{sync::mpsc, time::timeout};
 use wiber_protocol::{
     event::{EventKind, Leg, RpcKind},
     rpc::{Body, Frame},
 };
 
 use super::{LinkError, Local, Outgoing, Pending, Shared};
-use crate::rpc::{codec, frames};
+use crate::{
+    rpc::{
+        frames,
+        transport::{Connection, FramesIn, FramesOut, Transport},
+    },
+    runtime,
+};
 
 /// Requests written and not answered; past it new ones fail.
 const PENDING_REQUESTS: usize = 4_096;
@@ -40,6 +38,7 @@ const RTT_SAMPLES: usize = 16;
 pub(super) struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) local: Arc<Local>,
+    pub(super) transport: Arc<dyn Transport>,
     pub(super) queue: mpsc::Receiver<Outgoing>,
 }
 
@@ -49,11 +48,11 @@ impl Worker {
         let mut pause = FIRST_PAUSE;
         loop {
             match self.connect().await {
-                Ok(stream) => {
+                Ok(connection) => {
                     tracing::info!(target: "rpc", "connected to {name}");
                     pause = FIRST_PAUSE;
                     self.shared.connected.store(true, Ordering::Relaxed);
-                    let reason = self.serve(stream).await;
+                    let reason = self.serve(connection).await;
                     self.shared.connected.store(false, Ordering::Relaxed);
                     self.fail_pending(&name);
                     tracing::warn!(target: "rpc", "lost {name}: {reason}");
@@ -69,15 +68,10 @@ impl Worker {
         }
     }
 
-    async fn connect(&self) -> std::io::Result<TcpStream> {
-        let member = &self.shared.member;
-        let rpc_port = member.port + wiber_protocol::config::RPC_PORT_OFFSET;
-        let connecting = TcpStream::connect((member.host.as_str(), rpc_port));
-        let stream = timeout(CONNECT_TIMEOUT, connecting)
+    async fn connect(&self) -> std::io::Result<Connection> {
+        timeout(CONNECT_TIMEOUT, self.transport.connect(&self.shared.member))
             .await
-            .map_err(|_| std::io::ErrorKind::TimedOut)??;
-        stream.set_nodelay(true)?;
-        Ok(stream)
+            .map_err(|_| std::io::ErrorKind::TimedOut)?
     }
 
     /// Refuses whatever is asked while there is no connection, for as long as the pause lasts.
@@ -107,16 +101,11 @@ impl Worker {
     }
 
     /// Runs one connection until it ends; says why it did.
-    async fn serve(&mut self, stream: TcpStream) -> String {
-        let (read, write) = stream.into_split();
-        let reader = read_answers(
-            FramedRead::new(read, codec()),
-            self.shared.clone(),
-            self.local.clone(),
-        );
+    async fn serve(&mut self, connection: Connection) -> String {
+        let reader = read_answers(connection.frames_in, self.shared.clone(), self.local.clone());
         tokio::pin!(reader);
         let writer = write_requests(
-            FramedWrite::new(write, codec()),
+            connection.frames_out,
             &mut self.queue,
             self.shared.clone(),
             self.local.clone(),
@@ -131,7 +120,7 @@ impl Worker {
 }
 
 async fn write_requests(
-    mut out: FramedWrite<OwnedWriteHalf, LengthDelimitedCodec>,
+    mut out: FramesOut,
     queue: &mut mpsc::Receiver<Outgoing>,
     shared: Arc<Shared>,
     local: Arc<Local>,
@@ -139,16 +128,14 @@ async fn write_requests(
     while let Some(outgoing) = queue.recv().await {
         let mut next = Some(outgoing);
         while let Some(outgoing) = next {
-            if let Some(frame) = prepare(outgoing, &shared, &local) {
-                let fed: std::io::Result<()> = out.feed(frame.encode()).await;
-                if let Err(error) = fed {
-                    return error.to_string();
-                }
+            if let Some(frame) = prepare(outgoing, &shared, &local)
+                && let Err(error) = out.feed(frame.encode()).await
+            {
+                return error.to_string();
             }
             next = queue.try_recv().ok();
         }
-        let flushed: std::io::Result<()> = SinkExt::<bytes::Bytes>::flush(&mut out).await;
-        if let Err(error) = flushed {
+        if let Err(error) = out.flush().await {
             return error.to_string();
         }
     }
@@ -212,11 +199,7 @@ fn prepare(outgoing: Outgoing, shared: &Shared, local: &Local) -> Option<Frame> 
     })
 }
 
-async fn read_answers(
-    mut input: FramedRead<OwnedReadHalf, LengthDelimitedCodec>,
-    shared: Arc<Shared>,
-    local: Arc<Local>,
-) -> String {
+async fn read_answers(mut input: FramesIn, shared: Arc<Shared>, local: Arc<Local>) -> String {
     let mut heard_us = local.clock.monotonic_us();
     loop {
         let frame = match timeout(SILENCE_CHECK, input.next()).await {
@@ -224,7 +207,7 @@ async fn read_answers(
             Err(_) => return format!("silent for {} s", SILENCE.as_secs()),
             Ok(None) => return "it closed the connection".to_owned(),
             Ok(Some(Err(error))) => return error.to_string(),
-            Ok(Some(Ok(bytes))) => match Frame::decode(bytes.freeze()) {
+            Ok(Some(Ok(bytes))) => match Frame::decode(bytes) {
                 Ok(frame) => frame,
                 Err(error) => return format!("a bad frame: {error}"),
             },
@@ -272,5 +255,5 @@ fn is_silent(shared: &Shared, local: &Local, heard_us: u64) -> bool {
 }
 
 fn jittered(pause: Duration) -> Duration {
-    pause.mul_f64(rand::rng().random_range(0.5..1.5))
+    pause.mul_f64(runtime::rng().random_range(0.5..1.5))
 }

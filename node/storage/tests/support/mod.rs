@@ -216,6 +216,10 @@ impl Disk for HookedDisk {
         self.disk.create_dir_all(dir)
     }
 
+    fn is_dir(&self, path: &Path) -> io::Result<bool> {
+        self.disk.is_dir(path)
+    }
+
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.disk.sync_dir(dir)
     }
