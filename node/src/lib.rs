@@ -30,5 +30,6 @@ pub mod shared_identity;
 pub mod small_files;
 pub mod state;
 pub mod status;
+pub mod succession;
 pub mod trace;
 pub mod watermark;

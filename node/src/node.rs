@@ -47,6 +47,7 @@ use crate::{
     shared_identity::SharedIdentity,
     state::PartLimits,
     status::StatusBoard,
+    succession,
     trace::Trace,
 };
 
@@ -274,6 +275,7 @@ impl Node {
         forming.run(move || saying.touch()).await?;
         let group = self.start_group(fatal.clone(), ended).await?;
         runtime::spawn(observe::run(group.clone(), self.board.clone(), fatal));
+        runtime::spawn(succession::run(group.clone(), self.names.clone()));
         let proposing = retention::propose(group.clone(), self.retention);
         runtime::spawn(ended.clone().run_until_cancelled_owned(proposing));
         let formed = self.local.identity.formed().expect("forming ends with a cluster");
