@@ -34,6 +34,9 @@ pub struct Args {
     /// Form the cluster without this node; it joins later (may be given several times)
     #[arg(long, value_name = "ID")]
     pub form_without: Vec<String>,
+    /// Set this node's data aside (nothing is deleted) and take part anew with what the other nodes have
+    #[arg(long, conflicts_with = "form_without")]
+    pub rebuild: bool,
     /// What to print, e.g. `debug` or `info,raft=debug` (default: `RUST_LOG`, else `info`)
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
@@ -62,6 +65,8 @@ pub enum StartError {
     Log(#[from] ConsoleError),
     #[error("--form-without: `{id}` is this node itself")]
     WithoutItself { id: String },
+    #[error("--rebuild: `{id}` is the only node, so there is none to take the data from")]
+    RebuildAlone { id: String },
 }
 
 /// What the command line asks for, or the code to exit with: `--help` and `--version` are answered, a
@@ -100,6 +105,9 @@ pub fn read_config(args: &Args) -> Result<(ClusterConfig, NodeSpec), StartError>
         if *id == args.id {
             return Err(StartError::WithoutItself { id: id.clone() });
         }
+    }
+    if args.rebuild && config.nodes.len() == 1 {
+        return Err(StartError::RebuildAlone { id: args.id.clone() });
     }
     Ok((config, spec))
 }
@@ -217,6 +225,17 @@ mod tests {
         );
         let error = read(CONFIG, &["--id", "n1", "--form-without", "n1"]).unwrap_err();
         assert_eq!(error, "--form-without: `n1` is this node itself");
+    }
+
+    #[test]
+    fn the_only_node_cannot_be_rebuilt() {
+        let only = "nodes:\n  - {id: n1, host: 127.0.0.1, port: 9101}\n";
+        let error = read(only, &["--id", "n1", "--rebuild"]).unwrap_err();
+        assert_eq!(
+            error,
+            "--rebuild: `n1` is the only node, so there is none to take the data from"
+        );
+        assert!(read(CONFIG, &["--id", "n1", "--rebuild"]).is_ok());
     }
 
     #[test]

@@ -104,11 +104,12 @@ impl DataFolder {
         self.path.join("log")
     }
 
-    /// What the node prints, and the dashboard's terminals show.
+    /// The index over the log, which can be made again from it.
     pub fn index_dir(&self) -> PathBuf {
         self.path.join("index")
     }
 
+    /// What the node prints, and the dashboard's terminals show.
     pub fn console_path(&self) -> PathBuf {
         self.path.join("logs").join("console.log")
     }
@@ -120,6 +121,30 @@ impl DataFolder {
     pub fn lamport_path(&self) -> PathBuf {
         self.path.join("lamport")
     }
+}
+
+/// Gives a node's folder another name, with all that is in it, and returns that. `None` if there is no folder. Refused
+/// while a node runs in it.
+pub fn set_aside(data_root: &Path, id: &str, now_us: i64) -> Result<Option<PathBuf>, FolderError> {
+    let path = data_root.join(id);
+    if !path.is_dir() {
+        return Ok(None);
+    }
+    let holder = LockHolder {
+        pid: std::process::id(),
+        started_by: StartedBy::Hand,
+        started_at_us: now_us,
+        admin_port: 0,
+    };
+    let _lock = take_lock(&path, &holder)?;
+    let aside = data_root.join(format!("{id}.set-aside-{}", now_us / 1_000_000));
+    if aside.exists() {
+        let exists = io::Error::from(io::ErrorKind::AlreadyExists);
+        return Err(at(&aside, "cannot set the data aside as", &exists).into());
+    }
+    fs::rename(&path, &aside).map_err(|e| at(&path, "cannot set aside", &e))?;
+    sync_folder(data_root)?;
+    Ok(Some(aside))
 }
 
 fn take_lock(folder: &Path, holder: &LockHolder) -> Result<File, FolderError> {
@@ -178,6 +203,20 @@ mod tests {
             std::process::id()
         );
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_folder_is_set_aside_whole_and_only_when_nobody_uses_it() {
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(set_aside(root.path(), "n1", 5_000_000).unwrap(), None);
+        let folder = open(root.path()).unwrap();
+        fs::write(folder.path().join("some"), "data").unwrap();
+        assert!(set_aside(root.path(), "n1", 5_000_000).is_err());
+        drop(folder);
+        let aside = set_aside(root.path(), "n1", 5_000_000).unwrap().unwrap();
+        assert_eq!(aside, root.path().join("n1.set-aside-5"));
+        assert_eq!(fs::read_to_string(aside.join("some")).unwrap(), "data");
+        assert!(!root.path().join("n1").exists());
     }
 
     #[test]

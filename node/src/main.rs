@@ -9,7 +9,7 @@ use wiber_node::{
     cli::{self, Args},
     clock::{Clock, SystemClock},
     console::{self, ConsoleGuard},
-    folder::DataFolder,
+    folder::{self, DataFolder},
     identity::Identity,
     lamport::Lamport,
     machine::Machine,
@@ -52,6 +52,10 @@ fn prepare(args: &Args) -> anyhow::Result<(Start, Ports, DataFolder, ConsoleGuar
     let ports = Ports::bind(&spec)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let now_us = clock.wall_us();
+    let aside = match args.rebuild {
+        true => folder::set_aside(&args.data_root, &args.id, now_us)?,
+        false => None,
+    };
     let folder = DataFolder::open(
         &args.data_root,
         &args.id,
@@ -69,11 +73,15 @@ fn prepare(args: &Args) -> anyhow::Result<(Start, Ports, DataFolder, ConsoleGuar
         identity = %identity.raft_id,
         "starts as {} on {}:{}", args.id, spec.host, spec.port
     );
+    if let Some(aside) = aside {
+        tracing::warn!(target: "node", "set its data aside as {}; joins anew", aside.display());
+    }
     let start = Start {
         machine: Machine::real(),
         config,
         own: node::member(&spec),
         form_without: args.form_without.clone(),
+        join_only: args.rebuild,
         identity,
         identity_path: folder.identity_path(),
         log_dir: folder.log_dir(),
