@@ -34,6 +34,8 @@ struct Inner {
     /// Changes until the power goes; `None` for never.
     changes_left: Option<u64>,
     fail_next_sync: bool,
+    /// Bytes by which files may still grow; `None` for without end.
+    room_bytes: Option<u64>,
     counts: DiskCounts,
 }
 
@@ -79,8 +81,25 @@ impl MemoryDisk {
         self.inner.lock().fail_next_sync = true;
     }
 
+    /// From now on files may grow by so many bytes together, then writes fail as on a full disk.
+    pub fn set_room(&self, room_bytes: Option<u64>) {
+        self.inner.lock().room_bytes = room_bytes;
+    }
+
+    /// Whether the power went as [`MemoryDisk::cut_power_after`] said.
+    pub fn is_off(&self) -> bool {
+        self.inner.lock().changes_left == Some(0)
+    }
+
     pub fn counts(&self) -> DiskCounts {
         self.inner.lock().counts
+    }
+
+    /// Ends the process that used the disk: its handles fail, and what it wrote stays in the machine's cache.
+    pub fn end_process(&self) {
+        let mut inner = self.inner.lock();
+        inner.life += 1;
+        inner.changes_left = None;
     }
 
     /// Ends this life of the disk: what was synced stays, of the rest any part.
@@ -180,6 +199,19 @@ impl Inner {
             }
             None => Ok(()),
         }
+    }
+
+    fn take_room(&mut self, file: usize, change: &Change) -> io::Result<()> {
+        let Some(room_bytes) = &mut self.room_bytes else {
+            return Ok(());
+        };
+        let end = match change {
+            Change::Write { position, bytes } => position + bytes.len(),
+            Change::SetLen(len) => *len,
+        };
+        let growth = end.saturating_sub(self.files[file].now.len()) as u64;
+        *room_bytes = room_bytes.checked_sub(growth).ok_or(io::ErrorKind::StorageFull)?;
+        Ok(())
     }
 
     fn rename(&mut self, path: &Path, change: NameChange) {
@@ -333,6 +365,7 @@ impl MemoryFile {
 
     fn change(&self, change: Change) -> io::Result<()> {
         self.with(|inner, file| {
+            inner.take_room(file, &change)?;
             let powered = inner.change();
             if powered.is_ok() || inner.changes_left == Some(0) {
                 change.apply(&mut inner.files[file].now);
@@ -374,12 +407,13 @@ impl DiskFile for MemoryFile {
             inner.change()?;
             inner.counts.syncs += 1;
             let content = &mut inner.files[file];
+            let unsynced = std::mem::take(&mut content.unsynced);
             if std::mem::take(&mut inner.fail_next_sync) {
-                content.unsynced.clear();
                 return Err(io::Error::other("the disk did not answer"));
             }
-            content.unsynced.clear();
-            content.durable.clone_from(&content.now);
+            for change in unsynced {
+                change.apply(&mut content.durable);
+            }
             Ok(())
         })
     }
