@@ -83,7 +83,7 @@ impl Log {
         shared
             .open_files
             .put(ready.tail.id, Arc::clone(ready.tail.file()));
-        let writer = Writer {
+        let mut writer = Writer {
             shared: Arc::clone(&shared),
             disk: Arc::clone(&disk),
             observer,
@@ -101,7 +101,9 @@ impl Log {
             current: None,
             purged_files: Vec::new(),
             failed: false,
+            must_roll: false,
         };
+        writer.keep_room()?;
         let inner = Inner {
             shared,
             disk,
@@ -197,6 +199,12 @@ impl Log {
         }
         let task = make(&mut inside.state, done);
         self.inner.shared.push(&mut inside, task);
+    }
+
+    /// Whether the disk has room for what may come. If not, somebody should stop appending: what is reserved is for what
+    /// can't be refused. It is looked again every second.
+    pub fn has_room(&self) -> bool {
+        self.inner.shared.lock().has_room
     }
 
     /// Entries `from..to` from memory: `Some` only if `from` is there. At least one entry, then as many as fit
