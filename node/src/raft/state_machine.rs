@@ -69,8 +69,14 @@ impl StateMachine {
                 // What this node does from here on is later than these records, whoever stamped them.
                 self.lamport.observe(state.lamport);
                 for record in &batch.records {
-                    if !touched.iter().any(|(topic, _)| *topic == record.topic) {
-                        touched.push((record.topic.clone(), state.topics.high_watermark(&record.topic)));
+                    if !touched
+                        .iter()
+                        .any(|(topic, _): &(String, u64)| **topic == *record.topic)
+                    {
+                        touched.push((
+                            record.topic.to_string(),
+                            state.topics.high_watermark(&record.topic),
+                        ));
                     }
                 }
             }
