@@ -67,7 +67,7 @@ impl Row {
 pub(super) enum Scale {
     /// What the targets are about.
     Full,
-    /// Minutes: enough to see whether a change helps.
+    /// Two minutes: enough to see whether a change helps.
     Quick,
     /// Seconds: enough to see that everything works.
     Smoke,
