@@ -230,7 +230,7 @@ pub fn expand(entry: &Entry, position: &Position, topic: &str) -> Result<Vec<Com
             continue;
         }
         lamport = next_lamport(lamport, record.lamport);
-        if record.topic == topic {
+        if *record.topic == *topic {
             committed.push(Committed {
                 record,
                 offset,
@@ -263,7 +263,7 @@ mod tests {
             let mut decided = Vec::new();
             for (index, batch) in (1_u64..).zip(batches) {
                 let records: Vec<Record> = batch.into_iter().map(|(topic, id, body, lamport)| Record {
-                    topic, id, client_id: true, node: "n1".into(), ts_us: 0, corrected_us: 0, error_bound_us: 0,
+                    topic: topic.into(), id, client_id: true, node: "n1".into(), ts_us: 0, corrected_us: 0, error_bound_us: 0,
                     synchronised: false, lamport, headers: Vec::new(), body: body.into(),
                 }).collect();
                 let log_id = LogId { term: 1, index };
@@ -283,7 +283,7 @@ mod tests {
                     expand(&entries[at], position, topic).expect("the entry is whole")
                 }).collect();
                 let expected: Vec<Committed> =
-                    decided.iter().filter(|committed| committed.record.topic == topic).cloned().collect();
+                    decided.iter().filter(|committed| *committed.record.topic == *topic).cloned().collect();
                 prop_assert_eq!(read, expected);
             }
         }

@@ -16,6 +16,7 @@ use wiber_protocol::line::{Consistency, ReadRange, Reply};
 use super::{
     Clients,
     connection::{self, Output},
+    named::Named,
     subscription::{Cursor, Form},
 };
 use crate::{
@@ -60,8 +61,7 @@ pub(super) enum Step {
 
 /// Publishes that were submitted together.
 pub(super) struct PublishStep {
-    /// Topic and id of each record.
-    pub named: Vec<(String, String)>,
+    pub named: Named,
     pub fate: oneshot::Receiver<Fate>,
     pub deadline: Instant,
 }

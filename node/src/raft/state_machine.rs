@@ -53,7 +53,7 @@ impl StateMachine {
         if let Change::Records(batch) = &change {
             // What this node does from here on is later than these records, whoever stamped them.
             self.lamport.observe(lamport);
-            let touched: HashSet<&str> = batch.records.iter().map(|record| record.topic.as_str()).collect();
+            let touched: HashSet<&str> = batch.records.iter().map(|record| &*record.topic).collect();
             self.watermarks
                 .touch(touched, |topic| self.state.read().topics.high_watermark(topic));
         }
