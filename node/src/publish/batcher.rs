@@ -1,12 +1,24 @@
 //! The leader's side: gathers submissions into batches and proposes them.
+//!
+//! The engine refuses a proposal while no majority has answered the leader for a lease's time, as when the disks of
+//! a majority stall. Nothing was appended then, so the batch waits for the lease and is proposed again. The next
+//! batch is only proposed once the engine has taken the one before: a batch that was refused cannot land behind a
+//! later one.
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use openraft::{
-    ReadPolicy, async_runtime::WatchReceiver, errors::ClientWriteError, impls::ProgressResponder,
+    ReadPolicy,
+    async_runtime::WatchReceiver,
+    errors::{ClientWriteError, ForwardReason},
+    impls::ProgressResponder,
 };
 use parking_lot::RwLock;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::unconstrained,
+};
 use wiber_protocol::{event::EventKind, record::Batch};
 
 use super::{BATCH_BYTES, BATCH_RECORDS, BATCHES_IN_FLIGHT, Fate, Submission};
@@ -78,19 +90,36 @@ impl Batcher {
             let clock_ms = self.clock_ms(term, &mut leading);
             let traced = self.trace.allow_local(EventKind::Append);
             let proposal = batch.propose(clock_ms, (self.trace.next_rpc_id(), traced));
-            let (responder, applied) = ProgressResponder::complete_only();
+            let (answer, applied) = loop {
+                let (responder, mut applied) = ProgressResponder::complete_only();
+                let write = self
+                    .raft
+                    .write(proposal.clone())
+                    .with_leader(raft::leader_of(term))
+                    .responder(responder);
+                // The engine takes one message after the other: once it has answered the second one, the batch is
+                // either refused or in its log.
+                if write.await.is_err() || self.raft.with_raft_state(|_| ()).await.is_err() {
+                    settle(batch.submissions, || Fate::Unknown);
+                    return;
+                }
+                let answer = unconstrained(&mut applied).now_or_never();
+                match &answer {
+                    Some(Ok(Err(ClientWriteError::ForwardToLeader(refused))))
+                        if refused.reason == ForwardReason::LeaseExpired && !batch.is_abandoned() =>
+                    {
+                        self.await_lease(term, &batch).await;
+                    }
+                    _ => break (answer, applied),
+                }
+            };
             let submissions = batch.submissions;
-            let write = self
-                .raft
-                .write(proposal)
-                .with_leader(raft::leader_of(term))
-                .responder(responder);
-            if write.await.is_err() {
-                settle(submissions, || Fate::Unknown);
-                return;
-            }
             tokio::spawn(async move {
-                match applied.await {
+                let answer = match answer {
+                    Some(answer) => answer,
+                    None => applied.await,
+                };
+                match answer {
                     Ok(Ok(response)) => hand_out(submissions, response.data.outcomes),
                     Ok(Err(ClientWriteError::ForwardToLeader(_))) => settle(submissions, || Fate::NotLeader),
                     Ok(Err(_)) | Err(_) => settle(submissions, || Fate::Unknown),
@@ -100,8 +129,9 @@ impl Batcher {
         }
     }
 
-    /// A leader that was just elected refuses to write until a majority has answered it once, some milliseconds
-    /// later. Publishers need not hear of that.
+    /// Waits until the engine takes proposals again, or until there is no more sense in it. A leader that was just
+    /// elected refuses to write until a majority has answered it once, some milliseconds later; and so does one whom
+    /// no majority answers. Publishers need not hear of that.
     async fn await_lease(&self, term: u64, batch: &Gathered) {
         while self.raft.get_read_log_id(ReadPolicy::LeaseRead).await.is_err() {
             let leads = self.raft.server_metrics().borrow_watched().vote.leader_id.term == term;

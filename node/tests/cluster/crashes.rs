@@ -192,6 +192,51 @@ fn a_minority_acknowledges_nothing_and_still_shows_what_it_has() {
     assert_eq!(ids, ["m-1", "m-2"]);
 }
 
+/// As when the disks of a majority stall: the leader is alone for longer than its lease, and leads all the while.
+#[test]
+fn what_a_leader_is_sent_while_no_majority_answers_it_is_published_when_one_does_again() {
+    const LINES: usize = 2000;
+    let mut cluster = Cluster::start(3);
+    let leader = cluster.wait_for_leader();
+    let [stalled, other] = (0..3).filter(|at| *at != leader).collect::<Vec<_>>()[..] else {
+        panic!("two followers")
+    };
+    cluster.settled_history("t");
+    cluster.kill(other);
+    let status = |key: &str| cluster.status(leader).expect("a status")[key].clone();
+    let term = status("term");
+    cluster.signal(stalled, Signal::STOP);
+    // With this in its log the leader has more than the follower, who therefore cannot replace it.
+    let last = status("last_log_index").as_u64();
+    let mut early = cluster.conn(leader);
+    early.send("PUB t --id m-early before the lease ends\n");
+    wait_for("it is in the leader's log", PATIENCE, || {
+        (status("last_log_index").as_u64() > last).then_some(())
+    });
+    wait_for("the lease ended", PATIENCE, || {
+        let answer = cluster.conn(leader).ask("READ t --strong");
+        answer.starts_with("ERR unavailable ").then_some(())
+    });
+    let mut late = cluster.conn(leader);
+    let lines: Vec<String> = (0..LINES)
+        .map(|at| format!("PUB t --id m-{at} text {at}\n"))
+        .collect();
+    late.send(lines.concat());
+    late.expect_silence(Duration::from_millis(200));
+    cluster.signal(stalled, Signal::CONT);
+    assert_eq!(id_of(&early.line(), "published").as_deref(), Some("m-early"));
+    for at in 0..LINES {
+        assert_eq!(id_of(&late.line(), "published"), Some(format!("m-{at}")));
+    }
+    assert_eq!(status("term"), term, "one leader all the while");
+    let ids: Vec<String> = rows(&cluster.settled_history("t"))
+        .into_iter()
+        .map(|row| row.id)
+        .collect();
+    let sent = std::iter::once("m-early".to_owned()).chain((0..LINES).map(|at| format!("m-{at}")));
+    assert_eq!(ids, sent.collect::<Vec<_>>());
+}
+
 #[test]
 fn sigterm_hands_leadership_over_and_exits_0() {
     let mut cluster = Cluster::start(3);
