@@ -29,7 +29,7 @@ use crate::{
     group::{Group, GroupCell},
     handlers::Handlers,
     identity::Identity,
-    joining::Joining,
+    joining::{Busy, Joining},
     lamport::Lamport,
     line::{self, Clients, Stamper},
     metrics::Counters,
@@ -182,7 +182,7 @@ impl Node {
             identity: self.local.identity.clone(),
             group: self.group.clone(),
             names: self.names.clone(),
-            busy: Arc::default(),
+            busy: Busy::default(),
         });
         let server = Arc::new(Server {
             local: self.local.clone(),
