@@ -111,9 +111,7 @@ impl Group {
                 Leader::Other { id, member, .. } => self.leaders_read_index(id, &member).await?,
                 Leader::Unknown => return Err(ReadIndexError::NoLeader),
             };
-            if let Some(log_id) = read_index {
-                self.await_applied(log_id.index).await;
-            }
+            self.await_applied(read_index.index).await;
             Ok(())
         };
         tokio::time::timeout(READ_INDEX_PATIENCE, answered)
@@ -122,13 +120,13 @@ impl Group {
     }
 
     /// A read index round of this node as the leader.
-    pub async fn own_read_index(&self) -> Result<Option<LogId>, ReadIndexError> {
+    pub async fn own_read_index(&self) -> Result<LogId, ReadIndexError> {
         let round = self.raft.get_read_log_id(ReadPolicy::ReadIndex).await;
         let (read_log_id, _) = round.map_err(|error| ReadIndexError::Failed(error.to_string()))?;
-        Ok(Some(raft::from_log_id(read_log_id.log_id())))
+        Ok(raft::from_log_id(read_log_id.log_id()))
     }
 
-    async fn leaders_read_index(&self, id: RaftId, member: &Member) -> Result<Option<LogId>, ReadIndexError> {
+    async fn leaders_read_index(&self, id: RaftId, member: &Member) -> Result<LogId, ReadIndexError> {
         let link = self.links.to(member);
         let answer = link.call(Request::ReadIndex, Some(id), READ_INDEX_PATIENCE).await;
         match answer.map_err(|error| ReadIndexError::Failed(error.to_string()))? {
