@@ -42,7 +42,8 @@ pub enum ReadError {
 }
 
 impl Client {
-    /// Reads up to `limit` records (at most [`MAX_READ_RECORDS`]) of `topic`. Asks each node once, the last good
+    /// Reads up to `limit` records (at most [`MAX_READ_RECORDS`], fewer if they are large:
+    /// [`wiber_protocol::line::MAX_READ_BYTES`]) of `topic`. Asks each node once, the last good
     /// one first, and takes no longer than `read_timeout`; an unknown topic is an empty page.
     pub async fn read(
         &self,

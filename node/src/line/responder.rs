@@ -2,6 +2,7 @@
 //! between.
 
 mod publishes;
+mod reads;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -18,11 +19,7 @@ use super::{
     Clients, connection,
     subscription::{Cursor, Form},
 };
-use crate::{
-    fetch::{Committed, PAGE_BYTES},
-    group::Group,
-    publish::Fate,
-};
+use crate::{group::Group, publish::Fate};
 
 /// Written out when this much has gathered, or when there is nothing more to do at once.
 const FLUSH_BYTES: usize = 64 << 10;
@@ -280,95 +277,5 @@ impl Responder {
         };
         let task = tokio::spawn(cursor.run(self.pages.clone())).abort_handle();
         self.subscriptions.insert(key, Subscribed { number, task });
-    }
-
-    async fn history(&mut self, topic: &str, records: u64) -> Result<(), Gone> {
-        let Some(group) = self.clients.group.get() else {
-            Reply::HistoryEnd.write(&mut self.out);
-            return Ok(());
-        };
-        self.await_own_writes(&group, topic).await;
-        let end = group.state.read().topics.next_offset(topic);
-        let first = end.saturating_sub(records).max(1);
-        self.pages(&group, topic, first, end, |committed, out| {
-            committed.view().write_history(out);
-        })
-        .await?;
-        Reply::HistoryEnd.write(&mut self.out);
-        Ok(())
-    }
-
-    async fn read(&mut self, topic: &str, range: ReadRange, consistency: Consistency) -> Result<(), Gone> {
-        let Some(group) = self.group() else { return Ok(()) };
-        match consistency {
-            Consistency::Strong => {
-                self.flush().await?;
-                if let Err(error) = group.await_read_index().await {
-                    let reason = error.to_string();
-                    Reply::Unavailable { reason: &reason }.write(&mut self.out);
-                    return Ok(());
-                }
-            }
-            Consistency::Local => self.await_own_writes(&group, topic).await,
-        }
-        let (high_watermark, log_start_offset) = {
-            let state = group.state.read();
-            let start = state.topics.get(topic).map_or(1, |known| known.log_start_offset);
-            (state.topics.high_watermark(topic), start)
-        };
-        let (first, end) = match range {
-            ReadRange::Last { count } => (
-                (high_watermark + 1).saturating_sub(count).max(1),
-                high_watermark + 1,
-            ),
-            ReadRange::From { offset, limit } => {
-                let first = offset.max(log_start_offset);
-                (first, first.saturating_add(limit).min(high_watermark + 1))
-            }
-        };
-        self.pages(&group, topic, first, end, |committed, out| {
-            committed.view().write_record(out);
-        })
-        .await?;
-        let reply = Reply::ReadEnd {
-            high_watermark,
-            log_start_offset,
-            consistency,
-        };
-        reply.write(&mut self.out);
-        Ok(())
-    }
-
-    /// Writes the records of `first..end`, a page at a time.
-    async fn pages(
-        &mut self,
-        group: &Group,
-        topic: &str,
-        first: u64,
-        end: u64,
-        write: impl Fn(&Committed, &mut Vec<u8>),
-    ) -> Result<(), Gone> {
-        let mut next = first;
-        while next < end {
-            let limit = usize::try_from(end - next).unwrap_or(usize::MAX);
-            let page = match group.fetch(topic, next, limit, PAGE_BYTES).await {
-                Ok(page) => page,
-                Err(error) => {
-                    tracing::error!(target: "storage", "cannot read {topic} at offset {next}: {error}");
-                    let text = format!("cannot_read {error}");
-                    Reply::Refused { text: &text }.write(&mut self.out);
-                    return Ok(());
-                }
-            };
-            let Some(last) = page.last() else { break };
-            next = last.offset + 1;
-            for committed in &page {
-                write(committed, &mut self.out);
-            }
-            if self.out.len() >= FLUSH_BYTES {
-                self.flush().await?;
-            }
-        }
-        Ok(())
     }
 }
