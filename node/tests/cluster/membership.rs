@@ -136,6 +136,11 @@ fn a_cluster_forms_when_every_node_is_there_or_is_said_not_to_come() {
         });
     }
     cluster.conn(0).check("PUB t a", "ERR not_leader");
+    // It knows nothing of the topic, not even that it is empty.
+    for command in ["HISTORY t 9", "READ t --local", "SUB t"] {
+        let answer = cluster.conn(0).ask(command);
+        assert!(answer.starts_with("ERR unavailable "), "{command}: {answer}");
+    }
     cluster.kill(0);
     cluster.kill(1);
     for at in 0..2 {
