@@ -106,17 +106,23 @@ impl Group {
     /// confirms. Works on the leader and on followers.
     pub async fn await_read_index(&self) -> Result<(), ReadIndexError> {
         let answered = async {
-            let read_index = match self.leader() {
-                Leader::Own { .. } => self.own_read_index().await?,
-                Leader::Other { id, member, .. } => self.leaders_read_index(id, &member).await?,
-                Leader::Unknown => return Err(ReadIndexError::NoLeader),
-            };
+            let read_index = self.read_index().await?;
             self.await_applied(read_index.index).await;
             Ok(())
         };
         tokio::time::timeout(READ_INDEX_PATIENCE, answered)
             .await
             .unwrap_or_else(|_| Err(ReadIndexError::Failed("no majority answered in time".to_owned())))
+    }
+
+    /// The newest entry that is known to be committed, as a majority confirms: everything committed before the
+    /// call is at or below it.
+    pub async fn read_index(&self) -> Result<LogId, ReadIndexError> {
+        match self.leader() {
+            Leader::Own { .. } => self.own_read_index().await,
+            Leader::Other { id, member, .. } => self.leaders_read_index(id, &member).await,
+            Leader::Unknown => Err(ReadIndexError::NoLeader),
+        }
     }
 
     /// A read index round of this node as the leader.

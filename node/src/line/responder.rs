@@ -29,6 +29,10 @@ const PENDING_PAGES: usize = 2;
 const MAX_SUBSCRIPTIONS: usize = 1_024;
 /// How long a read waits for this node to apply what the same connection published through the leader.
 const OWN_WRITE_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a subscription "from now on" waits for a majority to say what is old.
+const FRESH_PATIENCE: Duration = Duration::from_millis(200);
+/// How long it then waits for this node to apply that.
+const CATCH_UP_PATIENCE: Duration = Duration::from_secs(1);
 /// Topics whose own writes are remembered for that.
 const OWN_WRITE_TOPICS: usize = 64;
 
@@ -150,8 +154,8 @@ impl Responder {
             match step {
                 Some(Step::Publish(publish)) => self.publish(publish, &mut deliveries).await?,
                 Some(Step::Line(line)) => self.out.extend_from_slice(&line),
-                Some(Step::Sub { topic }) => self.sub(topic).await,
-                Some(Step::Subscribe { topic, from }) => self.subscribe(topic, from),
+                Some(Step::Sub { topic }) => self.sub(topic).await?,
+                Some(Step::Subscribe { topic, from }) => self.subscribe(topic, from).await?,
                 Some(Step::History { topic, count }) => self.history(&topic, count).await?,
                 Some(Step::Read {
                     topic,
@@ -216,36 +220,38 @@ impl Responder {
     }
 
     /// `SUB`: from the next record on, in nine-field lines.
-    async fn sub(&mut self, topic: String) {
-        let Some(group) = self.group() else { return };
+    async fn sub(&mut self, topic: String) -> Result<(), Gone> {
+        let Some(group) = self.group() else { return Ok(()) };
         let key = (topic, Form::Msg);
         if !self.has_room_for(&key) {
-            return;
+            return Ok(());
         }
-        // What this connection published before is not "from now on".
-        self.await_own_writes(&group, &key.0).await;
+        let next = self.first_new(&group, &key.0).await?;
         let reply = Reply::Subscribed {
             topic: &key.0,
             next_offset: None,
         };
         reply.write(&mut self.out);
         if !self.subscriptions.contains_key(&key) {
-            let next = group.state.read().topics.next_offset(&key.0);
             self.start(group, key, next);
         }
+        Ok(())
     }
 
     /// `SUBSCRIBE`: from an offset on, in `RECORD` lines. Another one on the same topic takes its place.
-    fn subscribe(&mut self, topic: String, from: Option<u64>) {
-        let Some(group) = self.group() else { return };
+    async fn subscribe(&mut self, topic: String, from: Option<u64>) -> Result<(), Gone> {
+        let Some(group) = self.group() else { return Ok(()) };
         let key = (topic, Form::Record);
         if !self.has_room_for(&key) {
-            return;
+            return Ok(());
         }
-        let (next, start) = {
+        let next = match from {
+            Some(from) => from,
+            None => self.first_new(&group, &key.0).await?,
+        };
+        let start = {
             let state = group.state.read();
-            let start = state.topics.get(&key.0).map_or(1, |known| known.log_start_offset);
-            (from.unwrap_or_else(|| state.topics.next_offset(&key.0)), start)
+            state.topics.get(&key.0).map_or(1, |known| known.log_start_offset)
         };
         let next = next.max(start);
         let reply = Reply::Subscribed {
@@ -254,6 +260,23 @@ impl Responder {
         };
         reply.write(&mut self.out);
         self.start(group, key, next);
+        Ok(())
+    }
+
+    /// The offset of the first record of `topic` that was not committed before this call. Where no majority says
+    /// in time what was, it is the first that this node does not have yet.
+    async fn first_new(&mut self, group: &Group, topic: &str) -> Result<u64, Gone> {
+        self.flush().await?;
+        // What is committed while this waits is new, and may be applied before the wait is over.
+        let known = group.state.read().topics.next_offset(topic);
+        let Ok(Ok(old)) = timeout(FRESH_PATIENCE, group.read_index()).await else {
+            // What this connection published before is not "from now on".
+            self.await_own_writes(group, topic).await;
+            return Ok(group.state.read().topics.next_offset(topic));
+        };
+        // A node that is further behind than that tells some of the old as new; it loses nothing.
+        drop(timeout(CATCH_UP_PATIENCE, group.await_applied(old.index)).await);
+        Ok(group.first_above(topic, known, old.index))
     }
 
     fn has_room_for(&mut self, key: &(String, Form)) -> bool {

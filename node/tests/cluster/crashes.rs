@@ -238,6 +238,67 @@ fn what_a_leader_is_sent_while_no_majority_answers_it_is_published_when_one_does
 }
 
 #[test]
+fn a_subscription_on_a_node_that_is_behind_tells_nothing_old_as_new() {
+    const RECORDS: usize = 3000;
+    let cluster = Cluster::start(3);
+    let leader = cluster.wait_for_leader();
+    let behind = cluster.follower();
+    cluster.conn(leader).ask("PUB t --id m-0 seen");
+    cluster.settled_history("t");
+    let mut subscribers: Vec<_> = (0..8).map(|_| cluster.conn(behind)).collect();
+    cluster.signal(behind, Signal::STOP);
+    let mut conn = cluster.conn(leader);
+    for start in (1..RECORDS).step_by(100) {
+        let lines: Vec<String> = (start..start + 100)
+            .map(|at| format!("PUB t --id m-{at} missed\n"))
+            .collect();
+        conn.send(lines.concat());
+        for _ in 0..100 {
+            let answer = conn.line();
+            assert!(id_of(&answer, "published").is_some(), "{answer}");
+        }
+    }
+    // These wait in its sockets and are the first it sees when it wakes up.
+    for (at, conn) in subscribers.iter_mut().enumerate() {
+        conn.send(if at % 2 == 0 { "SUB t\n" } else { "SUBSCRIBE t\n" });
+    }
+    cluster.signal(behind, Signal::CONT);
+    for conn in &mut subscribers {
+        let answer = conn.line();
+        assert!(answer.starts_with("OK subscribed t"), "{answer}");
+    }
+    let new = wait_for("it is published", PATIENCE, || {
+        let answer = cluster.conn(leader).ask("PUB t --id new at last");
+        answer.starts_with("OK ").then_some("new")
+    });
+    for conn in &mut subscribers {
+        let line = conn.line();
+        let id = match line.strip_prefix("RECORD ") {
+            Some(json) => serde_json::from_str::<serde_json::Value>(json).expect("JSON")["id"].clone(),
+            None => rows(&[line])[0].id.clone().into(),
+        };
+        assert_eq!(id, new);
+    }
+}
+
+/// Where nobody can say what is old, the answer must not wait for it.
+#[test]
+fn a_subscription_without_a_majority_is_answered_soon() {
+    let mut cluster = Cluster::start(3);
+    let left = cluster.wait_for_leader();
+    for at in (0..3).filter(|at| *at != left) {
+        cluster.kill(at);
+    }
+    for command in ["SUB t", "SUBSCRIBE t"] {
+        let mut conn = cluster.conn(left);
+        let asked = Instant::now();
+        let answer = conn.ask(command);
+        assert!(answer.starts_with("OK subscribed t"), "{answer}");
+        assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+    }
+}
+
+#[test]
 fn sigterm_hands_leadership_over_and_exits_0() {
     let mut cluster = Cluster::start(3);
     let old = cluster.wait_for_leader();
