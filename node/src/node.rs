@@ -295,6 +295,7 @@ impl Node {
         };
         let forwarder = Forwarder {
             links: self.links.clone(),
+            raft: raft.clone(),
         };
         queues.start(batcher, forwarder, ended);
         let group = Arc::new(Group {

@@ -20,7 +20,7 @@ pub const QUEUED_SUBMISSIONS: usize = 1_024;
 /// Submissions of followers waiting on the leader. Each follower has at most [`FORWARDS_IN_FLIGHT`] under way,
 /// so the queue holds those of eight followers and never makes a peer's connection wait.
 pub const QUEUED_FORWARDS: usize = 64;
-/// Forwarded batches of one follower without an answer.
+/// Forwarded batches of one follower that the leader of one term has not answered.
 pub const FORWARDS_IN_FLIGHT: usize = 8;
 /// Batches of the leader that are not applied yet.
 pub const BATCHES_IN_FLIGHT: usize = 4;

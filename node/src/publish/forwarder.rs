@@ -1,29 +1,52 @@
 //! A follower's side: carries its clients' records to the leader and the outcomes back.
+//!
+//! A leader that hangs keeps what it was sent until its link gives it up. The leader of a later term has slots of its
+//! own, and what was not sent yet is not sent to a leader of the past.
 
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, mpsc};
+use openraft::async_runtime::WatchReceiver;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use wiber_protocol::{
     record::Batch,
     rpc::{ForwardReply, ForwardRequest, PublishOutcome, Request, Response},
 };
 
 use super::{BATCH_BYTES, BATCH_RECORDS, FORWARDS_IN_FLIGHT, Fate, Forward, Submission};
-use crate::rpc::{
-    link::{Link, LinkError, Reply},
-    links::Links,
+use crate::{
+    raft::Raft,
+    rpc::{
+        link::{Link, LinkError, Reply},
+        links::Links,
+    },
 };
 
 /// Sends submissions on, in the order of the queue.
 pub struct Forwarder {
     pub links: Arc<Links>,
+    pub raft: Raft,
+}
+
+/// Room for what the leader of one term has not answered.
+struct Slots {
+    term: u64,
+    free: Arc<Semaphore>,
+}
+
+impl Slots {
+    fn new(term: u64) -> Self {
+        Self {
+            term,
+            free: Arc::new(Semaphore::new(FORWARDS_IN_FLIGHT)),
+        }
+    }
 }
 
 impl Forwarder {
     pub(super) async fn run(self: Arc<Self>, mut queue: mpsc::Receiver<Forward>) {
-        let slots = Arc::new(Semaphore::new(FORWARDS_IN_FLIGHT));
+        let mut slots = Slots::new(0);
         let mut held_back: Option<Forward> = None;
-        while let Ok(slot) = slots.clone().acquire_owned().await {
+        loop {
             let first = match held_back.take() {
                 Some(forward) => forward,
                 None => match queue.recv().await {
@@ -32,6 +55,11 @@ impl Forwarder {
                 },
             };
             let (leader, member, term) = (first.leader, first.member, first.submission.term);
+            // The slot comes before the rest of the batch, which gathers while earlier ones are under way.
+            let Some(slot) = self.slot(&mut slots, term).await else {
+                first.submission.settle(Fate::NotLeader);
+                continue;
+            };
             let mut bytes = first.submission.bytes();
             let mut submissions = vec![first.submission];
             let mut count = submissions[0].records.len();
@@ -77,6 +105,27 @@ impl Forwarder {
                 hand_out(link, reply, counts, submissions).await;
                 drop(slot);
             });
+        }
+    }
+
+    /// Waits for room to send to the leader of `term`; `None` when that term is over.
+    async fn slot(&self, slots: &mut Slots, term: u64) -> Option<OwnedSemaphorePermit> {
+        if slots.term != term {
+            *slots = Slots::new(term);
+        }
+        tokio::select! {
+            biased;
+            () = self.later_than(term) => None,
+            slot = slots.free.clone().acquire_owned() => slot.ok(),
+        }
+    }
+
+    async fn later_than(&self, term: u64) {
+        let mut metrics = self.raft.metrics();
+        while metrics.borrow_watched().current_term <= term {
+            if metrics.changed().await.is_err() {
+                return;
+            }
         }
     }
 }

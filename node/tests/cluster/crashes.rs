@@ -281,6 +281,38 @@ fn a_subscription_on_a_node_that_is_behind_tells_nothing_old_as_new() {
     }
 }
 
+/// What a hung leader was sent waits for its connection to be given up; what comes later does not.
+#[test]
+fn a_leader_that_hangs_does_not_block_the_way_to_the_next_one() {
+    let cluster = Cluster::start(3);
+    let old = cluster.wait_for_leader();
+    let others: Vec<usize> = (0..3).filter(|at| *at != old).collect();
+    let mut stuck: Vec<_> = others
+        .iter()
+        .flat_map(|at| (0..24).map(|_| cluster.conn(*at)))
+        .collect();
+    cluster.signal(old, Signal::STOP);
+    for (at, conn) in stuck.iter_mut().enumerate() {
+        conn.send(format!("PUB t --id stuck-{at} hello\n"));
+        // One after the other, so that each is a batch of its own.
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let new = wait_for("another leader", PATIENCE, || cluster.leader_among(&others));
+    let follower = others.into_iter().find(|at| *at != new).expect("a follower");
+    let asked = Instant::now();
+    let answer = cluster.conn(follower).ask("PUB t --id m-1 hello");
+    assert_eq!(answer, "OK REDIRECTED m-1");
+    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+    cluster.signal(old, Signal::CONT);
+    for conn in &mut stuck {
+        let answer = conn.line();
+        assert!(
+            answer.starts_with("OK ") || answer.starts_with("ERR "),
+            "every command is answered: {answer}"
+        );
+    }
+}
+
 /// Where nobody can say what is old, the answer must not wait for it.
 #[test]
 fn a_subscription_without_a_majority_is_answered_soon() {
