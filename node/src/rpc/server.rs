@@ -4,7 +4,7 @@
 //! it can be. A frame for another cluster, or for a folder that is no longer this one, is refused before its
 //! body has any effect, and does not move the logical clock.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::{
@@ -30,6 +30,10 @@ const QUEUED_ANSWERS: usize = 1_024;
 const CONCURRENT_REQUESTS: usize = 64;
 /// Connections at once; there are few peers, and each reconnects rarely.
 const CONNECTIONS: usize = 64;
+
+/// A connection that is silent for this long is asked for a sign of life; the system gives it up after some of them
+/// without an answer.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(15);
 
 /// What the server needs of the node.
 pub struct Server {
@@ -78,14 +82,24 @@ pub async fn serve(listener: TcpListener, server: Arc<Server>, stop: Cancellatio
             Err(error) => {
                 // Out of file descriptors, most likely: wait for some to come back.
                 tracing::warn!(target: "rpc", "cannot accept a peer: {error}");
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
 }
 
+/// Answers go out at once, and a peer whose machine vanished is found out though nothing is sent to it: it would
+/// keep its place among the connections for ever.
+fn prepare_stream(stream: &TcpStream) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let keepalive = socket2::TcpKeepalive::new()
+        .with_time(KEEPALIVE_AFTER)
+        .with_interval(KEEPALIVE_AFTER);
+    socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive)
+}
+
 async fn connection(stream: TcpStream, server: Arc<Server>) -> String {
-    if let Err(error) = stream.set_nodelay(true) {
+    if let Err(error) = prepare_stream(&stream) {
         return error.to_string();
     }
     let (read, write) = stream.into_split();
@@ -290,5 +304,23 @@ fn prepare(answer: Answer, server: &Server) -> Frame {
     Frame {
         header,
         body: Body::Response(response),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_peer_that_vanished_is_found_out() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let (peer, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (stream, _) = accepted.expect("a peer");
+        let socket = socket2::SockRef::from(&stream);
+        assert!(!socket.keepalive().expect("a socket"));
+        prepare_stream(&stream).expect("a socket");
+        assert!(socket.keepalive().expect("a socket"));
+        drop(peer);
     }
 }
