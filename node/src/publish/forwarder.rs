@@ -77,7 +77,11 @@ impl Forwarder {
                     Err(_) => break,
                 }
             }
+            // Whoever has given up waiting must not be published.
             submissions.retain(|submission| !submission.reply.is_closed());
+            if submissions.is_empty() {
+                continue;
+            }
             let link = self.links.to(&member);
             if !link.is_connected() {
                 for submission in submissions {
