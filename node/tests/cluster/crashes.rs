@@ -371,6 +371,34 @@ fn sigterm_hands_leadership_over_and_exits_0() {
 }
 
 #[test]
+fn leadership_is_not_handed_to_a_node_that_is_gone() {
+    let mut cluster = Cluster::start(3);
+    let leader = cluster.wait_for_leader();
+    cluster.settled_history("t");
+    let mut others: Vec<usize> = (0..3).filter(|at| *at != leader).collect();
+    // Of two that have the same log, the greater id was taken.
+    others.sort_by_key(|at| cluster.status(*at).expect("a status")["raft_id"].to_string());
+    let [alive, gone] = others[..] else {
+        panic!("two followers")
+    };
+    cluster.kill(gone);
+    wait_for("it is missed", PATIENCE, || {
+        let status = cluster.status(leader)?;
+        let peer = status["peers"]
+            .as_array()?
+            .iter()
+            .find(|peer| peer["id"] == Cluster::id(gone).as_str())?;
+        (peer["last_ack_ms"].as_u64()? > 500).then_some(())
+    });
+    cluster.signal(leader, Signal::TERM);
+    assert_eq!(cluster.wait_for_exit(leader).code(), Some(0));
+    let console = cluster.node_folder(leader).join("logs").join("console.log");
+    let console = std::fs::read_to_string(console).expect("a console");
+    let told = format!("hands leadership to {}", Cluster::id(alive));
+    assert!(console.contains(&told), "`{told}` is not in:\n{console}");
+}
+
+#[test]
 fn what_one_connection_sent_commits_in_the_order_sent_also_when_the_leader_dies() {
     const LINES: usize = 4000;
     let mut cluster = Cluster::start(3);
