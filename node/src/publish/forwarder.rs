@@ -7,12 +7,9 @@ use std::sync::Arc;
 
 use openraft::async_runtime::WatchReceiver;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use wiber_protocol::{
-    record::Batch,
-    rpc::{ForwardReply, ForwardRequest, PublishOutcome, Request, Response},
-};
+use wiber_protocol::rpc::{ForwardReply, ForwardRequest, Request, Response};
 
-use super::{BATCH_BYTES, BATCH_RECORDS, FORWARDS_IN_FLIGHT, Fate, Forward, Submission};
+use super::{FORWARDS_IN_FLIGHT, Fate, Forward, Together};
 use crate::{
     raft::Raft,
     rpc::{
@@ -60,15 +57,12 @@ impl Forwarder {
                 first.submission.settle(Fate::NotLeader);
                 continue;
             };
-            let mut bytes = first.submission.bytes();
-            let mut submissions = vec![first.submission];
-            let mut count = submissions[0].records.len();
-            while bytes < BATCH_BYTES && count < BATCH_RECORDS {
+            let mut batch = Together::default();
+            batch.add(first.submission);
+            while !batch.is_full() {
                 match queue.try_recv() {
                     Ok(next) if next.leader == leader && next.submission.term == term => {
-                        bytes += next.submission.bytes();
-                        count += next.submission.records.len();
-                        submissions.push(next.submission);
+                        batch.add(next.submission);
                     }
                     Ok(other) => {
                         held_back = Some(other);
@@ -77,36 +71,21 @@ impl Forwarder {
                     Err(_) => break,
                 }
             }
-            // Whoever has given up waiting must not be published.
-            submissions.retain(|submission| !submission.reply.is_closed());
-            if submissions.is_empty() {
+            if batch.is_empty() {
                 continue;
             }
             let link = self.links.to(&member);
             if !link.is_connected() {
-                for submission in submissions {
-                    submission.settle(Fate::Unreachable(member.clone()));
-                }
+                batch.settle(&Fate::Unreachable(member));
                 continue;
             }
-            let counts: Vec<usize> = submissions
-                .iter()
-                .map(|submission| submission.records.len())
-                .collect();
-            let records = submissions
-                .iter_mut()
-                .flat_map(|submission| std::mem::take(&mut submission.records));
-            let batch = Batch {
-                clock_ms: 0,
-                records: records.collect(),
-            };
             let forward = ForwardRequest {
                 term,
-                records: batch.encode(),
+                records: batch.encode(0),
             };
             let reply = link.send(Request::Forward(forward), Some(leader)).await;
             tokio::spawn(async move {
-                hand_out(link, reply, counts, submissions).await;
+                hand_out(link, reply, batch).await;
                 drop(slot);
             });
         }
@@ -134,31 +113,15 @@ impl Forwarder {
     }
 }
 
-async fn hand_out(link: Link, reply: Reply, counts: Vec<usize>, submissions: Vec<Submission>) {
-    let fate: Result<Vec<PublishOutcome>, Fate> = match link.answer(reply).await {
-        Ok(Response::Forward(ForwardReply::Done(outcomes))) => Ok(outcomes),
+async fn hand_out(link: Link, reply: Reply, batch: Together) {
+    match link.answer(reply).await {
+        Ok(Response::Forward(ForwardReply::Done(outcomes))) => batch.hand_out(outcomes, Fate::Forwarded),
         Ok(Response::Forward(ForwardReply::NotLeader))
-        | Err(LinkError::Refused { .. } | LinkError::Full(_)) => Err(Fate::NotLeader),
-        Err(LinkError::NotConnected(_)) => Err(Fate::Unreachable(link.member().clone())),
+        | Err(LinkError::Refused { .. } | LinkError::Full(_)) => batch.settle(&Fate::NotLeader),
+        Err(LinkError::NotConnected(_)) => batch.settle(&Fate::Unreachable(link.member().clone())),
         // It was sent; whether it arrived and was appended nobody here can tell.
         Ok(_) | Err(LinkError::Broken(_) | LinkError::Timeout { .. } | LinkError::Mismatch(_)) => {
-            Err(Fate::Unknown)
+            batch.settle(&Fate::Unknown);
         }
-    };
-    match fate {
-        Ok(outcomes) if outcomes.len() == counts.iter().sum::<usize>() => {
-            let mut outcomes = outcomes.into_iter();
-            for (count, submission) in counts.into_iter().zip(submissions) {
-                submission.settle(Fate::Forwarded(outcomes.by_ref().take(count).collect()));
-            }
-        }
-        Ok(_) => settle(submissions, &Fate::Unknown),
-        Err(fate) => settle(submissions, &fate),
-    }
-}
-
-fn settle(submissions: Vec<Submission>, fate: &Fate) {
-    for submission in submissions {
-        submission.settle(fate.clone());
     }
 }
