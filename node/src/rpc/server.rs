@@ -44,13 +44,27 @@ pub struct Server {
 }
 
 /// An answer on its way to the writer.
-pub(super) struct Answer {
-    pub request: Header,
-    pub kind: RpcKind,
-    pub response: Response,
+struct Answer {
+    request: Header,
+    kind: RpcKind,
+    response: Response,
 }
 
-pub(super) type Answers = mpsc::Sender<Answer>;
+/// Where a connection's answers go. Clones share the queue.
+#[derive(Clone)]
+pub(super) struct Answers(mpsc::Sender<Answer>);
+
+impl Answers {
+    /// Answers one request, waiting for room; `None` when the connection is over.
+    pub(super) async fn give(&self, request: Header, kind: RpcKind, response: Response) -> Option<()> {
+        let answer = Answer {
+            request,
+            kind,
+            response,
+        };
+        self.0.send(answer).await.ok()
+    }
+}
 
 /// Accepts connections until `stop`.
 pub async fn serve(listener: TcpListener, server: Arc<Server>, stop: CancellationToken) {
@@ -105,7 +119,7 @@ async fn connection(stream: TcpStream, server: Arc<Server>) -> String {
     let (read, write) = stream.into_split();
     let (answers, queue) = mpsc::channel(QUEUED_ANSWERS);
     let writer = write_answers(FramedWrite::new(write, codec()), queue, server.clone());
-    let reader = read_requests(FramedRead::new(read, codec()), answers, server);
+    let reader = read_requests(FramedRead::new(read, codec()), Answers(answers), server);
     tokio::select! {
         biased;
         reason = reader => reason,
@@ -140,12 +154,8 @@ async fn read_requests(
         let kind = request.kind();
         if let Some(reason) = refusal(&header, &request, &server) {
             crate::metrics::count(&server.local.counters.rpc_refused);
-            let answer = Answer {
-                request: header,
-                kind,
-                response: Response::Refused(reason),
-            };
-            if answers.send(answer).await.is_err() {
+            let refused = Response::Refused(reason);
+            if answers.give(header, kind, refused).await.is_none() {
                 return "its answers cannot be written".to_owned();
             }
             continue;
@@ -165,15 +175,7 @@ async fn read_requests(
                 let answers = answers.clone();
                 tokio::spawn(async move {
                     let response = Response::Forward(wait.await);
-                    drop(
-                        answers
-                            .send(Answer {
-                                request: header,
-                                kind,
-                                response,
-                            })
-                            .await,
-                    );
+                    answers.give(header, kind, response).await;
                 });
             }
             request => {
@@ -183,15 +185,7 @@ async fn read_requests(
                 let (server, answers) = (server.clone(), answers.clone());
                 tokio::spawn(async move {
                     let response = server.handlers.answer(request, header.from).await;
-                    drop(
-                        answers
-                            .send(Answer {
-                                request: header,
-                                kind,
-                                response,
-                            })
-                            .await,
-                    );
+                    answers.give(header, kind, response).await;
                     drop(slot);
                 });
             }
