@@ -274,27 +274,14 @@ fn prepare(answer: Answer, server: &Server) -> Frame {
         response,
     } = answer;
     let local = &server.local;
-    let lamport = local.lamport.tick();
+    let header = local.header(Some(request.from), request.rpc_id, request.traced);
     if request.traced && !matches!(response, Response::Refused(_)) {
         let rpc = frames::message(kind, request.rpc_id, Leg::Response);
-        local.trace.message(
-            EventKind::Send,
-            lamport,
-            &server.names.of(request.from),
-            rpc,
-            0,
-            |_| {},
-        );
+        let peer = server.names.of(request.from);
+        local
+            .trace
+            .message(EventKind::Send, header.lamport, &peer, rpc, 0, |_| {});
     }
-    let (cluster, own) = local.identity.ids();
-    let header = frames::header(
-        cluster,
-        own,
-        Some(request.from),
-        request.rpc_id,
-        lamport,
-        request.traced,
-    );
     Frame {
         header,
         body: Body::Response(response),
