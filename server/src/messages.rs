@@ -11,7 +11,7 @@ use wiber_app::{
 };
 use wiber_client::{
     Client, Consistency as ReadConsistency, PublishError, ReadError, ReadFrom, ReadPage, RecordLine,
-    SubscriptionEvent,
+    Subscription, SubscriptionEvent,
 };
 
 use crate::cluster::Cluster;
@@ -96,7 +96,8 @@ impl Messages {
         })
     }
 
-    /// Everything committed to a conversation from now on. Connects in the background.
+    /// Everything committed to a conversation from now on. Connects in the background; ends when the cluster's data
+    /// is made anew.
     pub(crate) fn follow_new(
         &self,
         convo: &str,
@@ -105,14 +106,17 @@ impl Messages {
             .client
             .subscribe(convo, None)
             .map_err(|error| invalid(&error.to_string()))?;
+        let made_anew = self.cluster.made_anew();
         Ok(stream! {
-            loop {
-                yield followed(subscription.next().await);
+            tokio::pin!(made_anew);
+            while let Some(event) = next_of(&mut subscription, made_anew.as_mut()).await {
+                yield followed(event);
             }
         })
     }
 
-    /// Everything from an offset on, or from a page before the end.
+    /// Everything from an offset on, or from a page before the end; ends when the cluster's data is made anew, so that
+    /// the follower comes again and is told where that one's end is.
     pub(crate) fn follow(
         &self,
         convo: String,
@@ -120,7 +124,9 @@ impl Messages {
     ) -> Result<impl Stream<Item = Followed> + use<>, ServiceError> {
         wiber_protocol::line::check_topic(&convo).map_err(|error| invalid(&error.to_string()))?;
         let messages = self.clone();
+        let made_anew = self.cluster.made_anew();
         Ok(stream! {
+            tokio::pin!(made_anew);
             let start = loop {
                 match messages.last(&convo, 1).await {
                     Ok(page) => break first_offset(&page, from),
@@ -129,8 +135,8 @@ impl Messages {
                 sleep(RETRY).await;
             };
             let Ok(mut subscription) = messages.client.subscribe(&convo, Some(start)) else { return };
-            loop {
-                yield followed(subscription.next().await);
+            while let Some(event) = next_of(&mut subscription, made_anew.as_mut()).await {
+                yield followed(event);
             }
         })
     }
@@ -168,6 +174,18 @@ fn first_offset(page: &ReadPage, from: Option<u64>) -> u64 {
         None => end.saturating_sub(FOLLOWED_PAST).max(1),
         Some(from) if page.consistency == ReadConsistency::Strong => from.clamp(1, end),
         Some(from) => from.max(1),
+    }
+}
+
+/// The next event of a subscription, until its topic is one of the past.
+async fn next_of(
+    subscription: &mut Subscription,
+    made_anew: impl Future<Output = ()>,
+) -> Option<SubscriptionEvent> {
+    tokio::select! {
+        biased;
+        () = made_anew => None,
+        event = subscription.next() => Some(event),
     }
 }
 

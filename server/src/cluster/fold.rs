@@ -1,12 +1,13 @@
 //! Folds what arrives into a [`ClusterView`], and decides what is due to be sent when. No I/O, no clock.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use tokio::time::Instant;
 use wiber_app::view::{Change, ClusterView, HAPPENINGS, Happening, NodeView, ProcessState, TRACE_EVENTS};
 use wiber_protocol::{
     config::NodeSpec,
     event::{TraceBatch, TraceEvent},
+    ids::ClusterId,
     status::{NodeStatus, Role},
 };
 
@@ -75,6 +76,13 @@ impl Fold {
 
     pub(super) fn view(&self) -> &ClusterView {
         &self.sent
+    }
+
+    /// The clusters that live nodes say they belong to; more than one only when something is wrong.
+    pub(super) fn cluster_ids(&self) -> BTreeSet<ClusterId> {
+        let live = self.nodes.iter().filter(|node| node.view.live);
+        live.filter_map(|node| node.view.status.as_ref()?.cluster_id)
+            .collect()
     }
 
     pub(super) fn any_runs(&self) -> bool {
