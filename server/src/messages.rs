@@ -7,11 +7,11 @@ use futures_util::Stream;
 use tokio::time::{sleep, timeout};
 use wiber_app::{
     api::HISTORY_LIMIT,
-    service::{Consistency, HistoryPage, MessageView, PublishReport, PublishRequest, ServiceError},
+    service::{HistoryPage, MessageView, PublishReport, PublishRequest, ServiceError},
 };
 use wiber_client::{
-    Client, Consistency as ReadConsistency, PublishError, ReadError, ReadFrom, ReadPage, RecordLine,
-    Subscription, SubscriptionEvent,
+    Client, Consistency, PublishError, ReadError, ReadFrom, ReadPage, RecordLine, Subscription,
+    SubscriptionEvent,
 };
 
 use crate::cluster::Cluster;
@@ -81,10 +81,7 @@ impl Messages {
     /// The last `count` records, after a read index round if a majority answers, else as one node has them.
     pub(crate) async fn history(&self, convo: &str, count: usize) -> Result<HistoryPage, ServiceError> {
         let page = self.last(convo, count.min(HISTORY_LIMIT) as u64).await?;
-        let consistency = match page.consistency {
-            ReadConsistency::Strong => Consistency::Strong,
-            ReadConsistency::Local => Consistency::Local,
-        };
+        let consistency = page.consistency;
         let messages = page
             .records
             .into_iter()
@@ -144,12 +141,12 @@ impl Messages {
     async fn last(&self, convo: &str, count: u64) -> Result<ReadPage, ServiceError> {
         self.needs_a_node()?;
         let read = |consistency| self.client.read(convo, ReadFrom::Last, count, consistency);
-        match timeout(STRONG_WITHIN, read(ReadConsistency::Strong)).await {
+        match timeout(STRONG_WITHIN, read(Consistency::Strong)).await {
             Ok(Ok(page)) => return Ok(page),
             Ok(Err(ReadError::Rejected(why))) => return Err(invalid(&why)),
             Ok(Err(ReadError::Unavailable(_))) | Err(_) => {}
         }
-        read(ReadConsistency::Local).await.map_err(|error| match error {
+        read(Consistency::Local).await.map_err(|error| match error {
             ReadError::Rejected(why) => invalid(&why),
             ReadError::Unavailable(_) => ServiceError::Unavailable(error.to_string()),
         })
@@ -172,7 +169,7 @@ fn first_offset(page: &ReadPage, from: Option<u64>) -> u64 {
     let end = page.high_watermark + 1;
     match from {
         None => end.saturating_sub(FOLLOWED_PAST).max(1),
-        Some(from) if page.consistency == ReadConsistency::Strong => from.clamp(1, end),
+        Some(from) if page.consistency == Consistency::Strong => from.clamp(1, end),
         Some(from) => from.max(1),
     }
 }
@@ -256,7 +253,7 @@ fn message_view(kind: &str, record: RecordLine) -> MessageView {
 mod tests {
     use super::*;
 
-    fn page(high_watermark: u64, consistency: ReadConsistency) -> ReadPage {
+    fn page(high_watermark: u64, consistency: Consistency) -> ReadPage {
         ReadPage {
             records: Vec::new(),
             high_watermark,
@@ -267,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_follower_starts_where_it_asked_but_not_beyond_a_certain_end() {
-        let (strong, local) = (ReadConsistency::Strong, ReadConsistency::Local);
+        let (strong, local) = (Consistency::Strong, Consistency::Local);
         assert_eq!(first_offset(&page(0, strong), None), 1);
         assert_eq!(first_offset(&page(70, strong), None), 21);
         assert_eq!(first_offset(&page(70, strong), Some(0)), 1);

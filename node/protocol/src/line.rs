@@ -7,6 +7,8 @@
 
 use std::{fmt, io::Write as _};
 
+use serde::{Deserialize, Serialize};
+
 mod command;
 mod http;
 mod record_line;
@@ -35,7 +37,8 @@ pub const MAX_READ_BYTES: usize = 32 << 20;
 pub const DEFAULT_READ_RECORDS: u64 = 50;
 
 /// What a read is sure of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Consistency {
     /// After a read index round: nothing acknowledged before the read is missing.
     Strong,
