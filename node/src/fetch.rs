@@ -210,11 +210,32 @@ impl Group {
     fn was_cut(&self, topic: &str, offset: u64) -> bool {
         offset < self.state.read().topics.log_start_offset(topic)
     }
+
+    /// The offset of the first record of `topic`, from offset `from` on, that an entry above `log_index` holds; the
+    /// topic's next offset if there is none yet.
+    pub async fn first_above(&self, topic: &str, from: u64, log_index: u64) -> Result<u64, FetchError> {
+        let (mut first, mut beyond) = {
+            let state = self.state.read();
+            let start = state.topics.log_start_offset(topic);
+            (from.max(start), state.topics.next_offset(topic))
+        };
+        // Offsets rise with the log.
+        while first < beyond {
+            let middle = first.midpoint(beyond);
+            let page = self.fetch(topic, middle, 1, 1).await?;
+            match page.first() {
+                Some(record) if record.log_id.index <= log_index => first = middle + 1,
+                _ => beyond = middle,
+            }
+        }
+        Ok(first)
+    }
 }
 
 fn damaged(error: DecodeError) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
+
 /// The accepted records of `topic` in one entry, with their offsets and Lamport times.
 pub fn expand(entry: &Entry, position: &Position, topic: &str) -> Result<Vec<Committed>, DecodeError> {
     if entry.kind != EntryKind::Records {

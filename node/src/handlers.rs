@@ -183,6 +183,7 @@ pub fn forward(
         match fate.await {
             Ok(Fate::Committed(outcomes) | Fate::Forwarded(outcomes)) => ForwardReply::Done(outcomes),
             Ok(Fate::NotLeader | Fate::Unreachable(_)) => ForwardReply::NotLeader,
+            Ok(Fate::NoRoom) => ForwardReply::NoRoom,
             Ok(Fate::Unknown) | Err(_) => ForwardReply::Unknown("leadership was lost".to_owned()),
         }
     }

@@ -52,9 +52,10 @@ fn prepare(args: &Args) -> anyhow::Result<(Start, Ports, DataFolder, ConsoleGuar
     let ports = Ports::bind(&spec)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let now_us = clock.wall_us();
-    let aside = match args.rebuild {
-        true => folder::set_aside(&args.data_root, &args.id, now_us)?,
-        false => None,
+    let aside = if args.rebuild {
+        folder::set_aside(&args.data_root, &args.id, now_us)?
+    } else {
+        None
     };
     let folder = DataFolder::open(
         &args.data_root,

@@ -2,6 +2,7 @@
 
 mod flushes;
 mod hand_over;
+mod room;
 mod start_group;
 
 use std::{
@@ -34,7 +35,7 @@ use crate::{
     group::GroupCell,
     handlers::Handlers,
     identity::Identity,
-    joining::Joining,
+    joining::{Busy, Joining},
     lamport::Lamport,
     line::{self, Clients, Stamper},
     machine::Machine,
@@ -93,6 +94,8 @@ pub struct Node {
     index_dir: PathBuf,
     part_limits: PartLimits,
     retention: Retention,
+    /// Whether the disk has room.
+    room: watch::Sender<bool>,
     own: Member,
     configured: Vec<Member>,
     form_without: Vec<String>,
@@ -174,25 +177,7 @@ impl Node {
             trace,
             counters,
         });
-        let joining = Arc::new(Joining {
-            identity: local.identity.clone(),
-            group: group.clone(),
-            names: names.clone(),
-            busy: Arc::default(),
-        });
-        let server = Arc::new(Server {
-            local: local.clone(),
-            names: names.clone(),
-            group: group.clone(),
-            handlers: Handlers {
-                name: start.own.name.clone(),
-                configured: configured.clone(),
-                identity: local.identity.clone(),
-                group: group.clone(),
-                joining,
-                snapshots: Mutex::new(HashMap::new()),
-            },
-        });
+        let server = server(&start.own, &configured, &local, &names, &group);
         Self {
             machine: start.machine,
             log_dir: start.log_dir,
@@ -200,6 +185,7 @@ impl Node {
             index_dir: start.index_dir,
             part_limits: start.part_limits,
             retention: start.config.retention,
+            room: watch::Sender::new(true),
             own: start.own,
             configured,
             form_without: start.form_without,
@@ -280,6 +266,8 @@ impl Node {
         forming.run(move || saying.touch()).await?;
         let group = self.start_group(fatal.clone(), ended).await?;
         runtime::spawn(observe::run(group.clone(), self.board.clone(), fatal));
+        let giving_way = room::run(group.clone(), self.names.clone(), self.room.subscribe());
+        runtime::spawn(ended.clone().run_until_cancelled_owned(giving_way));
         runtime::spawn(succession::run(group.clone(), self.names.clone()));
         let proposing = retention::propose(group.clone(), self.retention);
         runtime::spawn(ended.clone().run_until_cancelled_owned(proposing));
@@ -308,6 +296,34 @@ impl Node {
         }
         self.stop_links.cancel();
     }
+}
+
+fn server(
+    own: &Member,
+    configured: &[Member],
+    local: &Arc<Local>,
+    names: &Arc<Names>,
+    group: &GroupCell,
+) -> Arc<Server> {
+    let joining = Arc::new(Joining {
+        identity: local.identity.clone(),
+        group: group.clone(),
+        names: names.clone(),
+        busy: Busy::default(),
+    });
+    Arc::new(Server {
+        local: local.clone(),
+        names: names.clone(),
+        group: group.clone(),
+        handlers: Handlers {
+            name: own.name.clone(),
+            configured: configured.to_vec(),
+            identity: local.identity.clone(),
+            group: group.clone(),
+            joining,
+            snapshots: Mutex::new(HashMap::new()),
+        },
+    })
 }
 
 pub fn member(spec: &wiber_protocol::config::NodeSpec) -> Member {

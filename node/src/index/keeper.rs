@@ -1,6 +1,6 @@
 //! Does the index's jobs, in order and off the apply path.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use parking_lot::RwLock;
 use tokio::sync::{Notify, watch};
@@ -15,6 +15,9 @@ use crate::{
 
 /// Jobs that may wait. With more, applying waits: what is not yet in a file is held in memory.
 pub const MAX_JOBS: usize = 4;
+
+/// While the disk is full, it is tried again so often.
+const LOOK_FOR_ROOM: Duration = Duration::from_secs(1);
 
 /// Writes what the state sealed, once the log is flushed that far.
 pub struct Keeper {
@@ -36,19 +39,18 @@ impl Keeper {
         loop {
             let job = self.state.read().jobs().1.cloned();
             let work = self.work.clone();
-            let step = async {
-                match job {
-                    Some(job) => self.finish(job).await,
-                    None => {
-                        work.notified().await;
-                        Ok(())
-                    }
+            let doing = async {
+                if let Some(job) = job {
+                    self.finish(job).await
+                } else {
+                    work.notified().await;
+                    Ok(())
                 }
             };
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
-                result = step => result?,
+                result = doing => result?,
             }
         }
     }
@@ -64,18 +66,29 @@ impl Keeper {
                 return std::future::pending().await;
             }
         }
-        let index = self.index.clone();
-        let doing = job.clone();
-        let work = move || match &doing {
-            Job::Save(part) => index.save(part),
-            Job::Cut(at) => index.cut(*at),
-        };
-        runtime::blocking(work).await??;
+        while let Err(error) = self.write(job.clone()).await {
+            if !matches!(
+                error.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            ) {
+                return Err(error);
+            }
+            tokio::time::sleep(LOOK_FOR_ROOM).await;
+        }
         if let Job::Cut(at) = job {
             self.cut.send_replace(Some(at));
         }
         self.state.write().job_done(&job);
         self.done.notify_waiters();
         Ok(())
+    }
+
+    async fn write(&self, job: Job) -> io::Result<()> {
+        let index = self.index.clone();
+        let write = move || match &job {
+            Job::Save(part) => index.save(part),
+            Job::Cut(at) => index.cut(*at),
+        };
+        runtime::blocking(write).await?
     }
 }

@@ -225,7 +225,7 @@ impl Model {
                     log_id: entry.log_id,
                     record,
                 };
-                let topic = committed.record.topic.clone();
+                let topic = committed.record.topic.to_string();
                 self.records.entry(topic).or_default().push(committed);
             }
         }

@@ -8,8 +8,8 @@ use std::sync::{
 use parking_lot::RwLock;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use wiber_protocol::status::Formation;
-use wiber_storage::{LogOptions, Stamp};
+use wiber_protocol::{ids::ClusterId, status::Formation};
+use wiber_storage::{LogOptions, OpenError, Stamp};
 
 use super::{Node, flushes::FlushObserver};
 use crate::{
@@ -21,30 +21,30 @@ use crate::{
     watermark::Watermarks,
 };
 
+/// A node's files, opened.
+struct Files {
+    store: LogStore,
+    opened: index::Opened,
+    /// The newest flushed entry.
+    flushed: watch::Receiver<Option<u64>>,
+}
+
 impl Node {
-    pub(super) async fn start_group(
-        &self,
-        fatal: mpsc::Sender<String>,
-        ended: &CancellationToken,
-    ) -> anyhow::Result<Arc<Group>> {
+    /// Opens the log and its index; what was torn or bad is told.
+    async fn open_files(&self, fatal: mpsc::Sender<String>) -> anyhow::Result<Files> {
         let identity = &self.local.identity;
         let formed = identity.formed().expect("forming ends with a cluster");
-        anyhow::ensure!(
-            !identity.log_started() || self.machine.has_folder(&self.log_dir)?,
-            "{} is missing, and this folder was a member of cluster {}: its votes are lost with it. Restore it, \
-             or remove the node's whole folder to rejoin as a new member",
-            self.log_dir.display(),
-            formed.cluster_id,
-        );
+        let cluster_id = formed.cluster_id;
         let stamp = Stamp {
-            cluster: formed.cluster_id.0,
+            cluster: cluster_id.0,
             group: 0,
         };
         let newest = watch::Sender::new(None);
         let flushed = newest.subscribe();
         let observer = Arc::new(FlushObserver {
             board: self.board.clone(),
-            fatal: fatal.clone(),
+            fatal,
+            room: self.room.clone(),
             newest: newest.clone(),
         });
         let trace = self.local.trace.clone();
@@ -53,26 +53,48 @@ impl Node {
         let (machine, log_dir) = (self.machine.clone(), self.log_dir.clone());
         let options = LogOptions {
             stamp,
+            must_exist: identity.log_started(),
             ..self.log_options.clone()
         };
         let (index_dir, limits) = (self.index_dir.clone(), self.part_limits);
-        let (log, recovered, store, opened) = runtime::blocking(move || -> anyhow::Result<_> {
-            let (log, recovered) = machine.open_log(&log_dir, options, observer)?;
+        let (recovered, store, opened) = runtime::blocking(move || -> anyhow::Result<_> {
+            let (log, recovered) = machine
+                .open_log(&log_dir, options, observer)
+                .map_err(|error| no_log(error, cluster_id))?;
             let store = LogStore::new(log.clone(), &recovered, names, trace)?;
             let opened = index::open(index_dir, machine.disk.clone(), stamp, limits, &log)?;
             shared.note_log_started()?;
-            Ok((log, recovered, store, opened))
+            Ok((recovered, store, opened))
         })
         .await??;
         if recovered.cut_bytes > 0 {
             tracing::info!(target: "storage", "cut {} bytes of a torn tail that was never acknowledged", recovered.cut_bytes);
         }
         let last = recovered.last.map_or(0, |(_, index)| index);
-        tracing::info!(target: "storage", "opened the log: {} segments, last entry {last}", log.stats().segments);
+        let segments = store.log().stats().segments;
+        tracing::info!(target: "storage", "opened the log: {segments} segments, last entry {last}");
         for bad in &opened.dropped {
             tracing::warn!(target: "storage", "makes a part of the index again: {bad}");
         }
-        newest.send_replace(log.flushed_index());
+        newest.send_replace(store.log().flushed_index());
+        Ok(Files {
+            store,
+            opened,
+            flushed,
+        })
+    }
+
+    /// Starts the engine over the node's files.
+    pub(super) async fn start_group(
+        &self,
+        fatal: mpsc::Sender<String>,
+        ended: &CancellationToken,
+    ) -> anyhow::Result<Arc<Group>> {
+        let Files {
+            store,
+            opened,
+            flushed,
+        } = self.open_files(fatal.clone()).await?;
         self.local.lamport.observe(opened.state.lamport);
         let state = Arc::new(RwLock::new(opened.state));
         let index = Arc::new(opened.index);
@@ -101,19 +123,21 @@ impl Node {
         let network = Network {
             links: self.links.clone(),
         };
-        let own = identity.raft_id();
+        let own = self.local.identity.raft_id();
         let raft = Raft::new(own.0, raft::config()?, network, store.clone(), machine).await?;
         let purging = retention::purge(raft.clone(), cuts);
         runtime::spawn(ended.clone().run_until_cancelled_owned(purging));
         let (publisher, queues) = Publisher::new();
         let batcher = Batcher {
             raft: raft.clone(),
+            log: store.log().clone(),
             state: state.clone(),
             clock: self.local.clock.clone(),
             trace: self.local.trace.clone(),
         };
         let forwarder = Forwarder {
             links: self.links.clone(),
+            raft: raft.clone(),
         };
         queues.start(batcher, forwarder, ended);
         let group = Arc::new(Group {
@@ -139,5 +163,16 @@ impl Node {
 async fn keep(keeper: Keeper, fatal: mpsc::Sender<String>, ended: CancellationToken) {
     if let Err(error) = keeper.run(ended).await {
         drop(fatal.send(format!("the index can't be written: {error}")).await);
+    }
+}
+
+/// Says what to do about a log that is gone.
+fn no_log(error: OpenError, cluster_id: ClusterId) -> anyhow::Error {
+    match error {
+        OpenError::Missing { .. } => anyhow::anyhow!(
+            "{error}, and this folder was a member of cluster {cluster_id}: its votes are lost with it. Restore it, \
+             or start the node with --rebuild to rejoin as a new member"
+        ),
+        error => error.into(),
     }
 }

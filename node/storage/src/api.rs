@@ -44,19 +44,22 @@ pub struct LogOptions {
     /// comes then may fail. 0 reserves nothing.
     pub reserve_bytes: u64,
     pub stamp: Stamp,
+    /// Whether a log was made here before: then a folder without one is refused, as a vote it held is lost with it.
+    pub must_exist: bool,
 }
 
 impl LogOptions {
     /// Positions inside a segment are kept as 32 bits in memory.
     pub const MAX_SEGMENT_BYTES: u64 = 1 << 30;
 
-    /// 64 MiB segments, a hot tail of 32 MiB, and room for 8 MiB to come.
+    /// 64 MiB segments, a hot tail of 32 MiB, and room for 8 MiB to come, for a folder that may be blank.
     pub fn new(stamp: Stamp) -> Self {
         Self {
             segment_bytes: 64 << 20,
             hot_tail_bytes: 32 << 20,
             reserve_bytes: 8 << 20,
             stamp,
+            must_exist: false,
         }
     }
 }

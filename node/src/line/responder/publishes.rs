@@ -48,6 +48,10 @@ impl Responder {
                 count_many(&counters.forwarded, named.len());
                 (outcomes, true)
             }
+            Fate::NoRoom => {
+                let reason = "the leader's disk is full: nothing was published";
+                return self.for_each(named, |_| Reply::Unavailable { reason });
+            }
             Fate::NotLeader => return self.for_each(named, |_| Reply::NotLeader),
             Fate::Unreachable(member) => {
                 return self.for_each(named, |_| Reply::Redirect {

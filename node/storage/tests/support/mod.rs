@@ -49,6 +49,7 @@ pub(crate) fn options(segment_bytes: u64, hot_tail_bytes: usize) -> LogOptions {
         hot_tail_bytes,
         reserve_bytes: 1_000,
         stamp: STAMP,
+        must_exist: false,
     }
 }
 
