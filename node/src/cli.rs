@@ -7,13 +7,17 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, error::ErrorKind};
-use wiber_protocol::config::{ClusterConfig, ConfigError, NodeSpec};
-
-use crate::{
-    console::{self, ConsoleError},
-    folder::StartedBy,
+use clap::{
+    Parser,
+    builder::{PossibleValuesParser, TypedValueParser},
+    error::ErrorKind,
 };
+use wiber_protocol::{
+    config::{ClusterConfig, ConfigError, NodeSpec},
+    lock::StartedBy,
+};
+
+use crate::console::{self, ConsoleError};
 
 /// The exit code of a start that was refused before anything was touched.
 pub const REFUSED: u8 = 2;
@@ -38,8 +42,13 @@ pub struct Args {
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
     /// Who started this process, and so who may stop it
-    #[arg(long, hide = true, value_enum, default_value_t = StartedBy::Hand)]
+    #[arg(long, hide = true, default_value_t = StartedBy::Hand, value_parser = started_by())]
     pub started_by: StartedBy,
+}
+
+fn started_by() -> impl TypedValueParser<Value = StartedBy> {
+    let words = [StartedBy::Gateway, StartedBy::Hand].map(StartedBy::as_str);
+    PossibleValuesParser::new(words).try_map(|word| word.parse::<StartedBy>())
 }
 
 /// Why the command line and the configuration are no start for a node. The text is one line.

@@ -93,6 +93,23 @@ impl Group {
         }
         Ok(page)
     }
+
+    /// The offset of the first record of `topic`, from offset `from` on, that an entry above `log_index` holds; the
+    /// topic's next offset if there is none yet.
+    pub fn first_above(&self, topic: &str, from: u64, log_index: u64) -> u64 {
+        let state = self.state.read();
+        let mut next = from;
+        loop {
+            let positions = state.topics.positions(topic, next, POSITIONS);
+            if let Some(above) = positions.iter().find(|at| at.note.log_index > log_index) {
+                return above.base_offset.max(from);
+            }
+            match positions.last() {
+                Some(last) if positions.len() == POSITIONS => next = last.base_offset,
+                _ => return state.topics.next_offset(topic),
+            }
+        }
+    }
 }
 
 fn damaged(error: wiber_protocol::codec::DecodeError) -> io::Error {

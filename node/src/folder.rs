@@ -17,29 +17,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize, Serialize};
+use wiber_protocol::lock::{LOCK_FILE, LockHolder, MAX_LOCK_BYTES, StartedBy};
 
 use crate::small_files::{at, sync_folder};
-
-/// A lock file's text is never longer; whatever follows is not read.
-const MAX_LOCK_BYTES: u64 = 1_024;
-
-/// Who started the process, and so who may stop it: a gateway's graceful exit stops only its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum StartedBy {
-    Gateway,
-    Hand,
-}
-
-/// What `node.lock` says about the process that holds it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LockHolder {
-    pub pid: u32,
-    pub started_by: StartedBy,
-    pub started_at_us: i64,
-    pub admin_port: u16,
-}
 
 /// Why the data folder can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -119,7 +99,7 @@ impl DataFolder {
 }
 
 fn take_lock(folder: &Path, holder: &LockHolder) -> Result<File, FolderError> {
-    let path = folder.join("node.lock");
+    let path = folder.join(LOCK_FILE);
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)

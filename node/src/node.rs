@@ -16,8 +16,8 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use wiber_protocol::{config::ClusterConfig, membership::Member, status::Formation};
-use wiber_storage::{Log, LogOptions, RealDisk, Stamp};
+use wiber_protocol::{config::ClusterConfig, ids::ClusterId, membership::Member, status::Formation};
+use wiber_storage::{Log, LogOptions, OpenError, RealDisk, Stamp};
 
 use self::{flushes::FlushObserver, hand_over::hand_over};
 use crate::{
@@ -29,7 +29,7 @@ use crate::{
     group::{Group, GroupCell},
     handlers::Handlers,
     identity::Identity,
-    joining::Joining,
+    joining::{Busy, Joining},
     lamport::Lamport,
     line::{self, Clients, Stamper},
     metrics::Counters,
@@ -182,7 +182,7 @@ impl Node {
             identity: self.local.identity.clone(),
             group: self.group.clone(),
             names: self.names.clone(),
-            busy: Arc::default(),
+            busy: Busy::default(),
         });
         let server = Arc::new(Server {
             local: self.local.clone(),
@@ -244,16 +244,14 @@ impl Node {
     ) -> anyhow::Result<Arc<Group>> {
         let identity = &self.local.identity;
         let formed = identity.formed().expect("forming ends with a cluster");
-        anyhow::ensure!(
-            !identity.log_started() || log_dir.is_dir(),
-            "{} is missing, and this folder was a member of cluster {}: its votes are lost with it. Restore it, \
-             or remove the node's whole folder to rejoin as a new member",
-            log_dir.display(),
-            formed.cluster_id,
-        );
+        let cluster_id = formed.cluster_id;
         let stamp = Stamp {
-            cluster: formed.cluster_id.0,
+            cluster: cluster_id.0,
             group: 0,
+        };
+        let options = LogOptions {
+            must_exist: identity.log_started(),
+            ..LogOptions::new(stamp)
         };
         let observer = Arc::new(FlushObserver {
             board: self.board.clone(),
@@ -263,12 +261,8 @@ impl Node {
         let shared = identity.clone();
         let names = self.names.clone();
         let (log, recovered, store) = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
-            let (log, recovered) = Log::open(
-                &log_dir,
-                LogOptions::new(stamp),
-                Arc::new(RealDisk::default()),
-                observer,
-            )?;
+            let (log, recovered) = Log::open(&log_dir, options, Arc::new(RealDisk::default()), observer)
+                .map_err(|error| no_log(error, cluster_id))?;
             let store = LogStore::new(log.clone(), &recovered, names, trace)?;
             shared.note_log_started()?;
             Ok((log, recovered, store))
@@ -301,6 +295,7 @@ impl Node {
         };
         let forwarder = Forwarder {
             links: self.links.clone(),
+            raft: raft.clone(),
         };
         queues.start(batcher, forwarder, ended);
         let group = Arc::new(Group {
@@ -339,6 +334,17 @@ impl Node {
             }
         }
         self.stop_links.cancel();
+    }
+}
+
+/// Says what to do about a log that is gone.
+fn no_log(error: OpenError, cluster_id: ClusterId) -> anyhow::Error {
+    match error {
+        OpenError::Missing { .. } => anyhow::anyhow!(
+            "{error}, and this folder was a member of cluster {cluster_id}: its votes are lost with it. Restore it, \
+             or remove the node's whole folder to rejoin as a new member"
+        ),
+        error => error.into(),
     }
 }
 

@@ -14,7 +14,7 @@ use wiber_protocol::{
     rpc::{AppendReply, AppendRequest, Header, Response},
 };
 
-use super::server::{Answer, Answers};
+use super::server::Answers;
 use crate::{
     group::{Group, GroupCell},
     raft::{self, StreamAppendError},
@@ -94,14 +94,7 @@ async fn run_stream(
         answer(&mut waiting, answers, ended).await?;
         for request in waiting {
             let response = Response::Refused("an append before this one was refused".to_owned());
-            answers
-                .send(Answer {
-                    request,
-                    kind: RpcKind::Append,
-                    response,
-                })
-                .await
-                .ok()?;
+            answers.give(request, RpcKind::Append, response).await?;
         }
         return Some(());
     }
@@ -110,13 +103,8 @@ async fn run_stream(
 async fn answer(waiting: &mut VecDeque<Header>, answers: &Answers, reply: AppendReply) -> Option<()> {
     let request = waiting.pop_front()?;
     answers
-        .send(Answer {
-            request,
-            kind: RpcKind::Append,
-            response: Response::Append(reply),
-        })
+        .give(request, RpcKind::Append, Response::Append(reply))
         .await
-        .ok()
 }
 
 /// The engine's view of an append; every entry's checksum is verified before anything is stored.

@@ -4,7 +4,7 @@
 //! it can be. A frame for another cluster, or for a folder that is no longer this one, is refused before its
 //! body has any effect, and does not move the logical clock.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::{
@@ -31,6 +31,10 @@ const CONCURRENT_REQUESTS: usize = 64;
 /// Connections at once; there are few peers, and each reconnects rarely.
 const CONNECTIONS: usize = 64;
 
+/// A connection that is silent for this long is asked for a sign of life; the system gives it up after some of them
+/// without an answer.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(15);
+
 /// What the server needs of the node.
 pub struct Server {
     pub local: Arc<Local>,
@@ -40,13 +44,27 @@ pub struct Server {
 }
 
 /// An answer on its way to the writer.
-pub(super) struct Answer {
-    pub request: Header,
-    pub kind: RpcKind,
-    pub response: Response,
+struct Answer {
+    request: Header,
+    kind: RpcKind,
+    response: Response,
 }
 
-pub(super) type Answers = mpsc::Sender<Answer>;
+/// Where a connection's answers go. Clones share the queue.
+#[derive(Clone)]
+pub(super) struct Answers(mpsc::Sender<Answer>);
+
+impl Answers {
+    /// Answers one request, waiting for room; `None` when the connection is over.
+    pub(super) async fn give(&self, request: Header, kind: RpcKind, response: Response) -> Option<()> {
+        let answer = Answer {
+            request,
+            kind,
+            response,
+        };
+        self.0.send(answer).await.ok()
+    }
+}
 
 /// Accepts connections until `stop`.
 pub async fn serve(listener: TcpListener, server: Arc<Server>, stop: CancellationToken) {
@@ -78,20 +96,30 @@ pub async fn serve(listener: TcpListener, server: Arc<Server>, stop: Cancellatio
             Err(error) => {
                 // Out of file descriptors, most likely: wait for some to come back.
                 tracing::warn!(target: "rpc", "cannot accept a peer: {error}");
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
 }
 
+/// Answers go out at once, and a peer whose machine vanished is found out though nothing is sent to it: it would
+/// keep its place among the connections for ever.
+fn prepare_stream(stream: &TcpStream) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let keepalive = socket2::TcpKeepalive::new()
+        .with_time(KEEPALIVE_AFTER)
+        .with_interval(KEEPALIVE_AFTER);
+    socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive)
+}
+
 async fn connection(stream: TcpStream, server: Arc<Server>) -> String {
-    if let Err(error) = stream.set_nodelay(true) {
+    if let Err(error) = prepare_stream(&stream) {
         return error.to_string();
     }
     let (read, write) = stream.into_split();
     let (answers, queue) = mpsc::channel(QUEUED_ANSWERS);
     let writer = write_answers(FramedWrite::new(write, codec()), queue, server.clone());
-    let reader = read_requests(FramedRead::new(read, codec()), answers, server);
+    let reader = read_requests(FramedRead::new(read, codec()), Answers(answers), server);
     tokio::select! {
         biased;
         reason = reader => reason,
@@ -126,12 +154,8 @@ async fn read_requests(
         let kind = request.kind();
         if let Some(reason) = refusal(&header, &request, &server) {
             crate::metrics::count(&server.local.counters.rpc_refused);
-            let answer = Answer {
-                request: header,
-                kind,
-                response: Response::Refused(reason),
-            };
-            if answers.send(answer).await.is_err() {
+            let refused = Response::Refused(reason);
+            if answers.give(header, kind, refused).await.is_none() {
                 return "its answers cannot be written".to_owned();
             }
             continue;
@@ -151,15 +175,7 @@ async fn read_requests(
                 let answers = answers.clone();
                 tokio::spawn(async move {
                     let response = Response::Forward(wait.await);
-                    drop(
-                        answers
-                            .send(Answer {
-                                request: header,
-                                kind,
-                                response,
-                            })
-                            .await,
-                    );
+                    answers.give(header, kind, response).await;
                 });
             }
             request => {
@@ -169,15 +185,7 @@ async fn read_requests(
                 let (server, answers) = (server.clone(), answers.clone());
                 tokio::spawn(async move {
                     let response = server.handlers.answer(request, header.from).await;
-                    drop(
-                        answers
-                            .send(Answer {
-                                request: header,
-                                kind,
-                                response,
-                            })
-                            .await,
-                    );
+                    answers.give(header, kind, response).await;
                     drop(slot);
                 });
             }
@@ -266,29 +274,34 @@ fn prepare(answer: Answer, server: &Server) -> Frame {
         response,
     } = answer;
     let local = &server.local;
-    let lamport = local.lamport.tick();
+    let header = local.header(Some(request.from), request.rpc_id, request.traced);
     if request.traced && !matches!(response, Response::Refused(_)) {
         let rpc = frames::message(kind, request.rpc_id, Leg::Response);
-        local.trace.message(
-            EventKind::Send,
-            lamport,
-            &server.names.of(request.from),
-            rpc,
-            0,
-            |_| {},
-        );
+        let peer = server.names.of(request.from);
+        local
+            .trace
+            .message(EventKind::Send, header.lamport, &peer, rpc, 0, |_| {});
     }
-    let (cluster, own) = local.identity.ids();
-    let header = frames::header(
-        cluster,
-        own,
-        Some(request.from),
-        request.rpc_id,
-        lamport,
-        request.traced,
-    );
     Frame {
         header,
         body: Body::Response(response),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_peer_that_vanished_is_found_out() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let (peer, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (stream, _) = accepted.expect("a peer");
+        let socket = socket2::SockRef::from(&stream);
+        assert!(!socket.keepalive().expect("a socket"));
+        prepare_stream(&stream).expect("a socket");
+        assert!(socket.keepalive().expect("a socket"));
+        drop(peer);
     }
 }

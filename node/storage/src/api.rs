@@ -40,18 +40,21 @@ pub struct LogOptions {
     /// Newest entries kept in memory. Entries that are not yet flushed are kept whatever their size.
     pub hot_tail_bytes: usize,
     pub stamp: Stamp,
+    /// Whether a log was made here before: then a folder without one is refused, as a vote it held is lost with it.
+    pub must_exist: bool,
 }
 
 impl LogOptions {
     /// Positions inside a segment are kept as 32 bits in memory.
     pub const MAX_SEGMENT_BYTES: u64 = 1 << 30;
 
-    /// 64 MiB segments and a hot tail of 32 MiB.
+    /// 64 MiB segments and a hot tail of 32 MiB, for a folder that may be blank.
     pub fn new(stamp: Stamp) -> Self {
         Self {
             segment_bytes: 64 << 20,
             hot_tail_bytes: 32 << 20,
             stamp,
+            must_exist: false,
         }
     }
 }

@@ -14,6 +14,9 @@ pub enum OpenError {
         expected: String,
         found: String,
     },
+    /// A log was made in this folder before, and there is none. What it promised cannot be kept.
+    #[error("{} has no log any more", dir.display())]
+    Missing { dir: PathBuf },
     /// The files belong to another cluster or group.
     #[error("{} belongs to {found}, not to {expected}", file.display())]
     WrongStamp {

@@ -14,7 +14,7 @@ use crate::{
     error::OpenError,
     format::FrameSeed,
     reader::{Stretch, read_entries},
-    recovery::examine,
+    recovery::{Plan, examine},
     repair::carry_out,
     segment::{SegmentId, position_of, segment_path},
     shared::{Phase, Shared, Task},
@@ -39,7 +39,8 @@ struct Inner {
 }
 
 impl Log {
-    /// Recovers the log in `dir` (made if missing) and starts its writer.
+    /// Recovers the log in `dir` and starts its writer. A blank folder, or one that is missing, becomes a new log unless
+    /// the options say that there must be one.
     pub fn open(
         dir: &Path,
         options: LogOptions,
@@ -71,12 +72,18 @@ impl Log {
                 what: format!("segment_bytes is {found}, at most {limit} is possible"),
             });
         }
-        disk.create_dir_all(dir).map_err(|source| OpenError::Io {
-            op: "create",
-            file: dir.to_owned(),
-            source,
-        })?;
+        // A folder that must be there is not made: a refusal changes nothing.
+        if !options.must_exist {
+            disk.create_dir_all(dir).map_err(|source| OpenError::Io {
+                op: "create",
+                file: dir.to_owned(),
+                source,
+            })?;
+        }
         let plan = examine(dir, options.stamp, &*disk)?;
+        if options.must_exist && matches!(plan, Plan::Blank { .. }) {
+            return Err(OpenError::Missing { dir: dir.to_owned() });
+        }
         let ready = carry_out(plan, dir, &options, &*disk)?;
         let recovered = ready.recovered;
         let shared = Arc::new(Shared::new(ready.state));

@@ -154,7 +154,7 @@ pub enum ForwardReply {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReadIndexReply {
     /// A majority still follows the leader; whoever has applied this entry may answer a strong read.
-    Ready(Option<LogId>),
+    Ready(LogId),
     NotLeader,
     Failed(String),
 }

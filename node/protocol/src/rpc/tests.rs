@@ -176,7 +176,7 @@ fn responses() -> Vec<Response> {
         ])),
         Response::Forward(ForwardReply::NotLeader),
         Response::Forward(ForwardReply::Unknown("why".into())),
-        Response::ReadIndex(ReadIndexReply::Ready(log_id)),
+        Response::ReadIndex(ReadIndexReply::Ready(log_id.expect("one"))),
         Response::ReadIndex(ReadIndexReply::NotLeader),
         Response::ReadIndex(ReadIndexReply::Failed("why".into())),
         Response::Refused("another cluster".into()),

@@ -233,7 +233,7 @@ impl Response {
             }
             Self::ReadIndex(ReadIndexReply::Ready(log_id)) => {
                 out.put_u8(0);
-                put_log_id(out, *log_id);
+                put_log_id(out, Some(*log_id));
             }
             Self::Refused(reason) => put_bytes(out, reason.as_bytes()),
         }
@@ -291,7 +291,13 @@ impl Response {
                 other => return Err(unknown("forward reply", other)),
             }),
             READ_INDEX => Self::ReadIndex(match reader.u8("read index reply")? {
-                0 => ReadIndexReply::Ready(read_log_id(reader)?),
+                0 => {
+                    let absent = DecodeError::Unknown {
+                        what: "read index",
+                        found: 0,
+                    };
+                    ReadIndexReply::Ready(read_log_id(reader)?.ok_or(absent)?)
+                }
                 1 => ReadIndexReply::NotLeader,
                 2 => ReadIndexReply::Failed(reader.string("read index reason")?),
                 other => return Err(unknown("read index reply", other)),

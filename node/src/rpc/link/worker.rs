@@ -189,13 +189,13 @@ fn prepare(outgoing: Outgoing, shared: &Shared, local: &Local) -> Option<Frame> 
             },
         );
     }
-    let lamport = local.lamport.tick();
+    let header = local.header(target, rpc_id, traced);
     if traced {
         let entries = frames::entries_of(&request);
         let term = frames::term_of(&request);
         local.trace.message(
             EventKind::Send,
-            lamport,
+            header.lamport,
             peer,
             frames::message(kind, rpc_id, Leg::Request),
             term,
@@ -204,8 +204,6 @@ fn prepare(outgoing: Outgoing, shared: &Shared, local: &Local) -> Option<Frame> 
             },
         );
     }
-    let (cluster, from) = local.identity.ids();
-    let header = frames::header(cluster, from, target, rpc_id, lamport, traced);
     Some(Frame {
         header,
         body: Body::Request(request),
