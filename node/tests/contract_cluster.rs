@@ -7,6 +7,8 @@ mod agreement;
 mod crashes;
 #[path = "cluster/membership.rs"]
 mod membership;
+#[path = "cluster/quorum.rs"]
+mod quorum;
 mod support;
 
 use std::collections::BTreeMap;
