@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::service::{ActionReport, HistoryPage, NodeAction, PublishReport, StartReport};
 
 /// The most records one call of [`history`] returns.
-pub const HISTORY_LIMIT: usize = 1_000;
+pub const HISTORY_LIMIT: usize = 10_000;
 
 /// Starts every node that does not run.
 #[server(prefix = "/api/fn", endpoint = "start_cluster", protocol = Http<JsonOrForm, Json>)]

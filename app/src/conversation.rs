@@ -28,6 +28,7 @@ use crate::{
     live::{Live, use_live},
     reconnect::Link,
     service::{Consistency, HistoryPage},
+    view::NodeView,
 };
 
 /// The conversation shown when the address names none.
@@ -76,9 +77,18 @@ pub fn Conversation() -> impl IntoView {
     view! { <OneConversation convo /> }
 }
 
-/// Whether there is a node to ask.
-fn any_runs(live: Live) -> bool {
-    live.nodes().iter().any(|node| node.process.is_running())
+/// Why the history need not be asked for, if it can be known without asking: a browser would note the refusal as an error.
+fn why_not_ask(live: Live) -> Option<String> {
+    let nodes = live.nodes();
+    let mut running = nodes.iter().filter(|node| node.process.is_running()).peekable();
+    if running.peek().is_none() {
+        return Some("No node of the cluster is running.".to_owned());
+    }
+    // A node that has just started, or still waits for others to form a cluster, is in no term.
+    let takes_part =
+        |node: &NodeView| node.live && node.status.as_ref().is_some_and(|status| status.term > 0);
+    let may_be_asked = cfg!(feature = "ssr") || running.any(takes_part);
+    (!may_be_asked).then(|| "No node of the cluster answers yet.".to_owned())
 }
 
 fn default_convo() -> String {
@@ -92,10 +102,9 @@ fn OneConversation(convo: Memo<String>, #[prop(optional)] by_itself: bool) -> im
     let history = Resource::new_blocking(
         move || convo.get(),
         move |convo| async move {
-            // Known without asking, and a browser would note the refusal as an error.
-            if !untrack(|| any_runs(live)) {
+            if let Some(detail) = untrack(|| why_not_ask(live)) {
                 return Err(ApiError {
-                    detail: "No node of the cluster is running.".to_owned(),
+                    detail,
                     status: Some(503),
                 });
             }

@@ -33,7 +33,7 @@ pub enum ProcessState {
     Starting { pid: u32 },
     /// Its admin port answers. `by_gateway` is false for a node somebody started by hand.
     Running { pid: u32, by_gateway: bool },
-    /// It ended. `how` is a sentence: "killed (SIGKILL, from this page)", "exit status 2".
+    /// It ended. `how` is a sentence: "killed (SIGKILL, through the gateway)", "exit status 2".
     Exited { how: String, at_ms: i64, expected: bool },
 }
 

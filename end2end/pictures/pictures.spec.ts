@@ -32,6 +32,7 @@ test('the pictures of the README', async ({ cluster, dashboard }) => {
     await page.mouse.move(0, 0);
     await page.screenshot({ path: `${FOLDER}/${name}-${colorScheme}.png` });
   };
+  await page.evaluate(() => window.scrollTo(0, 0));
   await picture('cluster', 'light');
   await picture('cluster', 'dark');
   await dashboard.open('/timeline');

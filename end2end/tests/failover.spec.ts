@@ -57,7 +57,7 @@ test('the leader killed from the page: a new one within 2 s, and nothing acknowl
 
   await dashboard.send('after');
 
-  await dashboard.act(old, 'restart');
+  await dashboard.act(old, 'start');
   await until(`${old} has caught up`, async () => {
     const [mine, leader] = [await status(cluster.port(old)), await leaderOf(ports)];
     return mine?.role === 'follower' && mine.applied_index >= leader.commit_index - 50 ? true : undefined;

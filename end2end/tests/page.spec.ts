@@ -68,7 +68,7 @@ test('the keyboard alone does: the list of keys, the places, writing, pausing', 
 test('the theme follows the system, and the switch overrules it', async ({ cluster, dashboard }) => {
   await cluster.startNodes();
   const { page } = dashboard;
-  const paper = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  const paper = () => page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
   await page.emulateMedia({ colorScheme: 'light' });
   await dashboard.open();
   const light = await paper();

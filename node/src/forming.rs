@@ -30,6 +30,8 @@ use crate::{
 
 /// Between two rounds of asking.
 const ROUND_PAUSE: Duration = Duration::from_millis(100);
+/// More, when a member did not take this node in.
+const JOIN_PAUSE: Duration = Duration::from_millis(400);
 /// A probe or join that is not answered by then counts as no answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -47,6 +49,8 @@ pub struct Forming {
     pub names: Arc<Names>,
     /// Where the node stands, for `/status`.
     pub formation: Arc<Mutex<Formation>>,
+    /// Why a member last refused to take this node in.
+    pub refused: Mutex<Option<String>>,
 }
 
 /// What one round of answers means.
@@ -111,6 +115,7 @@ impl Forming {
                     if let Some(formed) = self.ask_to_join(through).await {
                         return self.adopt(formed).await;
                     }
+                    tokio::time::sleep(JOIN_PAUSE).await;
                 }
                 Step::Wait { .. } | Step::WaitForFounder { .. } | Step::Conflict { .. } => {}
             }
@@ -163,7 +168,10 @@ impl Forming {
                 }
                 Ok(Response::Join(JoinReply::NotLeader(Some(leader)))) => asked = leader,
                 Ok(Response::Join(JoinReply::Refused(reason))) => {
-                    tracing::warn!(target: "node", "{} does not take this node in: {reason}", asked.name);
+                    // Once: it is asked again and again.
+                    if self.refused.lock().replace(reason.clone()).as_ref() != Some(&reason) {
+                        tracing::warn!(target: "node", "{} does not take this node in: {reason}", asked.name);
+                    }
                     return None;
                 }
                 Ok(_) | Err(_) => return None,

@@ -3,14 +3,19 @@
 
 use std::{
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use openraft::{ReadPolicy, async_runtime::WatchReceiver};
+use openraft::{
+    ReadPolicy,
+    async_runtime::WatchReceiver,
+    errors::{LinearizableReadError, RaftError},
+};
 use parking_lot::RwLock;
+use tokio::sync::watch;
 use wiber_protocol::{
     ids::{LogId, RaftId},
     membership::Member,
@@ -27,6 +32,8 @@ use crate::{
     watermark::Watermarks,
 };
 
+/// A leader that says nothing for this long is taken for none: three of the longest election timeouts.
+const LEADER_SILENCE: Duration = Duration::from_millis(3 * raft::ELECTION_TIMEOUT_MS.end);
 /// A strong read gives up after this long without a read index.
 pub const READ_INDEX_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -47,18 +54,31 @@ pub struct Group {
     pub stopping: AtomicBool,
 }
 
-/// Empty until the node is a member, then set once.
-#[derive(Clone, Default)]
-pub struct GroupCell(Arc<OnceLock<Arc<Group>>>);
+/// Empty until the node is a member and has loaded its log, then set once.
+#[derive(Clone)]
+pub struct GroupCell(Arc<watch::Sender<Option<Arc<Group>>>>);
+
+impl Default for GroupCell {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(None)))
+    }
+}
 
 impl GroupCell {
     pub fn get(&self) -> Option<Arc<Group>> {
-        self.0.get().cloned()
+        self.0.borrow().clone()
     }
 
     pub fn set(&self, group: Arc<Group>) {
-        // The node starts its group once.
-        drop(self.0.set(group));
+        self.0.send_replace(Some(group));
+    }
+
+    /// The group, once there is one; `None` if that takes longer than `patience`.
+    pub async fn wait(&self, patience: Duration) -> Option<Arc<Group>> {
+        let mut cell = self.0.subscribe();
+        let there = cell.wait_for(Option::is_some);
+        let group = tokio::time::timeout(patience, there).await.ok()?.ok()?;
+        group.clone()
     }
 }
 
@@ -80,7 +100,17 @@ pub enum ReadIndexError {
 }
 
 impl Group {
+    /// Whom to send clients to.
     pub fn leader(&self) -> Leader {
+        match self.followed() {
+            // That one may be dead, or this process have just started.
+            Leader::Other { .. } if !self.hears_leader() => Leader::Unknown,
+            leader => leader,
+        }
+    }
+
+    /// Whom the engine follows: the leader it last knew, heard or not.
+    pub fn followed(&self) -> Leader {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
         let term = metrics.current_term;
@@ -96,6 +126,13 @@ impl Group {
             },
             None => Leader::Unknown,
         }
+    }
+
+    /// Whether the leader said something lately.
+    pub fn hears_leader(&self) -> bool {
+        let heard_us = self.leader_heard_us.load(Ordering::Relaxed);
+        let silent_us = self.clock.monotonic_us().saturating_sub(heard_us);
+        heard_us > 0 && u128::from(silent_us) <= LEADER_SILENCE.as_micros()
     }
 
     /// A frame of the term's leader arrived and was accepted.
@@ -130,7 +167,12 @@ impl Group {
     /// A read index round of this node as the leader.
     pub async fn own_read_index(&self) -> Result<LogId, ReadIndexError> {
         let round = self.raft.get_read_log_id(ReadPolicy::ReadIndex).await;
-        let (read_log_id, _) = round.map_err(|error| ReadIndexError::Failed(error.to_string()))?;
+        let (read_log_id, _) = round.map_err(|error| match error {
+            RaftError::APIError(LinearizableReadError::QuorumNotEnough(_)) => {
+                ReadIndexError::Failed("no majority answered".to_owned())
+            }
+            other => ReadIndexError::Failed(other.to_string()),
+        })?;
         Ok(raft::from_log_id(read_log_id.log_id()))
     }
 

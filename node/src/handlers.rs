@@ -7,7 +7,10 @@ use std::{
 };
 
 use bytes::BytesMut;
-use openraft::raft::{TransferLeaderError, TransferLeaderRequest, VoteRequest};
+use openraft::{
+    async_runtime::WatchReceiver,
+    raft::{TransferLeaderError, TransferLeaderRequest, VoteRequest},
+};
 use parking_lot::Mutex;
 use wiber_protocol::{
     ids::{self, RaftId},
@@ -191,6 +194,10 @@ pub fn forward(
 
 async fn heartbeat(group: &Group, request: AppendEntries) -> Result<Response, String> {
     use openraft::raft::AppendEntriesResponse as Reply;
+    if request.vote == group.raft.metrics().borrow_watched().vote {
+        // Now, and not when a slow disk lets the engine answer.
+        group.heard_from_leader();
+    }
     let prev = request.prev_log_id;
     let reply = match group.raft.append_entries(request).await.map_err(stopped)? {
         Reply::Success => AppendReply::Stored(raft::from_log_ids(prev.as_ref())),

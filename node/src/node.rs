@@ -226,7 +226,7 @@ impl Node {
                 Err(error) => Err(error),
             },
         };
-        self.leave().await;
+        self.leave(ended).await;
         outcome
     }
 
@@ -261,6 +261,7 @@ impl Node {
             links: self.links.clone(),
             names: self.names.clone(),
             formation: self.formation.clone(),
+            refused: Mutex::new(None),
         };
         let saying = self.board.clone();
         forming.run(move || saying.touch()).await?;
@@ -277,7 +278,7 @@ impl Node {
     }
 
     /// Hands leadership over, flushes, and lets go of everything.
-    async fn leave(&self) {
+    async fn leave(&self, ended: &CancellationToken) {
         if let Some(group) = self.group.get() {
             if tokio::time::timeout(HANDOVER_PATIENCE, hand_over(&group, &self.names))
                 .await
@@ -286,6 +287,8 @@ impl Node {
                 tracing::warn!(target: "raft", "stops without having handed leadership over");
             }
             group.stopping.store(true, Ordering::Relaxed);
+            // Peers' streams first: the engine calls it an error when one of them is still open.
+            ended.cancel();
             if let Err(error) = group.raft.shutdown().await {
                 tracing::warn!(target: "raft", "the engine did not stop in order: {error}");
             }

@@ -27,6 +27,7 @@ struct Seen {
 pub async fn run(group: Arc<Group>, board: Arc<StatusBoard>, fatal: mpsc::Sender<String>) {
     let mut metrics = group.raft.metrics();
     let mut seen = Seen::default();
+    let mut told: Vec<String> = Vec::new();
     loop {
         let now = metrics.borrow_watched().clone();
         if let Err(error) = &now.running_state {
@@ -37,6 +38,11 @@ pub async fn run(group: Arc<Group>, board: Arc<StatusBoard>, fatal: mpsc::Sender
             .names
             .learn_all(&raft::from_membership(now.membership_config.membership()));
         tell(&group, &board, &mut seen, &now);
+        let differences = board.differences(&now);
+        for difference in differences.iter().filter(|one| !told.contains(one)) {
+            tracing::warn!(target: "node", "{difference}: the configuration changes nothing by itself");
+        }
+        told = differences;
         board.touch();
         if metrics.changed().await.is_err() {
             return;
@@ -48,7 +54,10 @@ fn tell(group: &Group, board: &StatusBoard, seen: &mut Seen, metrics: &Metrics) 
     let now = Seen {
         role: role(metrics),
         term: metrics.current_term,
-        leader: metrics.current_leader.map(RaftId),
+        leader: metrics
+            .current_leader
+            .filter(|leader| *leader == metrics.id || group.hears_leader())
+            .map(RaftId),
         commit_index: metrics.local_committed.map_or(0, |at| at.index),
     };
     let name = |id: RaftId| board.names.of(id);

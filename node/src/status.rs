@@ -62,7 +62,11 @@ impl StatusBoard {
         let index = |log_id: Option<u64>| log_id.unwrap_or(0);
         status.role = role(&metrics);
         status.term = metrics.current_term;
-        status.leader = metrics.current_leader.map(|id| self.names.of(RaftId(id)));
+        let heard = |leader: &u64| *leader == metrics.id || group.hears_leader();
+        status.leader = metrics
+            .current_leader
+            .filter(heard)
+            .map(|id| self.names.of(RaftId(id)));
         status.quorum_ack_ms = metrics.last_quorum_acked.as_ref().map(|at| millis(at.elapsed()));
         status.voted_for = (vote.term > 0).then(|| self.names.of(vote.voted_for));
         let log = group.log.log();
@@ -142,7 +146,7 @@ impl StatusBoard {
     }
 
     /// Where `cluster.yaml` and the committed membership disagree. Nothing follows from it by itself.
-    fn differences(&self, metrics: &Metrics) -> Vec<String> {
+    pub(crate) fn differences(&self, metrics: &Metrics) -> Vec<String> {
         let membership = metrics.membership_config.membership();
         let members: Vec<&Member> = membership.nodes().map(|(_, member)| member).collect();
         if members.is_empty() {

@@ -38,7 +38,7 @@ pub async fn run(group: Arc<Group>, names: Arc<Names>) {
     let mut told = None;
     let mut pause = FIRST_PAUSE;
     loop {
-        let Leader::Other { id, member, term } = group.leader() else {
+        let Leader::Other { id, member, term } = group.followed() else {
             if metrics.changed().await.is_err() {
                 return;
             }
@@ -149,7 +149,7 @@ async fn another_leads(group: &Group, term: u64) -> bool {
 
 /// Whether this node would follow who asks because it knows its leader to be gone, too.
 pub async fn answer(group: &Group, request: &VoteRequest) -> VoteReply {
-    let leader_is_gone = match group.leader() {
+    let leader_is_gone = match group.followed() {
         Leader::Own { .. } => false,
         Leader::Unknown => true,
         Leader::Other { member, .. } => {

@@ -39,7 +39,18 @@ struct Args {
 }
 
 fn main() -> anyhow::Result<ExitCode> {
-    let args = Args::parse();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) if error.use_stderr() => {
+            // Its first paragraph says what is wrong; usage and tips follow.
+            let text = error.to_string();
+            let first = text.split("\n\n").next().unwrap_or_default();
+            let words: Vec<&str> = first.trim_start_matches("error: ").split_whitespace().collect();
+            eprintln!("wiber-gateway: {} (see --help)", words.join(" "));
+            return Ok(ExitCode::from(REFUSED));
+        }
+        Err(help) => help.exit(),
+    };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)

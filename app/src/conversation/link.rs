@@ -12,11 +12,12 @@ use leptos::{prelude::*, task::spawn_local};
 use serde::Deserialize;
 
 use super::{
-    Talking, any_runs,
+    Talking,
     delivery::ToSend,
     keep::keep,
     people::in_path,
     state::{Arrival, Connected, NotSaid, Talk},
+    why_not_ask,
 };
 use crate::{
     api,
@@ -141,8 +142,8 @@ async fn begun(talking: Talking) -> Begun {
     if talking.talk.with_untracked(Talk::has_begun) {
         return Begun::Yes;
     }
-    if !untrack(|| any_runs(talking.live)) {
-        return Begun::NoNodeAnswers("No node of the cluster is running.".to_owned());
+    if let Some(detail) = untrack(|| why_not_ask(talking.live)) {
+        return Begun::NoNodeAnswers(detail);
     }
     match api::history(talking.convo.get_value(), super::HISTORY_COUNT).await {
         Ok(page) => {

@@ -127,7 +127,10 @@ impl Reader {
         let text = match line {
             Line::Text(text) => text,
             // A first line this long may be an HTTP request, and what follows it a page's commands.
-            Line::TooLong if is_first => return Next::Drop,
+            Line::TooLong if is_first => {
+                self.refuse(LineError::TOO_LONG).await;
+                return Next::Finish;
+            }
             Line::TooLong => return self.refuse(LineError::TOO_LONG).await,
         };
         if is_first && looks_like_http(&text) {

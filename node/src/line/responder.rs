@@ -26,6 +26,8 @@ use crate::{group::Group, publish::Fate};
 const FLUSH_BYTES: usize = 64 << 10;
 /// Pages of subscriptions waiting to be written; a client that reads slowly holds its own cursors back.
 const PENDING_PAGES: usize = 2;
+/// A `SUB` or `HISTORY` waits this long for a node that is loading its log.
+const START_PATIENCE: Duration = Duration::from_secs(5);
 /// Topics one connection may subscribe to.
 const MAX_SUBSCRIPTIONS: usize = 1_024;
 /// How long a read waits for this node to apply what the same connection published through the leader.
@@ -218,15 +220,26 @@ impl Responder {
     fn group(&mut self) -> Option<Arc<Group>> {
         let group = self.clients.group.get();
         if group.is_none() {
-            let reason = "this node is not in a cluster yet";
+            let reason = "this node has not loaded its log yet, or is not in a cluster";
             Reply::Unavailable { reason }.write(&mut self.out);
         }
         group
     }
 
+    /// As [`Self::group`], after a wait: the contract knows no answer for a node that is just starting.
+    async fn group_in_time(&mut self) -> Result<Option<Arc<Group>>, Gone> {
+        if self.clients.group.get().is_none() {
+            self.flush().await?;
+            self.clients.group.wait(START_PATIENCE).await;
+        }
+        Ok(self.group())
+    }
+
     /// `SUB`: from the next record on, in nine-field lines.
     async fn sub(&mut self, topic: String) -> Result<(), Gone> {
-        let Some(group) = self.group() else { return Ok(()) };
+        let Some(group) = self.group_in_time().await? else {
+            return Ok(());
+        };
         let key = (topic, Form::Msg);
         if !self.has_room_for(&key) {
             return Ok(());

@@ -251,7 +251,7 @@ mod tests {
             expected: true,
         };
         let killed = Deed::Ended {
-            how: "killed (SIGKILL, from this page)".into(),
+            how: "killed (SIGKILL, through the gateway)".into(),
             expected: true,
         };
         let n1 = node("n1", Role::Leader, running());
@@ -263,7 +263,7 @@ mod tests {
         .deed(0, &killed);
         assert_eq!(
             told.text,
-            "n1 was killed (SIGKILL, from this page) while leading term 7. 2 of 3 alive: no further failure could be borne."
+            "n1 was killed (SIGKILL, through the gateway) while leading term 7. 2 of 3 alive: no further failure could be borne."
         );
         assert_eq!((told.term, told.alarm), (7, false));
 

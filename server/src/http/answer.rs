@@ -58,6 +58,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
         let bytes = Bytes::from_request(request, state)
             .await
             .map_err(|rejection| Refusal::new(rejection.status(), rejection.body_text()))?;
+        // A list of the fields in their order would be read, too.
+        if bytes.trim_ascii_start().first() != Some(&b'{') {
+            return Err(Refusal::unreadable("The body is no JSON object.".to_owned()));
+        }
         serde_json::from_slice(&bytes)
             .map(Self)
             .map_err(|error| Refusal::unreadable(format!("The body is not what is asked for here: {error}.")))

@@ -32,10 +32,10 @@ impl Asked {
     /// How the process ended, as a sentence for its row.
     pub(super) fn describe(self, exit: Exit, last_error: Option<&str>) -> String {
         match (self, exit) {
-            (Self::Kill, _) => "killed (SIGKILL, from this page)".to_owned(),
+            (Self::Kill, _) => "killed (SIGKILL, through the gateway)".to_owned(),
             (Self::KillAfterStop, _) => "killed (SIGKILL): it did not stop when asked".to_owned(),
-            (Self::Stop, Exit::Unknown) => "stopped, as asked from this page".to_owned(),
-            (Self::Stop, exit) => format!("stopped, as asked from this page ({exit})"),
+            (Self::Stop, Exit::Unknown) => "stopped, as asked through the gateway".to_owned(),
+            (Self::Stop, exit) => format!("stopped, as asked through the gateway ({exit})"),
             (Self::Shutdown, _) => "stopped with the gateway".to_owned(),
             (Self::Run, exit) => match last_error {
                 Some(line) => format!("{exit}: {line}"),

@@ -41,13 +41,13 @@ fn ends_that_were_asked_for_are_told_as_such() {
     home.post("/cluster/start", "");
     home.post("/cluster/node/n1/kill", "");
     let process = home.process("n1");
-    assert_eq!(process["how"], "killed (SIGKILL, from this page)");
+    assert_eq!(process["how"], "killed (SIGKILL, through the gateway)");
     assert_eq!(process["expected"], true);
     home.post("/cluster/start", "");
     home.post("/api/nodes/n1/stop", "");
     assert_eq!(
         home.process("n1")["how"],
-        "stopped, as asked from this page (exit status 0)"
+        "stopped, as asked through the gateway (exit status 0)"
     );
 }
 

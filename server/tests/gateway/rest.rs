@@ -230,6 +230,7 @@ fn what_can_not_be_read_is_422() {
         "",
         "rubbish",
         "[]",
+        r#"["hi","ada",null]"#,
         "{}",
         r#"{"message":7}"#,
         r#"{"message":null}"#,

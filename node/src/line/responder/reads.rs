@@ -15,7 +15,9 @@ const BACK_STEP: u64 = 1_024;
 
 impl Responder {
     pub(super) async fn history(&mut self, topic: &str, records: u64) -> Result<(), Gone> {
-        let Some(group) = self.group() else { return Ok(()) };
+        let Some(group) = self.group_in_time().await? else {
+            return Ok(());
+        };
         self.await_own_writes(&group, topic).await;
         let (start, end) = {
             let state = group.state.read();
