@@ -52,7 +52,7 @@
 //!  44  zeros, reserved
 //!  48  payload        vote: opaque, empty for none
 //!                     start: first_index u64, purged u64 (0 or 1), purged_term u64, log_end u64
-//!                     committed: term u64, index u64; empty for none
+//!                     committed: term u64, index u64, durable_end u64; empty for none
 //! 124  crc32c u32     of bytes 0..124
 //! ```
 //!

@@ -17,7 +17,7 @@ use crate::{
     scan::{Scanned, Stop, Window, flushed_end_after, scan_frames},
     segment::{Segment, SegmentId, parse_name, segment_path},
     terms::TermRuns,
-    vote::{SlotKind, Slots, Start, decode_committed},
+    vote::{Committed, SlotKind, Slots, Start},
 };
 
 /// What is in the folder, by name.
@@ -124,7 +124,22 @@ pub(crate) fn examine(dir: &Path, stamp: Stamp, disk: &dyn Disk) -> Result<Plan,
     } else {
         start.purged()
     };
-    let committed = committed.and_then(|(term, index)| match last {
+    let lost = |committed: &Committed| committed.durable_end > scanned.end_index.max(start.first_index);
+    if let Some(Committed { durable_end, .. }) = committed.filter(lost) {
+        let (file, position) = match bases.last() {
+            Some(base) => (
+                segment_path(dir, *base),
+                segments.last().map_or(0, |last| last.len_bytes),
+            ),
+            None => (dir.to_owned(), 0),
+        };
+        let flaw = Flaw::new(
+            format!("entries below {durable_end}, which were durable"),
+            format!("the end after entries below {}", scanned.end_index),
+        );
+        return Err(damaged(&file, position, flaw));
+    }
+    let committed = committed.and_then(|Committed { term, index, .. }| match last {
         Some((last_term, last_index)) if index > last_index => Some((last_term, last_index)),
         Some(_) => Some((term, index)),
         None => None,
@@ -194,7 +209,7 @@ fn examine_blank(dir: &Path, listing: Listing, disk: &dyn Disk) -> Result<Plan, 
 }
 
 /// `(term, index)` last saved as committed.
-type Hint = Option<(u64, u64)>;
+type Hint = Option<Committed>;
 
 /// The commit hint is never flushed, so an unreadable one is no damage.
 fn examine_committed(
@@ -207,7 +222,7 @@ fn examine_committed(
         return Ok((None, None));
     }
     match Slots::open(disk, dir, SlotKind::Committed, stamp) {
-        Ok((slots, committed)) => Ok((Some(slots), decode_committed(&committed))),
+        Ok((slots, committed)) => Ok((Some(slots), Committed::decode(&committed))),
         Err(OpenError::Damaged { .. }) => Ok((None, None)),
         Err(error) => Err(error),
     }

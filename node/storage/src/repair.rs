@@ -19,7 +19,7 @@ use crate::{
     state::State,
     tail::{End, Tail},
     terms::TermRuns,
-    vote::{SlotKind, Slots, Start, encode_committed},
+    vote::{Committed, SlotKind, Slots, Start},
 };
 
 const COPY_BYTES: usize = 1 << 20;
@@ -159,7 +159,7 @@ impl Resuming<'_> {
         let hint = found
             .recovered
             .committed
-            .map(|(term, index)| encode_committed(term, index));
+            .map(|(term, index)| Committed::new(term, index, found.scanned.end_index).encode());
         let payload = hint.as_ref().map_or(&[][..], |hint| hint);
         let slots = Slots::create(
             self.disk,

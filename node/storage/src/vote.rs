@@ -260,15 +260,41 @@ impl Start {
     }
 }
 
-pub(crate) fn encode_committed(term: u64, index: u64) -> [u8; 16] {
-    let mut out = [0; 16];
-    out[..8].copy_from_slice(&term.to_le_bytes());
-    out[8..].copy_from_slice(&index.to_le_bytes());
-    out
+/// What the `committed` file says. It is not synced, so it may be older than the log; it is never ahead of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Committed {
+    pub(crate) term: u64,
+    pub(crate) index: u64,
+    /// Entries below were committed and durable here when it was written. They are never cut, so a log without them has
+    /// lost what it had.
+    pub(crate) durable_end: u64,
 }
 
-pub(crate) fn decode_committed(bytes: &[u8]) -> Option<(u64, u64)> {
-    (bytes.len() == 16).then(|| (u64_at(bytes, 0), u64_at(bytes, 8)))
+impl Committed {
+    /// `flushed_end`: entries below are durable.
+    pub(crate) fn new(term: u64, index: u64, flushed_end: u64) -> Self {
+        Self {
+            term,
+            index,
+            durable_end: flushed_end.min(index.saturating_add(1)),
+        }
+    }
+
+    pub(crate) fn encode(self) -> [u8; 24] {
+        let mut out = [0; 24];
+        out[..8].copy_from_slice(&self.term.to_le_bytes());
+        out[8..16].copy_from_slice(&self.index.to_le_bytes());
+        out[16..].copy_from_slice(&self.durable_end.to_le_bytes());
+        out
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        (bytes.len() == 24).then(|| Self {
+            term: u64_at(bytes, 0),
+            index: u64_at(bytes, 8),
+            durable_end: u64_at(bytes, 16),
+        })
+    }
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::{
     segment::{Segment, SegmentId},
     shared::{Command, Phase, Shared, Task},
     tail::{End, Tail},
-    vote::{SLOT_BYTES, Slots, Start, encode_committed},
+    vote::{Committed, SLOT_BYTES, Slots, Start},
 };
 
 /// Owns the files. Driven by a thread, or by a simulation that owns it.
@@ -103,7 +103,8 @@ impl Writer {
                     continue;
                 }
                 Task::Committed { term, index } => {
-                    self.committed.write(&encode_committed(term, index))?;
+                    let committed = Committed::new(term, index, self.flushed_end);
+                    self.committed.write(&committed.encode())?;
                     continue;
                 }
                 Task::Vote { vote, done } => {

@@ -127,6 +127,8 @@ struct Model {
     floor: u64,
     term: u64,
     salt: u64,
+    /// Entries below were said to be committed: nobody cuts them.
+    committed_end: u64,
 }
 
 impl Model {
@@ -148,8 +150,11 @@ impl Model {
                 self.salt += 1;
                 Command::Vote(Bytes::from(format!("vote {}", self.salt)))
             }
-            Step::Cut { back } => Command::Cut(end.checked_sub(1 + back)),
-            Step::CutAll => Command::Cut(None),
+            Step::Cut { back } if end.saturating_sub(*back) >= self.committed_end => {
+                Command::Cut(end.checked_sub(1 + back))
+            }
+            Step::CutAll if self.committed_end == 0 => Command::Cut(None),
+            Step::Cut { .. } | Step::CutAll => return None,
             Step::PurgeHalf => {
                 let middle = self.view.entries.get(self.view.entries.len() / 2)?;
                 Command::Purge(middle.term, middle.index)
@@ -170,7 +175,12 @@ impl Model {
             }
             match step {
                 Step::Turn => driven.turn(),
-                Step::Committed => driven.log.save_committed(1, self.view.end().unwrap_or(0)),
+                Step::Committed => {
+                    if let Some(last) = self.view.end().and_then(|end| end.checked_sub(1)) {
+                        driven.log.save_committed(1, last);
+                        self.committed_end = last + 1;
+                    }
+                }
                 _ => {}
             }
             let Some(command) = self.command(step) else {
@@ -239,12 +249,15 @@ fn run(lives: &[Life], hot_tail_bytes: usize) {
         floor: 0,
         term: 1,
         salt: 0,
+        committed_end: 0,
     };
     let mut driven = model.open().unwrap();
     for life in lives {
         let mut before = model.view.clone();
         let (given, acknowledged) = model.live(&mut driven, life);
         driven = model.recover(life);
+        let end = driven.recovered.last.map_or(0, |(_, index)| index + 1);
+        model.committed_end = model.committed_end.min(end);
         let found = View {
             vote: driven.recovered.vote.clone(),
             purged: driven.recovered.purged,

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use support::{Acks, DIR, Driven, STAMP, entries, entry, options};
-use wiber_storage::{LogOptions, MemoryDisk, OpenError, Stamp};
+use wiber_storage::{Disk as _, LogOptions, MemoryDisk, OpenError, Stamp};
 
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
@@ -402,4 +402,32 @@ fn purged_segments_are_void_whatever_they_hold() {
     files.remove(&segment(6));
     files.get_mut(&segment(3)).unwrap().truncate(HEADER + FRAME);
     assert_eq!(damaged_file(&files).0, segment(3));
+}
+
+#[test]
+fn a_tail_that_was_durable_and_committed_is_missed_when_it_is_gone() {
+    let disk = MemoryDisk::new();
+    let mut driven = Driven::open(&disk, options(1 << 20, 0)).unwrap();
+    driven.store(entries(0..10, 1, 100));
+    driven.log.save_committed(1, 7);
+    driven.turn();
+    drop(driven);
+    let segment = Path::new(DIR).join("00000000000000000000.seg");
+    let open = disk.open(&segment).unwrap();
+    let size = open.size_bytes().unwrap();
+    // Entry 9 and 8 were not known to be committed: without them it may have been a torn tail.
+    open.set_len(size - 300).unwrap();
+    open.sync_all().unwrap();
+    let driven = Driven::open(&disk, options(1 << 20, 0)).unwrap();
+    assert_eq!(driven.recovered.last, Some((1, 7)));
+    drop(driven);
+    let open = disk.open(&segment).unwrap();
+    let size = open.size_bytes().unwrap();
+    open.set_len(size - 100).unwrap();
+    open.sync_all().unwrap();
+    let Err(OpenError::Damaged { expected, found, .. }) = Driven::open(&disk, options(1 << 20, 0)) else {
+        panic!("opened or refused for another reason")
+    };
+    assert_eq!(expected, "entries below 8, which were durable");
+    assert_eq!(found, "the end after entries below 7");
 }
