@@ -211,6 +211,25 @@ impl Group {
         offset < self.state.read().topics.log_start_offset(topic)
     }
 
+    /// The records of `topic` in the entry at `position`, if the entry is in memory.
+    pub fn hot_records(
+        &self,
+        position: &Position,
+        topic: &str,
+    ) -> Result<Option<Vec<Committed>>, FetchError> {
+        let index = position.note.log_index;
+        let Some(stored) = self
+            .log
+            .log()
+            .read_hot(index, index + 1, READ_BYTES)
+            .and_then(|mut read| read.pop())
+        else {
+            return Ok(None);
+        };
+        let entry = Entry::decode(stored.bytes).map_err(damaged)?;
+        Ok(Some(expand(&entry, position, topic).map_err(damaged)?))
+    }
+
     /// The offset of the first record of `topic`, from offset `from` on, that an entry above `log_index` holds; the
     /// topic's next offset if there is none yet.
     pub async fn first_above(&self, topic: &str, from: u64, log_index: u64) -> Result<u64, FetchError> {

@@ -37,7 +37,7 @@ use crate::{
     identity::Identity,
     joining::{Busy, Joining},
     lamport::Lamport,
-    line::{self, Clients, Stamper},
+    line::{self, Clients, LineCache, Stamper},
     machine::Machine,
     metrics::Counters,
     observe,
@@ -176,6 +176,8 @@ impl Node {
             stamper,
             trace,
             counters,
+            cursors: Arc::default(),
+            lines: LineCache::default(),
         });
         let server = server(&start.own, &configured, &local, &names, &group);
         Self {

@@ -1,17 +1,22 @@
 //! The client port: the line protocol of `docs/protocol.md`, one connection a client, commands pipelined.
 
 mod connection;
+mod lines;
 mod named;
 mod responder;
 mod stamp;
 mod subscription;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
 
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 
 pub use connection::{Input, Output, run as serve_client};
+pub use lines::LineCache;
 pub use stamp::Stamper;
 
 use crate::{group::GroupCell, metrics::Counters, trace::Trace};
@@ -27,6 +32,9 @@ pub struct Clients {
     pub stamper: Stamper,
     pub trace: Trace,
     pub counters: Arc<Counters>,
+    /// Subscriptions of all connections.
+    pub cursors: Arc<AtomicUsize>,
+    pub lines: LineCache,
 }
 
 /// Accepts clients until `stop`.

@@ -124,8 +124,8 @@ pub(crate) fn examine(dir: &Path, stamp: Stamp, disk: &dyn Disk) -> Result<Plan,
     } else {
         start.purged()
     };
-    let lost = |committed: &Committed| committed.durable_end > scanned.end_index.max(start.first_index);
-    if let Some(Committed { durable_end, .. }) = committed.filter(lost) {
+    let is_missed = |committed: &Committed| committed.durable_end > scanned.end_index.max(start.first_index);
+    if let Some(Committed { durable_end, .. }) = committed.filter(is_missed) {
         let (file, position) = match bases.last() {
             Some(base) => (
                 segment_path(dir, *base),

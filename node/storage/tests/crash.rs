@@ -154,13 +154,12 @@ impl Model {
                 Command::Cut(end.checked_sub(1 + back))
             }
             Step::CutAll if self.committed_end == 0 => Command::Cut(None),
-            Step::Cut { .. } | Step::CutAll => return None,
             Step::PurgeHalf => {
                 let middle = self.view.entries.get(self.view.entries.len() / 2)?;
                 Command::Purge(middle.term, middle.index)
             }
             Step::PurgeBeyond { by } => Command::Purge(self.term, end + by),
-            Step::Committed | Step::Turn => return None,
+            Step::Cut { .. } | Step::CutAll | Step::Committed | Step::Turn => return None,
         })
     }
 

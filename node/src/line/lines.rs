@@ -1,0 +1,171 @@
+//! The lines of committed records, made once for everybody who follows their topic.
+//!
+//! Subscribers of a busy topic want the same lines at about the same time. Reading an entry, working out its offsets and
+//! writing its lines for each of them would cost most of a core for a hundred.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use wiber_protocol::ids::LogId;
+
+use super::subscription::Form;
+use crate::fetch::Committed;
+
+/// Lines are kept for the newest entries read: so many, and so many bytes.
+const KEPT_ENTRIES: usize = 64;
+const KEPT_BYTES: usize = 16 << 20;
+
+/// The lines of one topic's records in one entry.
+#[derive(Debug)]
+pub(super) struct Lines {
+    pub log_id: LogId,
+    first_offset: u64,
+    bytes: Bytes,
+    /// Where each line ends.
+    ends: Vec<usize>,
+}
+
+impl Lines {
+    /// `None` without records. They have consecutive offsets.
+    pub(super) fn of(records: &[Committed], form: Form) -> Option<Self> {
+        let first = records.first()?;
+        let (mut out, mut ends) = (Vec::new(), Vec::with_capacity(records.len()));
+        for record in records {
+            form.write(record, &mut out);
+            ends.push(out.len());
+        }
+        Some(Self {
+            log_id: first.log_id,
+            first_offset: first.offset,
+            bytes: out.into(),
+            ends,
+        })
+    }
+
+    /// The lines from `offset` on, and how many they are. None if they all lie before.
+    pub(super) fn from(&self, offset: u64) -> (&[u8], usize) {
+        let skipped = usize::try_from(offset.saturating_sub(self.first_offset)).unwrap_or(usize::MAX);
+        match self.ends.len().checked_sub(skipped) {
+            Some(count) if count > 0 => {
+                let start = skipped.checked_sub(1).map_or(0, |before| self.ends[before]);
+                (&self.bytes[start..], count)
+            }
+            _ => (&[], 0),
+        }
+    }
+
+    /// The offset after the last line's.
+    pub(super) fn next_offset(&self) -> u64 {
+        self.first_offset + self.ends.len() as u64
+    }
+}
+
+/// Which lines: of the entry at this index, in this form, of this topic.
+type Key = (u64, Form, String);
+
+/// The lines made last.
+#[derive(Debug, Default)]
+pub struct LineCache(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// Oldest first.
+    lines: VecDeque<(Key, Arc<Lines>)>,
+    bytes: usize,
+}
+
+impl LineCache {
+    pub(super) fn get(&self, log_index: u64, form: Form, topic: &str) -> Option<Arc<Lines>> {
+        let kept = self.0.lock();
+        let wanted = |(key, _): &&(Key, Arc<Lines>)| key.0 == log_index && key.1 == form && key.2 == topic;
+        // Most ask for the newest.
+        kept.lines
+            .iter()
+            .rev()
+            .find(wanted)
+            .map(|(_, lines)| lines.clone())
+    }
+
+    pub(super) fn put(&self, form: Form, topic: &str, lines: Arc<Lines>) {
+        let mut kept = self.0.lock();
+        kept.bytes += lines.bytes.len();
+        kept.lines
+            .push_back(((lines.log_id.index, form, topic.to_owned()), lines));
+        while kept.lines.len() > KEPT_ENTRIES || kept.bytes > KEPT_BYTES {
+            let Some((_, oldest)) = kept.lines.pop_front() else {
+                return;
+            };
+            kept.bytes -= oldest.bytes.len();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wiber_protocol::record::Record;
+
+    use super::*;
+
+    fn records(first_offset: u64, count: u64, body_len: usize) -> Vec<Committed> {
+        (first_offset..first_offset + count)
+            .map(|offset| Committed {
+                record: Record {
+                    topic: "t".into(),
+                    id: format!("id{offset}"),
+                    client_id: false,
+                    node: "n1".into(),
+                    ts_us: 0,
+                    corrected_us: 0,
+                    error_bound_us: 0,
+                    synchronised: false,
+                    lamport: offset,
+                    headers: Vec::new(),
+                    body: vec![b'x'; body_len].into(),
+                },
+                offset,
+                lamport: offset,
+                log_id: LogId {
+                    term: 1,
+                    index: first_offset,
+                },
+            })
+            .collect()
+    }
+
+    #[test]
+    fn lines_are_had_from_any_offset() {
+        let lines = Lines::of(&records(5, 3, 1), Form::Msg).expect("there are records");
+        assert_eq!(lines.next_offset(), 8);
+        let ids = |offset| -> Vec<String> {
+            let (text, count) = lines.from(offset);
+            let text = std::str::from_utf8(text).expect("UTF-8");
+            assert_eq!(text.lines().count(), count);
+            let id = |line: &str| line.split(' ').nth(2).map(str::to_owned);
+            text.lines().filter_map(id).collect()
+        };
+        assert_eq!(ids(1), ["id5", "id6", "id7"]);
+        assert_eq!(ids(5), ["id5", "id6", "id7"]);
+        assert_eq!(ids(7), ["id7"]);
+        assert!(ids(8).is_empty() && ids(u64::MAX).is_empty());
+        assert!(Lines::of(&[], Form::Msg).is_none());
+    }
+
+    #[test]
+    fn the_cache_keeps_what_fits_and_tells_forms_and_topics_apart() {
+        let cache = LineCache::default();
+        let made =
+            |first: u64, len| Arc::new(Lines::of(&records(first, 1, len), Form::Msg).expect("a record"));
+        cache.put(Form::Msg, "t", made(1, 10));
+        assert!(cache.get(1, Form::Msg, "t").is_some());
+        assert!(cache.get(1, Form::Record, "t").is_none() && cache.get(1, Form::Msg, "u").is_none());
+        for index in 2..=65 {
+            cache.put(Form::Msg, "t", made(index, 10));
+        }
+        assert!(cache.get(1, Form::Msg, "t").is_none(), "one too many");
+        for index in 66..=67 {
+            cache.put(Form::Msg, "t", made(index, 10 << 20));
+        }
+        assert!(cache.get(66, Form::Msg, "t").is_none() && cache.get(67, Form::Msg, "t").is_some());
+    }
+}
