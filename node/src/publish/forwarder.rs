@@ -13,11 +13,13 @@ use super::{FORWARDS_IN_FLIGHT, Fate, Forward, Together};
 use crate::{
     raft::Raft,
     rpc::{
-        link::{Link, LinkError},
+        link::{Link, LinkError, Presence},
         links::Links,
     },
 };
 
+/// A connection to the leader that is being made is waited for this long.
+const CONNECT_PATIENCE: Duration = Duration::from_millis(300);
 /// An answer of a leader whose term is over may take this long.
 const LATE_ANSWER: Duration = Duration::from_millis(100);
 
@@ -78,6 +80,10 @@ impl Forwarder {
                 continue;
             }
             let link = self.links.to(&member);
+            // A node that has just started hears its leader before it has a connection of its own to it.
+            let mut presence = link.presence();
+            let known = presence.wait_for(|presence| *presence != Presence::Unknown);
+            drop(tokio::time::timeout(CONNECT_PATIENCE, known).await);
             if !link.is_connected() {
                 batch.settle(&Fate::Unreachable(member));
                 continue;
