@@ -82,6 +82,13 @@ impl MemoryDisk {
         self.inner.lock().counts
     }
 
+    /// Ends the process that used the disk: its handles fail, and what it wrote stays in the machine's cache.
+    pub fn end_process(&self) {
+        let mut inner = self.inner.lock();
+        inner.life += 1;
+        inner.changes_left = None;
+    }
+
     /// Ends this life of the disk: what was synced stays, of the rest any part.
     pub fn crash(&self, seed: u64) {
         let mut inner = self.inner.lock();
