@@ -21,7 +21,7 @@ use wiber_storage::{Log, LogOptions, OpenError, RealDisk, Stamp};
 
 use self::{flushes::FlushObserver, hand_over::hand_over};
 use crate::{
-    admin,
+    admin, changes,
     clock::Clock,
     folder::DataFolder,
     forming::Forming,
@@ -231,6 +231,7 @@ impl Node {
         let saying = self.board.clone();
         forming.run(move || saying.touch()).await?;
         let group = self.start_group(log_dir, fatal.clone(), ended).await?;
+        tokio::spawn(changes::end(group.clone()));
         tokio::spawn(observe::run(group.clone(), self.board.clone(), fatal));
         let formed = self.local.identity.formed().expect("forming ends with a cluster");
         found(&group, &self.own, formed).await?;
