@@ -1,6 +1,7 @@
 //! A Wiber cluster node. `ARCHITECTURE.md` tells the way of a message through these modules.
 
 pub mod admin;
+pub mod changes;
 pub mod cli;
 pub mod clock;
 pub mod console;

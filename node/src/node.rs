@@ -28,7 +28,7 @@ use wiber_storage::LogOptions;
 
 use self::hand_over::hand_over;
 use crate::{
-    admin,
+    admin, changes,
     clock::Clock,
     forming::Forming,
     founding::found,
@@ -268,6 +268,7 @@ impl Node {
         let saying = self.board.clone();
         forming.run(move || saying.touch()).await?;
         let group = self.start_group(fatal.clone(), ended).await?;
+        runtime::spawn(changes::end(group.clone()));
         runtime::spawn(observe::run(group.clone(), self.board.clone(), fatal));
         let giving_way = room::run(group.clone(), self.names.clone(), self.room.subscribe());
         runtime::spawn(ended.clone().run_until_cancelled_owned(giving_way));
