@@ -205,6 +205,11 @@ impl Node {
         self.server.clone()
     }
 
+    /// The group, once the node is a member.
+    pub fn group(&self) -> GroupCell {
+        self.group.clone()
+    }
+
     /// What answers clients.
     pub fn clients(&self) -> Arc<Clients> {
         self.clients.clone()
