@@ -4,7 +4,7 @@
 //! Never more is taken than Raft promises to stand: folders are wiped one at a time, and the next only when every node
 //! is a voter under its present identity. Crashes, power losses of all machines included, have no such limit.
 
-use std::{sync::atomic::Ordering::Relaxed, time::Duration};
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use tokio::time::sleep;
 
@@ -89,11 +89,14 @@ impl Faults {
         }
     }
 
+    /// Faults that last overlap: each runs to its end by itself.
     pub async fn run(self) {
+        let faults = Arc::new(self);
         loop {
-            sleep(self.dice.pause(5, self.longest_pause_ms)).await;
-            let fault = self.dice.pick(&self.mixture);
-            self.strike(fault).await;
+            sleep(faults.dice.pause(5, faults.longest_pause_ms)).await;
+            let fault = faults.dice.pick(&faults.mixture);
+            let striking = faults.clone();
+            tokio::spawn(async move { striking.strike(fault).await });
         }
     }
 
@@ -133,7 +136,6 @@ impl Faults {
             Fault::Wipe => {
                 if self.cluster.is_whole() {
                     self.end(host, End::Wipe, Count::Wipe);
-                    self.until_whole().await;
                 }
             }
             Fault::Pause => self.pause(host).await,
@@ -175,7 +177,6 @@ impl Faults {
         }
     }
 
-    /// The fault lasts a while; others may come on top of it.
     async fn while_it_lasts(&self, longest_ms: u64) {
         sleep(self.dice.pause(10, longest_ms)).await;
     }
@@ -186,13 +187,6 @@ impl Faults {
         process.pause();
         self.while_it_lasts(2_000).await;
         process.resume();
-    }
-
-    /// A wiped node must be a member again before anything worse happens to the others' disks.
-    async fn until_whole(&self) {
-        while !self.cluster.is_whole() {
-            sleep(Duration::from_millis(50)).await;
-        }
     }
 
     fn noise(&self) -> Noise {

@@ -2,7 +2,10 @@
 
 use std::{cell::RefCell, time::Duration};
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    runtime::RngSeed,
+    time::{Instant, sleep, timeout},
+};
 
 use crate::{
     clients::Clients,
@@ -68,6 +71,7 @@ pub fn run(plan: Plan) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
+        .rng_seed(RngSeed::from_bytes(&plan.seed.to_le_bytes()))
         .build()
         .expect("a runtime without input and output needs nothing of the machine");
     let world = {
@@ -84,16 +88,19 @@ pub fn run(plan: Plan) -> Outcome {
         }
         start.elapsed()
     });
-    drop(runtime);
-    if let Some(panic) = PANIC.with_borrow_mut(Option::take) {
-        world.fail(panic);
+    // A panic is the cause of whatever else was noticed.
+    let panic = PANIC.with_borrow_mut(Option::take);
+    if let Some(panic) = &panic {
+        let _inside = runtime.enter();
+        say!(world, "ORACLE", "{panic}");
     }
+    drop(runtime);
     mutants::switch(None);
     let (trace_hash, trace_lines, trace) = world.trace();
     let counters = Counters::default();
     counters.merge(world.counters());
     Outcome {
-        failure: world.failure(),
+        failure: panic.or_else(|| world.failure()),
         counters,
         trace_hash,
         trace_lines,

@@ -58,8 +58,13 @@ fn stands(body: &Body) -> Stands {
             | RpcKind::PreVote
             | RpcKind::Probe
             | RpcKind::Join
-            | RpcKind::ReadIndex
-            | RpcKind::Append => all(true),
+            | RpcKind::ReadIndex => all(true),
+            // An append builds on the one before: the engine takes one that overtook as a sign of lost entries.
+            RpcKind::Append => Stands {
+                loss: true,
+                repetition: true,
+                overtaking: false,
+            },
             // A piece of a snapshot follows the one before.
             RpcKind::Snapshot | RpcKind::Transfer => Stands {
                 loss: true,
