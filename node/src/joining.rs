@@ -1,10 +1,10 @@
-//! Taking a blank node in: the leader's side of a join.
+//! Taking a blank node in: the leader's side of a join, and the end of a membership change whose leader is gone.
 //!
 //! A name that is a member (its folder was wiped) or that the cluster was founded without may join. The new
 //! identity becomes a learner, catches up, and replaces every former identity of that name in one membership
 //! change, so the name never has two votes. Any other name is refused: members change by command.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use openraft::{ChangeMembers, async_runtime::WatchReceiver};
 use tokio::sync::Mutex;
@@ -85,6 +85,44 @@ async fn take_in(group: &Group, join: JoinRequest) -> Result<bool, String> {
         .await
         .map_err(|error| failed(&error))?;
     Ok(true)
+}
+
+/// A change of this node's own leadership is done in less.
+const CHANGE_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Ends membership changes that a former leader began and did not live to end. Until then those who were to leave
+/// still count, and a majority may need them. Runs for as long as the engine does.
+pub async fn end_changes(group: Arc<Group>) {
+    let mut metrics = group.raft.metrics();
+    loop {
+        let begun = unfinished(&group);
+        let Some(voters) = begun else {
+            if metrics.changed().await.is_err() {
+                return;
+            }
+            continue;
+        };
+        tokio::time::sleep(CHANGE_PATIENCE).await;
+        if unfinished(&group).as_ref() != Some(&voters) {
+            continue;
+        }
+        tracing::info!(target: "raft", "ends a membership change that a former leader began");
+        let ended = group
+            .raft
+            .change_membership(ChangeMembers::ReplaceAllVoters(voters), false);
+        if let Err(error) = ended.await {
+            tracing::warn!(target: "raft", "could not end a membership change yet: {error}");
+        }
+    }
+}
+
+/// The voters that the change under way is to end with, if this node leads and there is one.
+fn unfinished(group: &Group) -> Option<BTreeSet<u64>> {
+    let metrics = group.raft.metrics();
+    let metrics = metrics.borrow_watched();
+    let sets = metrics.membership_config.membership().get_joint_config();
+    let leads = metrics.current_leader == Some(group.own.0);
+    (leads && sets.len() > 1).then(|| sets.last().cloned()).flatten()
 }
 
 fn voters(group: &Group) -> BTreeSet<u64> {

@@ -29,7 +29,7 @@ use crate::{
     group::{Group, GroupCell},
     handlers::Handlers,
     identity::Identity,
-    joining::Joining,
+    joining::{self, Joining},
     lamport::Lamport,
     line::{self, Clients, Stamper},
     machine::Machine,
@@ -162,7 +162,7 @@ impl Node {
             trace,
             counters,
         });
-        let joining = Arc::new(Joining {
+        let taking_in = Arc::new(Joining {
             identity: local.identity.clone(),
             group: group.clone(),
             names: names.clone(),
@@ -177,7 +177,7 @@ impl Node {
                 configured: configured.clone(),
                 identity: local.identity.clone(),
                 group: group.clone(),
-                joining,
+                joining: taking_in,
                 snapshots: Mutex::new(HashMap::new()),
             },
         });
@@ -268,6 +268,7 @@ impl Node {
         forming.run(move || saying.touch()).await?;
         let group = self.start_group(fatal.clone(), ended).await?;
         runtime::spawn(observe::run(group.clone(), self.board.clone(), fatal));
+        runtime::spawn(joining::end_changes(group.clone()));
         let formed = self.local.identity.formed().expect("forming ends with a cluster");
         found(&group, &self.own, formed).await?;
         rejoin::run(&group, &forming).await

@@ -152,8 +152,10 @@ impl Faults {
                 host.set_room(None);
             }
             Fault::FailedSync => {
-                self.count(Count::FailedSync);
-                host.fail_next_sync();
+                if host.is_running() {
+                    self.count(Count::FailedSync);
+                    host.fail_next_sync();
+                }
             }
             Fault::ClockJump => {
                 self.count(Count::ClockJump);
