@@ -2,8 +2,8 @@
 //! understands, so a crash in between costs nothing.
 //!
 //! What was read may not be on disk: the process before may have ended between a write and its sync, and after a failed
-//! sync the kernel may hold pages clean that never arrived. So the end of the log that no mark proves flushed, the vote and
-//! the start are written again and synced before anyone relies on them.
+//! sync the kernel may hold pages clean that never arrived. So the last segment's header, the end of the log that no mark proves flushed, the vote
+//! and the start are written again and synced before anyone relies on them.
 
 use std::{
     path::{Path, PathBuf},
@@ -14,6 +14,7 @@ use crate::{
     api::{LogOptions, Recovered},
     disk::{Disk, DiskFile},
     failure::{Failure, tried},
+    format::SEGMENT_HEADER_BYTES,
     recovery::{Plan, Resume},
     segment::{Segment, SegmentId, segment_path},
     state::State,
@@ -186,6 +187,8 @@ impl Resuming<'_> {
         if found.cut {
             tried("truncate", &path, file.set_len(len_bytes))?;
         }
+        // The sync that was to cover the header may be the one that failed.
+        rewrite(&path, &*file, 0, SEGMENT_HEADER_BYTES as u64)?;
         rewrite(&path, &*file, from, len_bytes)?;
         tried("fsync", &path, file.sync_all())?;
         let end = End {
