@@ -83,7 +83,7 @@ impl Faults {
         }
         Self {
             cluster: cluster.clone(),
-            longest_pause_ms: dice.pick(&[100, 400, 1_500]),
+            longest_pause_ms: dice.pick(&[200, 600, 1_500]),
             dice,
             mixture,
         }

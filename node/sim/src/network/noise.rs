@@ -132,12 +132,16 @@ impl Network {
         }
         if stands.repetition && dice.permille(noise.duplicate) {
             world.count(Count::FrameDuplicated);
-            let again = after + Duration::from_millis(dice.between(0, noise.delay_ms + 2));
-            pipe.put(frame.clone(), again, false);
             fate = " twice";
+            pipe.put(frame.clone(), after, keeps_order);
+            pipe.put_again(
+                frame,
+                after + Duration::from_millis(dice.between(0, noise.delay_ms + 2)),
+            );
+        } else {
+            pipe.put(frame, after, keeps_order);
         }
         say!(world, names.0, "→ {} {}{fate}", names.1, brief(&decoded));
-        pipe.put(frame, after, keeps_order);
     }
 }
 

@@ -107,6 +107,16 @@ impl Pipe {
         self.arriving.notify_one();
     }
 
+    /// Puts a frame that was just put on its way once more, so much later.
+    pub(super) fn put_again(&self, frame: Bytes, later: Duration) {
+        let mut state = self.state.lock();
+        let at = state.last_at.max(Instant::now()) + later;
+        let place = state.queue.partition_point(|(earlier, _)| *earlier <= at);
+        state.queue.insert(place, (at, frame));
+        drop(state);
+        self.arriving.notify_one();
+    }
+
     fn is_gone(&self) -> bool {
         let state = self.state.lock();
         state.reader_gone || state.end == End::Reset
