@@ -64,6 +64,9 @@ pub fn catch_panics() {
 }
 
 /// Runs one seed.
+///
+/// # Panics
+/// Only without memory for a runtime.
 pub fn run(plan: Plan) -> Outcome {
     mutants::switch(plan.broken);
     PANIC.with_borrow_mut(Option::take);

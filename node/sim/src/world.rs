@@ -33,6 +33,7 @@ struct Inner {
 #[derive(Default)]
 struct Trace {
     hash: u64,
+    crc: u32,
     lines: u64,
     line: String,
     text: Option<String>,
@@ -92,8 +93,8 @@ impl World {
         // Writing into a string cannot fail.
         _ = writeln!(trace.line, "{secs:4}.{millis:03} {who:<8} {what}");
         trace.lines += 1;
-        let crc = crc32c::crc32c_append(trace.hash as u32, trace.line.as_bytes());
-        trace.hash = trace.hash.rotate_left(7).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(crc);
+        trace.crc = crc32c::crc32c_append(trace.crc, trace.line.as_bytes());
+        trace.hash = trace.hash.rotate_left(7).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(trace.crc);
         if let Some(text) = &mut trace.text {
             text.push_str(&trace.line);
         }

@@ -55,7 +55,7 @@ impl Clients {
 impl Publisher {
     pub(super) async fn run(mut self) {
         while !self.clients.is_winding_down() {
-            tokio::time::sleep(self.dice.pause(0, 60)).await;
+            tokio::time::sleep(self.dice.pause(5, 200)).await;
             let burst = self.burst();
             self.publish(burst).await;
         }
