@@ -1,6 +1,9 @@
 //! One run: a cluster, clients, faults, then healing and the last checks. A seed decides everything in it.
 
-use std::{cell::RefCell, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    time::Duration,
+};
 
 use tokio::{
     runtime::RngSeed,
@@ -53,11 +56,16 @@ pub struct Outcome {
 
 thread_local! {
     static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+    static IS_RUNNING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Panics of simulated nodes are findings, kept for the run they belong to.
 pub fn catch_panics() {
-    std::panic::set_hook(Box::new(|panic| {
+    let otherwise = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !IS_RUNNING.get() {
+            return otherwise(panic);
+        }
         let text = format!("{} panicked: {panic}", process::running());
         PANIC.with_borrow_mut(|kept| _ = kept.get_or_insert(text));
     }));
@@ -70,6 +78,7 @@ pub fn catch_panics() {
 pub fn run(plan: Plan) -> Outcome {
     mutants::switch(plan.broken);
     PANIC.with_borrow_mut(Option::take);
+    IS_RUNNING.set(true);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -97,6 +106,7 @@ pub fn run(plan: Plan) -> Outcome {
         say!(world, "ORACLE", "{panic}");
     }
     drop(runtime);
+    IS_RUNNING.set(false);
     mutants::switch(None);
     let (trace_hash, trace_lines, trace) = world.trace();
     let counters = Counters::default();
