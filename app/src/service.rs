@@ -4,6 +4,7 @@
 //! The answer types serialise to the very JSON of the REST contract.
 
 use serde::{Deserialize, Serialize};
+pub use wiber_protocol::line::Consistency;
 
 /// Answer of *start the cluster*.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,16 +97,6 @@ pub struct MessageView {
     pub text: String,
     /// `[<timestamp, 3 decimals>] <text>`.
     pub display: String,
-}
-
-/// How sure a history is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Consistency {
-    /// Read after a read index round: nothing acknowledged before the read is missing.
-    Strong,
-    /// No majority answered: what one node has applied, perhaps stale.
-    Local,
 }
 
 /// A history and how it was read.

@@ -7,13 +7,17 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, error::ErrorKind};
-use wiber_protocol::config::{ClusterConfig, ConfigError, NodeSpec};
-
-use crate::{
-    console::{self, ConsoleError},
-    folder::StartedBy,
+use clap::{
+    Parser,
+    builder::{PossibleValuesParser, TypedValueParser},
+    error::ErrorKind,
 };
+use wiber_protocol::{
+    config::{ClusterConfig, ConfigError, NodeSpec},
+    lock::StartedBy,
+};
+
+use crate::console::{self, ConsoleError};
 
 /// The exit code of a start that was refused before anything was touched.
 pub const REFUSED: u8 = 2;
@@ -34,12 +38,20 @@ pub struct Args {
     /// Form the cluster without this node; it joins later (may be given several times)
     #[arg(long, value_name = "ID")]
     pub form_without: Vec<String>,
+    /// Set this node's data aside (nothing is deleted) and take part anew with what the other nodes have
+    #[arg(long, conflicts_with = "form_without")]
+    pub rebuild: bool,
     /// What to print, e.g. `debug` or `info,raft=debug` (default: `RUST_LOG`, else `info`)
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
     /// Who started this process, and so who may stop it
-    #[arg(long, hide = true, value_enum, default_value_t = StartedBy::Hand)]
+    #[arg(long, hide = true, default_value_t = StartedBy::Hand, value_parser = started_by())]
     pub started_by: StartedBy,
+}
+
+fn started_by() -> impl TypedValueParser<Value = StartedBy> {
+    let words = [StartedBy::Gateway, StartedBy::Hand].map(StartedBy::as_str);
+    PossibleValuesParser::new(words).try_map(|word| word.parse::<StartedBy>())
 }
 
 /// Why the command line and the configuration are no start for a node. The text is one line.
@@ -62,6 +74,8 @@ pub enum StartError {
     Log(#[from] ConsoleError),
     #[error("--form-without: `{id}` is this node itself")]
     WithoutItself { id: String },
+    #[error("--rebuild: `{id}` is the only node, so there is none to take the data from")]
+    RebuildAlone { id: String },
 }
 
 /// What the command line asks for, or the code to exit with: `--help` and `--version` are answered, a
@@ -100,6 +114,9 @@ pub fn read_config(args: &Args) -> Result<(ClusterConfig, NodeSpec), StartError>
         if *id == args.id {
             return Err(StartError::WithoutItself { id: id.clone() });
         }
+    }
+    if args.rebuild && config.nodes.len() == 1 {
+        return Err(StartError::RebuildAlone { id: args.id.clone() });
     }
     Ok((config, spec))
 }
@@ -217,6 +234,17 @@ mod tests {
         );
         let error = read(CONFIG, &["--id", "n1", "--form-without", "n1"]).unwrap_err();
         assert_eq!(error, "--form-without: `n1` is this node itself");
+    }
+
+    #[test]
+    fn the_only_node_cannot_be_rebuilt() {
+        let only = "nodes:\n  - {id: n1, host: 127.0.0.1, port: 9101}\n";
+        let error = read(only, &["--id", "n1", "--rebuild"]).unwrap_err();
+        assert_eq!(
+            error,
+            "--rebuild: `n1` is the only node, so there is none to take the data from"
+        );
+        assert!(read(CONFIG, &["--id", "n1", "--rebuild"]).is_ok());
     }
 
     #[test]

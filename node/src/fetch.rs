@@ -2,24 +2,29 @@
 //!
 //! A reader is a cursor: it asks from an offset and gets a bounded page. What the log does not say (offsets,
 //! final Lamport times, which records were rejected) is worked out again from the entry's note, the same way
-//! `apply` did.
+//! `apply` did. What is in memory is read at once; the rest, index files and log, in one go on the blocking pool.
 
 use std::io;
 
+use bytes::Bytes;
 use wiber_protocol::{
+    codec::DecodeError,
     entry::{Entry, EntryKind},
     ids::LogId,
     line::RecordView,
     record::{Batch, Record},
 };
+use wiber_storage::Log;
 
 use crate::{
     group::Group,
-    state::{Position, next_lamport},
+    index::Index,
+    runtime,
+    state::{Found, Position, next_lamport},
 };
 
 /// Entries looked up in the index at a time.
-const POSITIONS: usize = 64;
+const POSITIONS: usize = 256;
 /// A page of a history or read is closed when its bodies have this many bytes.
 pub const PAGE_BYTES: usize = 1 << 20;
 /// One read of the log while filling a page.
@@ -32,6 +37,16 @@ pub struct Committed {
     pub offset: u64,
     pub lamport: u64,
     pub log_id: LogId,
+}
+
+/// Why a page could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// Retention dropped the record; offsets `start..=end` can be read.
+    #[error("offsets {start} to {end} can be read")]
+    OutOfRange { start: u64, end: u64 },
+    #[error(transparent)]
+    Io(#[from] io::Error),
 }
 
 impl Committed {
@@ -52,6 +67,89 @@ impl Committed {
     }
 }
 
+/// A page while it fills.
+struct Page {
+    topic: String,
+    /// The next offset it wants.
+    next: u64,
+    limit: usize,
+    max_bytes: usize,
+    records: Vec<Committed>,
+    bytes: usize,
+}
+
+impl Page {
+    fn is_full(&self) -> bool {
+        self.records.len() >= self.limit || self.bytes >= self.max_bytes
+    }
+
+    /// Takes what it wants of an entry.
+    fn take(&mut self, entry: Bytes, position: &Position) -> io::Result<()> {
+        let entry = Entry::decode(entry).map_err(damaged)?;
+        for committed in expand(&entry, position, &self.topic).map_err(damaged)? {
+            if committed.offset >= self.next && !self.is_full() {
+                self.bytes += committed.record.body.len() + committed.record.id.len();
+                self.next = committed.offset + 1;
+                self.records.push(committed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes entries that are in memory, and returns how many of `positions` that were.
+    fn take_hot(&mut self, log: &Log, positions: &[Position]) -> io::Result<usize> {
+        for (taken, position) in positions.iter().enumerate() {
+            let index = position.note.log_index;
+            if self.is_full() {
+                return Ok(positions.len());
+            }
+            let Some(entry) = log
+                .read_hot(index, index + 1, READ_BYTES)
+                .and_then(|mut read| read.pop())
+            else {
+                return Ok(taken);
+            };
+            self.take(entry.bytes, position)?;
+        }
+        Ok(positions.len())
+    }
+
+    /// Takes what is not in memory of `found`, whose first `taken` entries were; blocks.
+    fn take_found(&mut self, index: &Index, log: &Log, found: Found, taken: usize) -> io::Result<()> {
+        let positions = match found {
+            Found::Positions(mut positions) => positions.split_off(taken),
+            Found::InFile(share) => {
+                let tables = index.tables(share.part)?;
+                tables.positions(share.runs, share.base_offset, self.next, POSITIONS)
+            }
+        };
+        self.take_cold(log, &positions)
+    }
+
+    /// Takes entries from files; blocks. Entries that follow each other are read together.
+    fn take_cold(&mut self, log: &Log, positions: &[Position]) -> io::Result<()> {
+        let mut rest = positions;
+        while !rest.is_empty() && !self.is_full() {
+            let first = rest[0].note.log_index;
+            let row = (first..)
+                .zip(rest)
+                .take_while(|(index, position)| position.note.log_index == *index);
+            let end = first + row.count() as u64;
+            let read = log.read(first, end, READ_BYTES)?;
+            if read.first().is_none_or(|entry| entry.index != first) {
+                // Retention took it meanwhile.
+                return Ok(());
+            }
+            let (now, later) = rest.split_at(read.len());
+            for (entry, position) in read.into_iter().zip(now) {
+                self.take(entry.bytes, position)?;
+            }
+            rest = later;
+        }
+        Ok(())
+    }
+}
+
 impl Group {
     /// The records of `topic` from `offset` on: at most `limit`, and no more once they have `max_bytes`.
     /// Empty when there is none (yet).
@@ -61,50 +159,85 @@ impl Group {
         offset: u64,
         limit: usize,
         max_bytes: usize,
-    ) -> io::Result<Vec<Committed>> {
-        let mut page: Vec<Committed> = Vec::new();
-        let mut bytes = 0;
-        let mut next = offset;
-        while page.len() < limit && bytes < max_bytes {
-            let positions = self.state.read().topics.positions(topic, next, POSITIONS);
-            let before = page.len();
-            for position in positions {
-                if page.len() == limit || bytes >= max_bytes {
-                    return Ok(page);
-                }
-                let index = position.note.log_index;
-                let stored = self.log.stored(index, index + 1, READ_BYTES).await?;
-                let Some(stored) = stored.into_iter().next() else {
-                    return Ok(page);
-                };
-                let entry = Entry::decode(stored.bytes).map_err(damaged)?;
-                for committed in expand(&entry, &position, topic).map_err(damaged)? {
-                    if committed.offset < next || page.len() == limit || bytes >= max_bytes {
-                        continue;
+    ) -> Result<Vec<Committed>, FetchError> {
+        let mut page = Page {
+            topic: topic.to_owned(),
+            next: offset.max(1),
+            limit,
+            max_bytes,
+            records: Vec::new(),
+            bytes: 0,
+        };
+        while !page.is_full() {
+            let before = page.next;
+            let found = {
+                let state = self.state.read();
+                let start = state.topics.log_start_offset(topic);
+                if page.next < start {
+                    if !page.records.is_empty() {
+                        break;
                     }
-                    bytes += committed.record.body.len() + committed.record.id.len();
-                    next = committed.offset + 1;
-                    page.push(committed);
+                    let end = state.topics.high_watermark(topic);
+                    return Err(FetchError::OutOfRange { start, end });
+                }
+                state.find(topic, page.next, POSITIONS)
+            };
+            let taken = match &found {
+                Found::Positions(positions) => page.take_hot(self.log.log(), positions)?,
+                Found::InFile(_) => 0,
+            };
+            if !matches!(&found, Found::Positions(positions) if positions.len() == taken) {
+                let (index, log) = (self.index.clone(), self.log.log().clone());
+                let cold = runtime::blocking(move || {
+                    let read = page.take_found(&index, &log, found, taken);
+                    (page, read)
+                });
+                let (back, read) = cold.await?;
+                page = back;
+                if let Err(error) = read
+                    && !(error.kind() == io::ErrorKind::NotFound && self.was_cut(topic, before))
+                {
+                    return Err(error.into());
                 }
             }
-            if page.len() == before {
+            if page.next == before && !self.was_cut(topic, before) {
                 break;
             }
         }
-        Ok(page)
+        Ok(page.records)
+    }
+
+    fn was_cut(&self, topic: &str, offset: u64) -> bool {
+        offset < self.state.read().topics.log_start_offset(topic)
+    }
+
+    /// The offset of the first record of `topic`, from offset `from` on, that an entry above `log_index` holds; the
+    /// topic's next offset if there is none yet.
+    pub async fn first_above(&self, topic: &str, from: u64, log_index: u64) -> Result<u64, FetchError> {
+        let (mut first, mut beyond) = {
+            let state = self.state.read();
+            let start = state.topics.log_start_offset(topic);
+            (from.max(start), state.topics.next_offset(topic))
+        };
+        // Offsets rise with the log.
+        while first < beyond {
+            let middle = first.midpoint(beyond);
+            let page = self.fetch(topic, middle, 1, 1).await?;
+            match page.first() {
+                Some(record) if record.log_id.index <= log_index => first = middle + 1,
+                _ => beyond = middle,
+            }
+        }
+        Ok(first)
     }
 }
 
-fn damaged(error: wiber_protocol::codec::DecodeError) -> io::Error {
+fn damaged(error: DecodeError) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
 /// The accepted records of `topic` in one entry, with their offsets and Lamport times.
-pub fn expand(
-    entry: &Entry,
-    position: &Position,
-    topic: &str,
-) -> Result<Vec<Committed>, wiber_protocol::codec::DecodeError> {
+pub fn expand(entry: &Entry, position: &Position, topic: &str) -> Result<Vec<Committed>, DecodeError> {
     if entry.kind != EntryKind::Records {
         return Ok(Vec::new());
     }
@@ -118,7 +251,7 @@ pub fn expand(
             continue;
         }
         lamport = next_lamport(lamport, record.lamport);
-        if record.topic == topic {
+        if *record.topic == *topic {
             committed.push(Committed {
                 record,
                 offset,
@@ -137,7 +270,7 @@ mod tests {
     use wiber_protocol::{ids::GroupId, rpc::PublishOutcome};
 
     use super::*;
-    use crate::state::State;
+    use crate::state::{Change, State};
 
     proptest! {
         /// What a reader works out is what `apply` decided, whatever was rejected in between.
@@ -151,12 +284,12 @@ mod tests {
             let mut decided = Vec::new();
             for (index, batch) in (1_u64..).zip(batches) {
                 let records: Vec<Record> = batch.into_iter().map(|(topic, id, body, lamport)| Record {
-                    topic, id, client_id: true, node: "n1".into(), ts_us: 0, corrected_us: 0, error_bound_us: 0,
+                    topic: topic.into(), id, client_id: true, node: "n1".into(), ts_us: 0, corrected_us: 0, error_bound_us: 0,
                     synchronised: false, lamport, headers: Vec::new(), body: body.into(),
                 }).collect();
                 let log_id = LogId { term: 1, index };
                 let batch = Batch { clock_ms: index, records };
-                let applied = state.apply(log_id, &batch);
+                let applied = state.apply(log_id, 100, &Change::Records(batch.clone()));
                 for (record, outcome) in batch.records.iter().zip(applied.outcomes) {
                     if let PublishOutcome::Published { offset, lamport } = outcome {
                         decided.push(Committed { record: record.clone(), offset, lamport, log_id });
@@ -165,12 +298,13 @@ mod tests {
                 entries.push(Entry::encode(GroupId(0), log_id, EntryKind::Records, (0, false), &batch.encode()));
             }
             for topic in ["a", "b"] {
-                let read: Vec<Committed> = state.topics.positions(topic, 1, 1000).iter().flat_map(|position| {
+                let Found::Positions(positions) = state.find(topic, 1, 1000) else { unreachable!("nothing is in files") };
+                let read: Vec<Committed> = positions.iter().flat_map(|position| {
                     let at = usize::try_from(position.note.log_index).expect("a small index") - 1;
                     expand(&entries[at], position, topic).expect("the entry is whole")
                 }).collect();
                 let expected: Vec<Committed> =
-                    decided.iter().filter(|committed| committed.record.topic == topic).cloned().collect();
+                    decided.iter().filter(|committed| *committed.record.topic == *topic).cloned().collect();
                 prop_assert_eq!(read, expected);
             }
         }

@@ -17,29 +17,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize, Serialize};
+use wiber_protocol::lock::{LOCK_FILE, LockHolder, MAX_LOCK_BYTES, StartedBy};
 
 use crate::small_files::{at, sync_folder};
-
-/// A lock file's text is never longer; whatever follows is not read.
-const MAX_LOCK_BYTES: u64 = 1_024;
-
-/// Who started the process, and so who may stop it: a gateway's graceful exit stops only its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum StartedBy {
-    Gateway,
-    Hand,
-}
-
-/// What `node.lock` says about the process that holds it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LockHolder {
-    pub pid: u32,
-    pub started_by: StartedBy,
-    pub started_at_us: i64,
-    pub admin_port: u16,
-}
 
 /// Why the data folder can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +84,11 @@ impl DataFolder {
         self.path.join("log")
     }
 
+    /// The index over the log, which can be made again from it.
+    pub fn index_dir(&self) -> PathBuf {
+        self.path.join("index")
+    }
+
     /// What the node prints, and the dashboard's terminals show.
     pub fn console_path(&self) -> PathBuf {
         self.path.join("logs").join("console.log")
@@ -118,8 +103,32 @@ impl DataFolder {
     }
 }
 
+/// Gives a node's folder another name, with all that is in it, and returns that. `None` if there is no folder. Refused
+/// while a node runs in it.
+pub fn set_aside(data_root: &Path, id: &str, now_us: i64) -> Result<Option<PathBuf>, FolderError> {
+    let path = data_root.join(id);
+    if !path.is_dir() {
+        return Ok(None);
+    }
+    let holder = LockHolder {
+        pid: std::process::id(),
+        started_by: StartedBy::Hand,
+        started_at_us: now_us,
+        admin_port: 0,
+    };
+    let _lock = take_lock(&path, &holder)?;
+    let aside = data_root.join(format!("{id}.set-aside-{}", now_us / 1_000_000));
+    if aside.exists() {
+        let exists = io::Error::from(io::ErrorKind::AlreadyExists);
+        return Err(at(&aside, "cannot set the data aside as", &exists).into());
+    }
+    fs::rename(&path, &aside).map_err(|e| at(&path, "cannot set aside", &e))?;
+    sync_folder(data_root)?;
+    Ok(Some(aside))
+}
+
 fn take_lock(folder: &Path, holder: &LockHolder) -> Result<File, FolderError> {
-    let path = folder.join("node.lock");
+    let path = folder.join(LOCK_FILE);
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -174,6 +183,20 @@ mod tests {
             std::process::id()
         );
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_folder_is_set_aside_whole_and_only_when_nobody_uses_it() {
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(set_aside(root.path(), "n1", 5_000_000).unwrap(), None);
+        let folder = open(root.path()).unwrap();
+        fs::write(folder.path().join("some"), "data").unwrap();
+        assert!(set_aside(root.path(), "n1", 5_000_000).is_err());
+        drop(folder);
+        let aside = set_aside(root.path(), "n1", 5_000_000).unwrap().unwrap();
+        assert_eq!(aside, root.path().join("n1.set-aside-5"));
+        assert_eq!(fs::read_to_string(aside.join("some")).unwrap(), "data");
+        assert!(!root.path().join("n1").exists());
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub struct Forming {
     pub configured: Vec<Member>,
     /// Names the cluster may be founded without.
     pub without: Vec<String>,
+    /// Never found: the data is with the others, or nowhere.
+    pub join_only: bool,
     pub identity: SharedIdentity,
     pub links: Arc<Links>,
     pub names: Arc<Names>,
@@ -74,13 +76,20 @@ impl Forming {
         let mut said = None;
         while self.identity.formed().is_none() {
             let answers = self.probe_all().await;
-            let step = decide(
+            let mut step = decide(
                 &self.own,
                 self.identity.raft_id(),
                 &self.configured,
                 &self.without,
                 &answers,
             );
+            if self.join_only && matches!(step, Step::Found { .. } | Step::WaitForFounder { .. }) {
+                step = Step::Conflict {
+                    reason: "it was started with --rebuild, and all other nodes are blank, too; start it without to \
+                             form a new cluster"
+                        .to_owned(),
+                };
+            }
             if said.as_ref() != Some(&step) {
                 self.say(&step);
                 changed();

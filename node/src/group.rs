@@ -19,6 +19,7 @@ use wiber_protocol::{
 
 use crate::{
     clock::Clock,
+    index::Index,
     publish::Publisher,
     raft::{self, LogStore, Raft},
     rpc::links::Links,
@@ -34,6 +35,7 @@ pub struct Group {
     pub own: RaftId,
     pub raft: Raft,
     pub log: LogStore,
+    pub index: Arc<Index>,
     pub state: Arc<RwLock<State>>,
     pub watermarks: Arc<Watermarks>,
     pub publisher: Publisher,
@@ -106,14 +108,8 @@ impl Group {
     /// confirms. Works on the leader and on followers.
     pub async fn await_read_index(&self) -> Result<(), ReadIndexError> {
         let answered = async {
-            let read_index = match self.leader() {
-                Leader::Own { .. } => self.own_read_index().await?,
-                Leader::Other { id, member, .. } => self.leaders_read_index(id, &member).await?,
-                Leader::Unknown => return Err(ReadIndexError::NoLeader),
-            };
-            if let Some(log_id) = read_index {
-                self.await_applied(log_id.index).await;
-            }
+            let read_index = self.read_index().await?;
+            self.await_applied(read_index.index).await;
             Ok(())
         };
         tokio::time::timeout(READ_INDEX_PATIENCE, answered)
@@ -121,14 +117,24 @@ impl Group {
             .unwrap_or_else(|_| Err(ReadIndexError::Failed("no majority answered in time".to_owned())))
     }
 
-    /// A read index round of this node as the leader.
-    pub async fn own_read_index(&self) -> Result<Option<LogId>, ReadIndexError> {
-        let round = self.raft.get_read_log_id(ReadPolicy::ReadIndex).await;
-        let (read_log_id, _) = round.map_err(|error| ReadIndexError::Failed(error.to_string()))?;
-        Ok(Some(raft::from_log_id(read_log_id.log_id())))
+    /// The newest entry that is known to be committed, as a majority confirms: everything committed before the
+    /// call is at or below it.
+    pub async fn read_index(&self) -> Result<LogId, ReadIndexError> {
+        match self.leader() {
+            Leader::Own { .. } => self.own_read_index().await,
+            Leader::Other { id, member, .. } => self.leaders_read_index(id, &member).await,
+            Leader::Unknown => Err(ReadIndexError::NoLeader),
+        }
     }
 
-    async fn leaders_read_index(&self, id: RaftId, member: &Member) -> Result<Option<LogId>, ReadIndexError> {
+    /// A read index round of this node as the leader.
+    pub async fn own_read_index(&self) -> Result<LogId, ReadIndexError> {
+        let round = self.raft.get_read_log_id(ReadPolicy::ReadIndex).await;
+        let (read_log_id, _) = round.map_err(|error| ReadIndexError::Failed(error.to_string()))?;
+        Ok(raft::from_log_id(read_log_id.log_id()))
+    }
+
+    async fn leaders_read_index(&self, id: RaftId, member: &Member) -> Result<LogId, ReadIndexError> {
         let link = self.links.to(member);
         let answer = link.call(Request::ReadIndex, Some(id), READ_INDEX_PATIENCE).await;
         match answer.map_err(|error| ReadIndexError::Failed(error.to_string()))? {

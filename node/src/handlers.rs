@@ -27,6 +27,7 @@ use crate::{
     raft::{self, AppendEntries, Snapshot, SnapshotMeta, StoredMembership, TypeConfig},
     rpc::appends,
     shared_identity::SharedIdentity,
+    succession,
 };
 
 /// The largest snapshot a node takes in: the dedup window and the topics are far smaller.
@@ -81,6 +82,9 @@ impl Handlers {
             Request::Vote(vote) => {
                 let reply = group.raft.vote(vote_request(&vote)).await.map_err(stopped)?;
                 Ok(Response::Vote(vote_reply(&reply)))
+            }
+            Request::PreVote(vote) if vote.leadership_transfer => {
+                Ok(Response::PreVote(succession::answer(group, &vote).await))
             }
             Request::PreVote(vote) => {
                 let reply = group.raft.pre_vote(vote_request(&vote)).await.map_err(stopped)?;
@@ -179,6 +183,7 @@ pub fn forward(
         match fate.await {
             Ok(Fate::Committed(outcomes) | Fate::Forwarded(outcomes)) => ForwardReply::Done(outcomes),
             Ok(Fate::NotLeader | Fate::Unreachable(_)) => ForwardReply::NotLeader,
+            Ok(Fate::NoRoom) => ForwardReply::NoRoom,
             Ok(Fate::Unknown) | Err(_) => ForwardReply::Unknown("leadership was lost".to_owned()),
         }
     }

@@ -1,6 +1,7 @@
 //! A Wiber cluster node. `ARCHITECTURE.md` tells the way of a message through these modules.
 
 pub mod admin;
+pub mod changes;
 pub mod cli;
 pub mod clock;
 pub mod console;
@@ -11,6 +12,7 @@ pub mod founding;
 pub mod group;
 pub mod handlers;
 pub mod identity;
+pub mod index;
 pub mod joining;
 pub mod lamport;
 pub mod line;
@@ -23,11 +25,13 @@ pub mod ports;
 pub mod publish;
 pub mod raft;
 pub mod rejoin;
+pub mod retention;
 pub mod rpc;
 pub mod runtime;
 pub mod shared_identity;
 pub mod small_files;
 pub mod state;
 pub mod status;
+pub mod succession;
 pub mod trace;
 pub mod watermark;

@@ -9,13 +9,14 @@ use wiber_node::{
     cli::{self, Args},
     clock::{Clock, SystemClock},
     console::{self, ConsoleGuard},
-    folder::DataFolder,
+    folder::{self, DataFolder},
     identity::Identity,
     lamport::Lamport,
     machine::Machine,
     node::{self, Start},
     ports::Ports,
     small_files::OsFiles,
+    state::PartLimits,
 };
 use wiber_storage::{LogOptions, Stamp};
 
@@ -51,6 +52,11 @@ fn prepare(args: &Args) -> anyhow::Result<(Start, Ports, DataFolder, ConsoleGuar
     let ports = Ports::bind(&spec)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let now_us = clock.wall_us();
+    let aside = if args.rebuild {
+        folder::set_aside(&args.data_root, &args.id, now_us)?
+    } else {
+        None
+    };
     let folder = DataFolder::open(
         &args.data_root,
         &args.id,
@@ -68,15 +74,21 @@ fn prepare(args: &Args) -> anyhow::Result<(Start, Ports, DataFolder, ConsoleGuar
         identity = %identity.raft_id,
         "starts as {} on {}:{}", args.id, spec.host, spec.port
     );
+    if let Some(aside) = aside {
+        tracing::warn!(target: "node", "set its data aside as {}; joins anew", aside.display());
+    }
     let start = Start {
         machine: Machine::real(),
         config,
         own: node::member(&spec),
         form_without: args.form_without.clone(),
+        join_only: args.rebuild,
         identity,
         identity_path: folder.identity_path(),
         log_dir: folder.log_dir(),
         log_options: LogOptions::new(Stamp::default()),
+        index_dir: folder.index_dir(),
+        part_limits: PartLimits::default(),
         lamport,
         clock,
         run_seed: rng.next_u64(),

@@ -11,6 +11,8 @@ pub enum Mutant {
     DedupOff,
     /// A cut of the log keeps one entry too many.
     TruncateOffByOne,
+    /// A snapshot is the state now and not as of the retention cut.
+    SnapshotAtLastApplied,
 }
 
 #[cfg(feature = "mutants")]

@@ -2,6 +2,8 @@
 
 mod flushes;
 mod hand_over;
+mod room;
+mod start_group;
 
 use std::{
     collections::HashMap,
@@ -9,43 +11,45 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use wiber_protocol::{config::ClusterConfig, membership::Member, status::Formation};
-use wiber_storage::{LogOptions, Stamp};
+use wiber_protocol::{
+    config::{ClusterConfig, Retention},
+    membership::Member,
+    status::Formation,
+};
+use wiber_storage::LogOptions;
 
-use self::{flushes::FlushObserver, hand_over::hand_over};
+use self::hand_over::hand_over;
 use crate::{
-    admin,
+    admin, changes,
     clock::Clock,
     forming::Forming,
     founding::found,
-    group::{Group, GroupCell},
+    group::GroupCell,
     handlers::Handlers,
     identity::Identity,
-    joining::{self, Joining},
+    joining::{Busy, Joining},
     lamport::Lamport,
     line::{self, Clients, Stamper},
     machine::Machine,
     metrics::Counters,
     observe,
     ports::Ports,
-    publish::{Batcher, Forwarder, Publisher},
-    raft::{self, LogStore, Network, Raft, StateMachine},
-    rejoin,
+    rejoin, retention,
     rpc::{self, link::Local, links::Links, names::Names, server::Server},
     runtime,
     shared_identity::SharedIdentity,
-    state::State,
+    state::PartLimits,
     status::StatusBoard,
+    succession,
     trace::Trace,
-    watermark::Watermarks,
 };
 
 /// Leadership is handed over within this time, or the node stops without it.
@@ -57,11 +61,16 @@ pub struct Start {
     pub config: ClusterConfig,
     pub own: Member,
     pub form_without: Vec<String>,
+    /// A blank node waits for a cluster to join and founds none.
+    pub join_only: bool,
     pub identity: Identity,
     pub identity_path: PathBuf,
     pub log_dir: PathBuf,
     /// The stamp in here is replaced by the cluster's.
     pub log_options: LogOptions,
+    pub index_dir: PathBuf,
+    /// The same on every node of a cluster.
+    pub part_limits: PartLimits,
     pub lamport: Arc<Lamport>,
     pub clock: Arc<dyn Clock>,
     /// Randomness of this run: the first RPC id and the ids made for publishers come from it.
@@ -82,9 +91,15 @@ pub struct Node {
     machine: Machine,
     log_dir: PathBuf,
     log_options: LogOptions,
+    index_dir: PathBuf,
+    part_limits: PartLimits,
+    retention: Retention,
+    /// Whether the disk has room.
+    room: watch::Sender<bool>,
     own: Member,
     configured: Vec<Member>,
     form_without: Vec<String>,
+    join_only: bool,
     local: Arc<Local>,
     links: Arc<Links>,
     names: Arc<Names>,
@@ -162,32 +177,19 @@ impl Node {
             trace,
             counters,
         });
-        let taking_in = Arc::new(Joining {
-            identity: local.identity.clone(),
-            group: group.clone(),
-            names: names.clone(),
-            busy: Arc::default(),
-        });
-        let server = Arc::new(Server {
-            local: local.clone(),
-            names: names.clone(),
-            group: group.clone(),
-            handlers: Handlers {
-                name: start.own.name.clone(),
-                configured: configured.clone(),
-                identity: local.identity.clone(),
-                group: group.clone(),
-                joining: taking_in,
-                snapshots: Mutex::new(HashMap::new()),
-            },
-        });
+        let server = server(&start.own, &configured, &local, &names, &group);
         Self {
             machine: start.machine,
             log_dir: start.log_dir,
             log_options: start.log_options,
+            index_dir: start.index_dir,
+            part_limits: start.part_limits,
+            retention: start.config.retention,
+            room: watch::Sender::new(true),
             own: start.own,
             configured,
             form_without: start.form_without,
+            join_only: start.join_only,
             local,
             links,
             names,
@@ -259,6 +261,7 @@ impl Node {
             own: self.own.clone(),
             configured: self.configured.clone(),
             without: self.form_without.clone(),
+            join_only: self.join_only,
             identity: self.local.identity.clone(),
             links: self.links.clone(),
             names: self.names.clone(),
@@ -268,93 +271,15 @@ impl Node {
         forming.run(move || saying.touch()).await?;
         let group = self.start_group(fatal.clone(), ended).await?;
         runtime::spawn(observe::run(group.clone(), self.board.clone(), fatal));
-        runtime::spawn(joining::end_changes(group.clone()));
+        runtime::spawn(changes::end(group.clone()));
+        let giving_way = room::run(group.clone(), self.names.clone(), self.room.subscribe());
+        runtime::spawn(ended.clone().run_until_cancelled_owned(giving_way));
+        runtime::spawn(succession::run(group.clone(), self.names.clone()));
+        let proposing = retention::propose(group.clone(), self.retention);
+        runtime::spawn(ended.clone().run_until_cancelled_owned(proposing));
         let formed = self.local.identity.formed().expect("forming ends with a cluster");
         found(&group, &self.own, formed).await?;
         rejoin::run(&group, &forming).await
-    }
-
-    async fn start_group(
-        &self,
-        fatal: mpsc::Sender<String>,
-        ended: &CancellationToken,
-    ) -> anyhow::Result<Arc<Group>> {
-        let identity = &self.local.identity;
-        let formed = identity.formed().expect("forming ends with a cluster");
-        anyhow::ensure!(
-            !identity.log_started() || self.machine.has_folder(&self.log_dir)?,
-            "{} is missing, and this folder was a member of cluster {}: its votes are lost with it. Restore it, \
-             or remove the node's whole folder to rejoin as a new member",
-            self.log_dir.display(),
-            formed.cluster_id,
-        );
-        let stamp = Stamp {
-            cluster: formed.cluster_id.0,
-            group: 0,
-        };
-        let observer = Arc::new(FlushObserver {
-            board: self.board.clone(),
-            fatal,
-        });
-        let trace = self.local.trace.clone();
-        let shared = identity.clone();
-        let names = self.names.clone();
-        let (machine, log_dir) = (self.machine.clone(), self.log_dir.clone());
-        let options = LogOptions {
-            stamp,
-            ..self.log_options.clone()
-        };
-        let (log, recovered, store) = runtime::blocking(move || -> anyhow::Result<_> {
-            let (log, recovered) = machine.open_log(&log_dir, options, observer)?;
-            let store = LogStore::new(log.clone(), &recovered, names, trace)?;
-            shared.note_log_started()?;
-            Ok((log, recovered, store))
-        })
-        .await??;
-        if recovered.cut_bytes > 0 {
-            tracing::info!(target: "storage", "cut {} bytes of a torn tail that was never acknowledged", recovered.cut_bytes);
-        }
-        let last = recovered.last.map_or(0, |(_, index)| index);
-        tracing::info!(target: "storage", "opened the log: {} segments, last entry {last}", log.stats().segments);
-        let state = Arc::new(RwLock::new(State::default()));
-        let watermarks = Arc::new(Watermarks::default());
-        let machine = StateMachine::new(
-            state.clone(),
-            watermarks.clone(),
-            self.local.lamport.clone(),
-            self.local.trace.clone(),
-        );
-        let network = Network {
-            links: self.links.clone(),
-        };
-        let own = identity.raft_id();
-        let raft = Raft::new(own.0, raft::config()?, network, store.clone(), machine).await?;
-        let (publisher, queues) = Publisher::new();
-        let batcher = Batcher {
-            raft: raft.clone(),
-            state: state.clone(),
-            clock: self.local.clock.clone(),
-            trace: self.local.trace.clone(),
-        };
-        let forwarder = Forwarder {
-            links: self.links.clone(),
-        };
-        queues.start(batcher, forwarder, ended);
-        let group = Arc::new(Group {
-            own,
-            raft,
-            log: store,
-            state,
-            watermarks,
-            publisher,
-            links: self.links.clone(),
-            clock: self.local.clock.clone(),
-            leader_heard_us: AtomicU64::new(0),
-            stopping: AtomicBool::new(false),
-        });
-        self.group.set(group.clone());
-        *self.formation.lock() = Formation::Formed;
-        Ok(group)
     }
 
     /// Hands leadership over, flushes, and lets go of everything.
@@ -377,6 +302,34 @@ impl Node {
         }
         self.stop_links.cancel();
     }
+}
+
+fn server(
+    own: &Member,
+    configured: &[Member],
+    local: &Arc<Local>,
+    names: &Arc<Names>,
+    group: &GroupCell,
+) -> Arc<Server> {
+    let joining = Arc::new(Joining {
+        identity: local.identity.clone(),
+        group: group.clone(),
+        names: names.clone(),
+        busy: Busy::default(),
+    });
+    Arc::new(Server {
+        local: local.clone(),
+        names: names.clone(),
+        group: group.clone(),
+        handlers: Handlers {
+            name: own.name.clone(),
+            configured: configured.to_vec(),
+            identity: local.identity.clone(),
+            group: group.clone(),
+            joining,
+            snapshots: Mutex::new(HashMap::new()),
+        },
+    })
 }
 
 pub fn member(spec: &wiber_protocol::config::NodeSpec) -> Member {

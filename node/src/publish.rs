@@ -9,8 +9,14 @@ mod forwarder;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
-use wiber_protocol::{ids::RaftId, membership::Member, record::Record, rpc::PublishOutcome};
+use wiber_protocol::{
+    ids::RaftId,
+    membership::Member,
+    record::{Batch, Record},
+    rpc::PublishOutcome,
+};
 
 pub use batcher::Batcher;
 pub use forwarder::Forwarder;
@@ -20,7 +26,7 @@ pub const QUEUED_SUBMISSIONS: usize = 1_024;
 /// Submissions of followers waiting on the leader. Each follower has at most [`FORWARDS_IN_FLIGHT`] under way,
 /// so the queue holds those of eight followers and never makes a peer's connection wait.
 pub const QUEUED_FORWARDS: usize = 64;
-/// Forwarded batches of one follower without an answer.
+/// Forwarded batches of one follower that the leader of one term has not answered.
 pub const FORWARDS_IN_FLIGHT: usize = 8;
 /// Batches of the leader that are not applied yet.
 pub const BATCHES_IN_FLIGHT: usize = 4;
@@ -40,6 +46,8 @@ pub enum Fate {
     NotLeader,
     /// Nothing was sent: the leader is known and cannot be reached from here.
     Unreachable(Member),
+    /// Nothing was appended: the leader's disk is full.
+    NoRoom,
     /// It may or may not be committed some day.
     Unknown,
 }
@@ -70,6 +78,68 @@ impl Submission {
     /// Tells the submitter, if it still listens.
     fn settle(self, fate: Fate) {
         drop(self.reply.send(fate));
+    }
+}
+
+/// Submissions that share a batch.
+#[derive(Default)]
+struct Together {
+    /// Each with how many of the batch's records are its own.
+    submissions: Vec<(usize, Submission)>,
+    records: Vec<Record>,
+    /// Of bodies and ids.
+    bytes: usize,
+}
+
+impl Together {
+    /// Takes a submission in, unless its submitter has given up waiting: then it must not be published.
+    fn add(&mut self, mut submission: Submission) {
+        if submission.reply.is_closed() {
+            return;
+        }
+        self.bytes += submission.bytes();
+        let records = std::mem::take(&mut submission.records);
+        self.submissions.push((records.len(), submission));
+        self.records.extend(records);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.submissions.is_empty()
+    }
+
+    fn is_full(&self) -> bool {
+        self.records.len() >= BATCH_RECORDS || self.bytes >= BATCH_BYTES
+    }
+
+    /// Nobody waits for it any more.
+    fn is_abandoned(&self) -> bool {
+        self.submissions
+            .iter()
+            .all(|(_, submission)| submission.reply.is_closed())
+    }
+
+    /// The batch, encoded. The records are in it and not in here any more.
+    fn encode(&mut self, clock_ms: u64) -> Bytes {
+        let records = std::mem::take(&mut self.records);
+        Batch { clock_ms, records }.encode()
+    }
+
+    /// The same for all.
+    fn settle(self, fate: &Fate) {
+        for (_, submission) in self.submissions {
+            submission.settle(fate.clone());
+        }
+    }
+
+    /// To each its own outcomes.
+    fn hand_out(self, outcomes: Vec<PublishOutcome>, fate: impl Fn(Vec<PublishOutcome>) -> Fate) {
+        if outcomes.len() != self.submissions.iter().map(|(count, _)| count).sum::<usize>() {
+            return self.settle(&Fate::Unknown);
+        }
+        let mut outcomes = outcomes.into_iter();
+        for (count, submission) in self.submissions {
+            submission.settle(fate(outcomes.by_ref().take(count).collect()));
+        }
     }
 }
 

@@ -86,6 +86,10 @@ impl StatusBoard {
             fsync_count: figures.fsync_count,
         };
         status.warnings = self.differences(&metrics);
+        if !log.has_room() {
+            let full = "the disk is full: it takes no messages until there is room; reads go on";
+            status.warnings.push(full.to_owned());
+        }
     }
 
     fn with_topics(status: &mut NodeStatus, group: &Group) {

@@ -39,16 +39,21 @@ impl Default for Watermarks {
 }
 
 impl Watermarks {
-    /// The entry at `log_index` took effect; each touched topic now ends at the offset beside it.
-    pub fn advance(&self, log_index: u64, touched: &[(String, u64)]) {
-        if !touched.is_empty() {
-            let watched = self.topics.lock();
-            for (topic, high_watermark) in touched {
-                if let Some(sender) = watched.by_topic.get(topic) {
-                    sender.send_replace(*high_watermark);
-                }
+    /// These topics got records; `newest` tells a topic's newest offset and is asked only for those somebody watches.
+    pub fn touch<'a>(&self, topics: impl IntoIterator<Item = &'a str>, newest: impl Fn(&str) -> u64) {
+        let watched = self.topics.lock();
+        if watched.by_topic.is_empty() {
+            return;
+        }
+        for topic in topics {
+            if let Some(sender) = watched.by_topic.get(topic) {
+                sender.send_replace(newest(topic));
             }
         }
+    }
+
+    /// The entry at `log_index` took effect.
+    pub fn advance(&self, log_index: u64) {
         self.applied.send_replace(log_index);
     }
 
@@ -91,7 +96,8 @@ mod tests {
     fn a_watcher_sees_its_topic_move_and_no_other() {
         let marks = Watermarks::default();
         let (mut a, b) = (marks.topic("a"), marks.topic("b"));
-        marks.advance(3, &[("a".into(), 7)]);
+        marks.touch(["a", "c"], |_| 7);
+        marks.advance(3);
         assert_eq!(*a.borrow_and_update(), 7);
         assert!(!b.has_changed().expect("the sender lives"));
         assert_eq!(*marks.applied().borrow(), 3);
@@ -105,7 +111,7 @@ mod tests {
             marks.topic(&n.to_string());
         }
         assert!(marks.topics.lock().by_topic.len() <= 2 * FIRST_SWEEP);
-        marks.advance(1, &[("kept".into(), 1)]);
+        marks.touch(["kept"], |_| 1);
         assert_eq!(*kept.borrow(), 1);
     }
 }

@@ -5,8 +5,12 @@
 mod agreement;
 #[path = "cluster/crashes.rs"]
 mod crashes;
+#[path = "cluster/damage.rs"]
+mod damage;
 #[path = "cluster/membership.rs"]
 mod membership;
+#[path = "cluster/retention.rs"]
+mod retention;
 mod support;
 
 use std::collections::BTreeMap;

@@ -7,10 +7,10 @@ use futures_util::Stream;
 use tokio::time::{sleep, timeout};
 use wiber_app::{
     api::HISTORY_LIMIT,
-    service::{Consistency, HistoryPage, MessageView, PublishReport, PublishRequest, ServiceError},
+    service::{HistoryPage, MessageView, PublishReport, PublishRequest, ServiceError},
 };
 use wiber_client::{
-    Client, Consistency as ReadConsistency, PublishError, ReadError, ReadFrom, ReadPage, RecordLine,
+    Client, Consistency, PublishError, ReadError, ReadFrom, ReadPage, RecordLine, Subscription,
     SubscriptionEvent,
 };
 
@@ -81,10 +81,7 @@ impl Messages {
     /// The last `count` records, after a read index round if a majority answers, else as one node has them.
     pub(crate) async fn history(&self, convo: &str, count: usize) -> Result<HistoryPage, ServiceError> {
         let page = self.last(convo, count.min(HISTORY_LIMIT) as u64).await?;
-        let consistency = match page.consistency {
-            ReadConsistency::Strong => Consistency::Strong,
-            ReadConsistency::Local => Consistency::Local,
-        };
+        let consistency = page.consistency;
         let messages = page
             .records
             .into_iter()
@@ -96,7 +93,8 @@ impl Messages {
         })
     }
 
-    /// Everything committed to a conversation from now on. Connects in the background.
+    /// Everything committed to a conversation from now on. Connects in the background; ends when the cluster's data
+    /// is made anew.
     pub(crate) fn follow_new(
         &self,
         convo: &str,
@@ -105,14 +103,17 @@ impl Messages {
             .client
             .subscribe(convo, None)
             .map_err(|error| invalid(&error.to_string()))?;
+        let made_anew = self.cluster.made_anew();
         Ok(stream! {
-            loop {
-                yield followed(subscription.next().await);
+            tokio::pin!(made_anew);
+            while let Some(event) = next_of(&mut subscription, made_anew.as_mut()).await {
+                yield followed(event);
             }
         })
     }
 
-    /// Everything from an offset on, or from a page before the end.
+    /// Everything from an offset on, or from a page before the end; ends when the cluster's data is made anew, so that
+    /// the follower comes again and is told where that one's end is.
     pub(crate) fn follow(
         &self,
         convo: String,
@@ -120,7 +121,9 @@ impl Messages {
     ) -> Result<impl Stream<Item = Followed> + use<>, ServiceError> {
         wiber_protocol::line::check_topic(&convo).map_err(|error| invalid(&error.to_string()))?;
         let messages = self.clone();
+        let made_anew = self.cluster.made_anew();
         Ok(stream! {
+            tokio::pin!(made_anew);
             let start = loop {
                 match messages.last(&convo, 1).await {
                     Ok(page) => break first_offset(&page, from),
@@ -129,8 +132,8 @@ impl Messages {
                 sleep(RETRY).await;
             };
             let Ok(mut subscription) = messages.client.subscribe(&convo, Some(start)) else { return };
-            loop {
-                yield followed(subscription.next().await);
+            while let Some(event) = next_of(&mut subscription, made_anew.as_mut()).await {
+                yield followed(event);
             }
         })
     }
@@ -138,14 +141,16 @@ impl Messages {
     async fn last(&self, convo: &str, count: u64) -> Result<ReadPage, ServiceError> {
         self.needs_a_node()?;
         let read = |consistency| self.client.read(convo, ReadFrom::Last, count, consistency);
-        match timeout(STRONG_WITHIN, read(ReadConsistency::Strong)).await {
+        match timeout(STRONG_WITHIN, read(Consistency::Strong)).await {
             Ok(Ok(page)) => return Ok(page),
             Ok(Err(ReadError::Rejected(why))) => return Err(invalid(&why)),
-            Ok(Err(ReadError::Unavailable(_))) | Err(_) => {}
+            Ok(Err(ReadError::Unavailable(_) | ReadError::OffsetOutOfRange { .. })) | Err(_) => {}
         }
-        read(ReadConsistency::Local).await.map_err(|error| match error {
+        read(Consistency::Local).await.map_err(|error| match error {
             ReadError::Rejected(why) => invalid(&why),
-            ReadError::Unavailable(_) => ServiceError::Unavailable(error.to_string()),
+            ReadError::Unavailable(_) | ReadError::OffsetOutOfRange { .. } => {
+                ServiceError::Unavailable(error.to_string())
+            }
         })
     }
 
@@ -166,8 +171,20 @@ fn first_offset(page: &ReadPage, from: Option<u64>) -> u64 {
     let end = page.high_watermark + 1;
     match from {
         None => end.saturating_sub(FOLLOWED_PAST).max(1),
-        Some(from) if page.consistency == ReadConsistency::Strong => from.clamp(1, end),
+        Some(from) if page.consistency == Consistency::Strong => from.clamp(1, end),
         Some(from) => from.max(1),
+    }
+}
+
+/// The next event of a subscription, until its topic is one of the past.
+async fn next_of(
+    subscription: &mut Subscription,
+    made_anew: impl Future<Output = ()>,
+) -> Option<SubscriptionEvent> {
+    tokio::select! {
+        biased;
+        () = made_anew => None,
+        event = subscription.next() => Some(event),
     }
 }
 
@@ -238,7 +255,7 @@ fn message_view(kind: &str, record: RecordLine) -> MessageView {
 mod tests {
     use super::*;
 
-    fn page(high_watermark: u64, consistency: ReadConsistency) -> ReadPage {
+    fn page(high_watermark: u64, consistency: Consistency) -> ReadPage {
         ReadPage {
             records: Vec::new(),
             high_watermark,
@@ -249,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_follower_starts_where_it_asked_but_not_beyond_a_certain_end() {
-        let (strong, local) = (ReadConsistency::Strong, ReadConsistency::Local);
+        let (strong, local) = (Consistency::Strong, Consistency::Local);
         assert_eq!(first_offset(&page(0, strong), None), 1);
         assert_eq!(first_offset(&page(70, strong), None), 21);
         assert_eq!(first_offset(&page(70, strong), Some(0)), 1);

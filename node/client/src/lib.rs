@@ -5,8 +5,9 @@
 //! in turn; a subscription goes on at the next offset wherever it was cut off. What cannot be known (did the
 //! lost node commit it?) is said to be unknown and never guessed.
 //!
-//! A node has two kept connections here, opened when first needed: one for publishes, which are pipelined, and
-//! one for reads, so that a long page delays no publish. Every subscription has one of its own.
+//! A node has three kept connections here, opened when first needed, because it answers the commands of one in the
+//! order sent: one for publishes, so that a long page delays none; one for strong reads, which may have to wait for
+//! a majority; and one for local reads, which have not. Every subscription has one of its own.
 
 mod backoff;
 mod link;
@@ -54,7 +55,17 @@ struct Inner {
 struct Node {
     spec: NodeSpec,
     publishes: Link,
-    reads: Link,
+    strong_reads: Link,
+    local_reads: Link,
+}
+
+impl Node {
+    fn reads(&self, consistency: Consistency) -> &Link {
+        match consistency {
+            Consistency::Strong => &self.strong_reads,
+            Consistency::Local => &self.local_reads,
+        }
+    }
 }
 
 impl Client {
@@ -67,7 +78,8 @@ impl Client {
         let node = |spec: &NodeSpec| Node {
             spec: spec.clone(),
             publishes: Link::open(spec, &options),
-            reads: Link::open(spec, &options),
+            strong_reads: Link::open(spec, &options),
+            local_reads: Link::open(spec, &options),
         };
         let nodes = config.nodes.iter().map(node).collect();
         Self {

@@ -15,7 +15,7 @@ use tokio::{
 };
 use wiber_protocol::{
     config::NodeSpec,
-    line::{Line, LineSplitter, MAX_ANSWER_LINE_BYTES, RecordLine},
+    line::{Line, LineSplitter, MAX_ANSWER_LINE_BYTES, MAX_READ_BYTES, RecordLine},
 };
 
 use crate::ClientOptions;
@@ -26,9 +26,9 @@ const MAX_QUEUED: usize = 256;
 const MAX_IN_FLIGHT: usize = 1024;
 /// Bytes that wait for the socket; at the bound, the queue is no longer emptied.
 const MAX_UNSENT_BYTES: usize = 1 << 20;
-/// The most bytes of records one answer may have; beyond, the connection is given up. A node's own bound for one
-/// page is far lower.
-const MAX_ANSWER_BYTES: usize = 64 << 20;
+/// The most bytes of records one answer may have; beyond, the connection is given up. A node's page reaches its bound
+/// with one last line.
+const MAX_ANSWER_BYTES: usize = MAX_READ_BYTES + MAX_ANSWER_LINE_BYTES;
 const READ_CHUNK_BYTES: usize = 64 << 10;
 
 /// A whole answer: the line that ends it, and the records before that.

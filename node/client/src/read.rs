@@ -14,7 +14,7 @@ use crate::{
 pub enum ReadFrom {
     /// So that it ends with the newest record.
     Last,
-    /// At this offset, or at the first that is still there.
+    /// At this offset.
     Offset(u64),
 }
 
@@ -36,13 +36,17 @@ pub enum ReadError {
     /// The request itself is wrong.
     #[error("{0}")]
     Rejected(String),
+    /// Retention dropped the records at the offset asked for; offsets `start..=end` can be read.
+    #[error("offsets {start} to {end} can be read")]
+    OffsetOutOfRange { start: u64, end: u64 },
     /// No node gave an answer that is as sure as asked; the last reason.
     #[error("no node could answer the read: {0}")]
     Unavailable(String),
 }
 
 impl Client {
-    /// Reads up to `limit` records (at most [`MAX_READ_RECORDS`]) of `topic`. Asks each node once, the last good
+    /// Reads up to `limit` records (at most [`MAX_READ_RECORDS`], fewer if they are large:
+    /// [`wiber_protocol::line::MAX_READ_BYTES`]) of `topic`. Asks each node once, the last good
     /// one first, and takes no longer than `read_timeout`; an unknown topic is an empty page.
     pub async fn read(
         &self,
@@ -65,19 +69,24 @@ impl Client {
         command
             .write(&mut line)
             .map_err(|e| ReadError::Rejected(e.to_string()))?;
-        self.inner.read_line(topic, &line.into()).await
+        self.inner.read_line(topic, &line.into(), consistency).await
     }
 }
 
 impl Inner {
-    async fn read_line(&self, topic: &str, line: &Bytes) -> Result<ReadPage, ReadError> {
+    async fn read_line(
+        &self,
+        topic: &str,
+        line: &Bytes,
+        consistency: Consistency,
+    ) -> Result<ReadPage, ReadError> {
         let mut reason = String::new();
         let mut node = self.preferred();
         let until = Instant::now() + self.options.read_timeout;
         for left in (1..=self.nodes.len()).rev() {
             let share =
                 until.saturating_duration_since(Instant::now()) / u32::try_from(left).unwrap_or(u32::MAX);
-            let asked = timeout(share, self.nodes[node].reads.ask(line.clone())).await;
+            let asked = timeout(share, self.nodes[node].reads(consistency).ask(line.clone())).await;
             let page = match asked {
                 Ok(Ok(answer)) => judge(topic, answer)?,
                 Ok(Err(Failure::NotSent(reason) | Failure::Lost(reason))) => Err(reason),
@@ -104,6 +113,9 @@ fn judge(topic: &str, Answer { records, reply }: Answer) -> Result<Result<ReadPa
             log_start_offset,
             consistency,
         }) => (high_watermark, log_start_offset, consistency),
+        Some(Reply::OffsetOutOfRange { start, end }) => {
+            return Err(ReadError::OffsetOutOfRange { start, end });
+        }
         Some(Reply::Refused { .. }) => return Err(ReadError::Rejected(reply)),
         _ => return Ok(Err(reply)),
     };

@@ -157,6 +157,10 @@ impl SubscriptionTask {
                         next_offset: next,
                     }
                 }
+                Some(Reply::OffsetOutOfRange { start, end }) => {
+                    let next = self.next_offset.replace(start);
+                    return Err(format!("keeps offsets {start} to {end} only, not {next:?}"));
+                }
                 None if connected => SubscriptionEvent::Record(self.accept(line)?),
                 _ => return Err(format!("answered `{line}`")),
             };

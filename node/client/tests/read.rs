@@ -21,6 +21,7 @@ async fn a_page_is_asked_for_in_the_protocol_s_words() {
             record("t", 7)
         ))
         .await;
+        let mut talk = node.accept().await;
         talk.expect("READ t --from 5 --limit 10000 --local").await;
         talk.say("OK read_end 3 2 local").await;
     };
@@ -135,4 +136,34 @@ async fn silent_nodes_do_not_make_a_read_longer_than_its_time() {
         "each node had its share: {took:?}"
     );
     assert!(took < Duration::from_secs(2), "{took:?}");
+}
+
+/// Without a majority a node answers one strong read after the other, each after a wait.
+#[tokio::test]
+async fn a_local_read_does_not_stand_behind_strong_ones_that_wait() {
+    let node = FakeNode::start("n1").await;
+    let client = client(&[&node.spec], options());
+    let mut strong = tokio::task::JoinSet::new();
+    for _ in 0..6 {
+        let client = client.clone();
+        strong.spawn(async move { client.read("t", ReadFrom::Last, 9, Consistency::Strong).await });
+    }
+    {
+        let mut waiting = node.accept().await;
+        waiting.expect("READ t --last 9 --strong").await;
+        let local = client.read("t", ReadFrom::Last, 9, Consistency::Local);
+        let answers = async {
+            let mut talk = node.accept().await;
+            talk.expect("READ t --last 9 --local").await;
+            talk.say(&format!("{}\nOK read_end 1 1 local", record("t", 1)))
+                .await;
+        };
+        let (page, ()) = tokio::join!(soon(local), answers);
+        assert_eq!(page.expect("a page").records.len(), 1);
+        for _ in 0..6 {
+            waiting.say("ERR unavailable no majority answered in time").await;
+        }
+    }
+    let pages = soon(strong.join_all()).await;
+    assert!(pages.iter().all(Result::is_err), "{pages:?}");
 }

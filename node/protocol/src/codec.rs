@@ -49,8 +49,8 @@ impl Reader {
         self.buf.len()
     }
 
-    /// The next `len` bytes, shared with the input.
-    pub fn take(&mut self, what: &'static str, len: usize) -> Result<Bytes, DecodeError> {
+    /// Fails unless `len` more bytes are there.
+    fn need(&self, what: &'static str, len: usize) -> Result<(), DecodeError> {
         let have = self.buf.len();
         if len > have {
             return Err(DecodeError::Short {
@@ -59,27 +59,40 @@ impl Reader {
                 have,
             });
         }
+        Ok(())
+    }
+
+    /// The next `len` bytes, shared with the input.
+    pub fn take(&mut self, what: &'static str, len: usize) -> Result<Bytes, DecodeError> {
+        self.need(what, len)?;
         Ok(self.buf.split_to(len))
     }
 
+    // Numbers are read in place: a shared slice for each byte of a varint would cost more than all else.
+
     pub fn u8(&mut self, what: &'static str) -> Result<u8, DecodeError> {
-        Ok(self.take(what, 1)?.get_u8())
+        self.need(what, 1)?;
+        Ok(self.buf.get_u8())
     }
 
     pub fn u16(&mut self, what: &'static str) -> Result<u16, DecodeError> {
-        Ok(self.take(what, 2)?.get_u16_le())
+        self.need(what, 2)?;
+        Ok(self.buf.get_u16_le())
     }
 
     pub fn u32(&mut self, what: &'static str) -> Result<u32, DecodeError> {
-        Ok(self.take(what, 4)?.get_u32_le())
+        self.need(what, 4)?;
+        Ok(self.buf.get_u32_le())
     }
 
     pub fn u64(&mut self, what: &'static str) -> Result<u64, DecodeError> {
-        Ok(self.take(what, 8)?.get_u64_le())
+        self.need(what, 8)?;
+        Ok(self.buf.get_u64_le())
     }
 
     pub fn u128(&mut self, what: &'static str) -> Result<u128, DecodeError> {
-        Ok(self.take(what, 16)?.get_u128_le())
+        self.need(what, 16)?;
+        Ok(self.buf.get_u128_le())
     }
 
     pub fn flag(&mut self, what: &'static str) -> Result<bool, DecodeError> {
@@ -132,10 +145,18 @@ impl Reader {
     }
 
     pub fn string(&mut self, what: &'static str) -> Result<String, DecodeError> {
-        let bytes = self.bytes(what)?;
-        std::str::from_utf8(&bytes)
+        let len = self.count(what)?;
+        self.need(what, len)?;
+        let text = std::str::from_utf8(&self.buf[..len])
             .map(str::to_owned)
-            .map_err(|_| DecodeError::NotUtf8 { what })
+            .map_err(|_| DecodeError::NotUtf8 { what })?;
+        self.buf.advance(len);
+        Ok(text)
+    }
+
+    /// All that is left, shared with the input.
+    pub fn rest(self) -> Bytes {
+        self.buf
     }
 
     pub fn finish(self, what: &'static str) -> Result<(), DecodeError> {
@@ -157,6 +178,12 @@ pub fn put_varint(out: &mut BytesMut, mut value: u64) {
         }
         out.put_u8(low | 0x80);
     }
+}
+
+/// How many bytes [`put_varint`] writes.
+pub fn varint_len(value: u64) -> usize {
+    let bits = 64 - (value | 1).leading_zeros() as usize;
+    bits.div_ceil(7)
 }
 
 /// Writes a length-prefixed run of bytes.
@@ -186,6 +213,7 @@ mod tests {
         fn a_varint_reads_back(value: u64) {
             let mut out = BytesMut::new();
             put_varint(&mut out, value);
+            prop_assert_eq!(out.len(), varint_len(value));
             let mut reader = Reader::new(out.freeze());
             prop_assert_eq!(reader.varint("v"), Ok(value));
             prop_assert_eq!(reader.remaining(), 0);

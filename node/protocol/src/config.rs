@@ -5,12 +5,15 @@
 //! a visitor: a value's own rules at the value, a duplicate id at the second one, rules between fields at
 //! the node they belong to.
 //!
-//! The schema is a mapping with the list `nodes`, each `{ id, host, port }`. Anything added later is optional.
+//! The schema is a mapping with the list `nodes`, each `{ id, host, port }`, and optionally `retention`, a mapping with
+//! `max_age` and `max_bytes`. Anything added later is optional.
 
+mod retention;
 mod seeds;
 
 use serde::de::{Deserialize as _, DeserializeSeed as _, IgnoredAny};
 
+pub use self::retention::Retention;
 use self::seeds::{ConfigSeed, SecondDocument};
 
 /// The highest client port: the derived ports must fit, too.
@@ -69,6 +72,7 @@ impl NodeSpec {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterConfig {
     pub nodes: Vec<NodeSpec>,
+    pub retention: Retention,
 }
 
 /// Why a configuration was refused. Its text is one line.

@@ -40,6 +40,36 @@ pub enum EntryKind {
     Records = 1,
     /// A cluster membership, see [`crate::membership`].
     Membership = 2,
+    /// Retention drops the oldest records, see [`Cut`].
+    Cut = 3,
+}
+
+/// The payload of a cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// The last entry to drop. It has an effect only where a part of the index ends.
+    pub last_index: u64,
+    /// The replicated clock, as in a batch.
+    pub clock_ms: u64,
+}
+
+impl Cut {
+    pub fn encode(self) -> Bytes {
+        let mut out = BytesMut::with_capacity(16);
+        out.put_u64_le(self.last_index);
+        out.put_u64_le(self.clock_ms);
+        out.freeze()
+    }
+
+    pub fn decode(payload: Bytes) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(payload);
+        let cut = Self {
+            last_index: reader.u64("cut index")?,
+            clock_ms: reader.u64("cut clock")?,
+        };
+        reader.finish("cut")?;
+        Ok(cut)
+    }
 }
 
 /// One log entry. Cloning shares `bytes`.
@@ -121,6 +151,7 @@ impl Entry {
             0 => EntryKind::Blank,
             1 => EntryKind::Records,
             2 => EntryKind::Membership,
+            3 => EntryKind::Cut,
             other => {
                 return Err(DecodeError::Unknown {
                     what: "entry kind",

@@ -41,8 +41,9 @@ pub enum RpcKind {
     Probe,
     /// A blank node asks to be taken in.
     Join,
-    /// Entries, or none: a heartbeat.
+    /// Entries to store.
     Append,
+    /// The leader tells that it lives and how far the log is committed.
     Heartbeat,
     Vote,
     PreVote,

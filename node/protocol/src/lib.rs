@@ -10,6 +10,7 @@ pub mod entry;
 pub mod event;
 pub mod ids;
 pub mod line;
+pub mod lock;
 pub mod membership;
 pub mod record;
 pub mod rpc;

@@ -7,6 +7,8 @@
 
 use std::{fmt, io::Write as _};
 
+use serde::{Deserialize, Serialize};
+
 mod command;
 mod http;
 mod record_line;
@@ -28,11 +30,15 @@ pub const MAX_ANSWER_LINE_BYTES: usize = 6 * MAX_LINE_BYTES;
 pub const MAX_HISTORY_RECORDS: u64 = 1_000_000;
 /// The most records one `READ` answers; its reader goes on from the last one's offset.
 pub const MAX_READ_RECORDS: u64 = 10_000;
+/// A `READ` answers no more records once their lines have this many bytes: one from an offset ends early, one of the
+/// last records begins later.
+pub const MAX_READ_BYTES: usize = 32 << 20;
 /// How many records a `READ` without a range answers.
 pub const DEFAULT_READ_RECORDS: u64 = 50;
 
 /// What a read is sure of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Consistency {
     /// After a read index round: nothing acknowledged before the read is missing.
     Strong,

@@ -5,9 +5,10 @@ use std::{
     time::Duration,
 };
 
-use wiber_protocol::config::{ClusterConfig, NodeSpec};
+use wiber_protocol::config::{ClusterConfig, NodeSpec, Retention};
 
 use crate::{
+    dice::Dice,
     host::Host,
     network::{Network, Noise},
     world::World,
@@ -33,7 +34,16 @@ impl Cluster {
             })
             .collect();
         let names = nodes.iter().map(|node| node.id.clone()).collect();
-        let config = ClusterConfig { nodes };
+        // Most runs drop what is old, some as soon as they can.
+        let dice = Dice::new(world.seed(), "retention", 0);
+        let max_bytes = dice.permille(700).then(|| dice.pick(&[1, 20_000, 60_000]));
+        let config = ClusterConfig {
+            nodes,
+            retention: Retention {
+                max_age_ms: None,
+                max_bytes,
+            },
+        };
         let network = Network::new(world.clone(), names);
         let host = |index| Host::new(world.clone(), network.clone(), config.clone(), index);
         let hosts: Vec<_> = (0..usize::from(size)).map(host).collect();

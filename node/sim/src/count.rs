@@ -41,6 +41,8 @@ counts! {
     ClockJump "fault: clock jump",
     Restart "fault: orderly restart",
     Wipe "fault: folder wiped, rejoin",
+    Purged "fault: log purged under load",
+    Snapshot "fault: snapshot sent",
     ClientGone "fault: client gone before its answer",
     ClientRetry "fault: client retry",
     LogEntry "oracle: log entry compared",
@@ -56,9 +58,11 @@ counts! {
     StrongRead "oracle: strong read is linearizable",
     ShortHistory "oracle: short history linearizable (stateright)",
     LocalRead "oracle: local read is a prefix",
+    OutOfRange "oracle: below the log's start, and told so",
     Delivered "oracle: subscriber without gap or going back",
     Recovered "oracle: restart recovers",
     Progress "oracle: progress with a majority",
+    SameStart "oracle: same log start everywhere",
     Converged "oracle: same log and records everywhere",
 }
 

@@ -110,6 +110,10 @@ impl DiskFile for SimFile {
         self.disk.seen(self.file.write_at(buf, position))
     }
 
+    fn reserve(&self, size_bytes: u64) -> io::Result<()> {
+        self.disk.seen(self.file.reserve(size_bytes))
+    }
+
     fn set_len(&self, size_bytes: u64) -> io::Result<()> {
         self.disk.seen(self.file.set_len(size_bytes))
     }

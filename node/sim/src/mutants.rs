@@ -12,15 +12,17 @@ pub enum Broken {
     AckBeforeQuorum,
     DedupOff,
     TruncateOffByOne,
+    SnapshotAtLastApplied,
 }
 
 impl Broken {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::NoFsyncBeforeAck,
         Self::VoteNotSynced,
         Self::AckBeforeQuorum,
         Self::DedupOff,
         Self::TruncateOffByOne,
+        Self::SnapshotAtLastApplied,
     ];
 }
 
@@ -30,6 +32,7 @@ pub fn switch(broken: Option<Broken>) {
         Some(Broken::AckBeforeQuorum) => Some(Mutant::AckBeforeQuorum),
         Some(Broken::DedupOff) => Some(Mutant::DedupOff),
         Some(Broken::TruncateOffByOne) => Some(Mutant::TruncateOffByOne),
+        Some(Broken::SnapshotAtLastApplied) => Some(Mutant::SnapshotAtLastApplied),
         Some(Broken::NoFsyncBeforeAck | Broken::VoteNotSynced) | None => None,
     });
 }

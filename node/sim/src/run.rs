@@ -198,6 +198,7 @@ async fn heal(cluster: &Cluster, clients: &Clients, dice: &Dice) {
     }
     cluster.look();
     world.count(Count::Converged);
+    same_start(cluster);
     records_everywhere(cluster).await;
     world.oracle().settle(world);
 }
@@ -218,6 +219,23 @@ fn has_converged(cluster: &Cluster) -> bool {
             host.group()
                 .is_some_and(|group| group.applied_index() + 1 == committed)
         })
+}
+
+/// What retention drops is decided in the log, so every node begins at the same record.
+fn same_start(cluster: &Cluster) {
+    for topic in crate::clients::TOPICS {
+        let starts: Vec<u64> = cluster
+            .hosts
+            .iter()
+            .filter_map(|host| Some(host.group()?.state.read().topics.log_start_offset(topic)))
+            .collect();
+        cluster.world.count(Count::SameStart);
+        if starts.windows(2).any(|pair| pair[0] != pair[1]) {
+            cluster
+                .world
+                .fail(format!("{topic} begins at different records: {starts:?}"));
+        }
+    }
 }
 
 /// Reads every record from every node.

@@ -42,6 +42,11 @@ fn duplicates_that_are_let_through_are_noticed() {
 }
 
 #[test]
+fn a_snapshot_from_after_the_cut_is_noticed() {
+    is_noticed(Broken::SnapshotAtLastApplied);
+}
+
+#[test]
 fn a_cut_that_keeps_one_entry_too_many_is_noticed() {
     is_noticed(Broken::TruncateOffByOne);
 }

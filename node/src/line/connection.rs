@@ -21,6 +21,7 @@ use wiber_protocol::{
 
 use super::{
     COMMIT_TIMEOUT, Clients,
+    named::Named,
     responder::{self, PublishStep, Step},
 };
 use crate::{
@@ -59,6 +60,7 @@ pub async fn run(read: Input, write: Output, clients: Arc<Clients>) {
     let reader = Reader {
         clients: clients.clone(),
         steps,
+        topic: Arc::from(""),
         waiting: Vec::new(),
         waiting_bytes: 0,
     };
@@ -79,6 +81,8 @@ pub async fn run(read: Input, write: Output, clients: Arc<Clients>) {
 struct Reader {
     clients: Arc<Clients>,
     steps: mpsc::Sender<Step>,
+    /// Of the last publish; the next one tends to have the same.
+    topic: Arc<str>,
     /// Publishes read and not yet submitted.
     waiting: Vec<Record>,
     waiting_bytes: usize,
@@ -177,7 +181,10 @@ impl Reader {
     }
 
     fn publish(&mut self, topic: &str, id: Option<&str>, body: Bytes) {
-        let record = self.clients.stamper.record(topic, id, body);
+        if *self.topic != *topic {
+            self.topic = topic.into();
+        }
+        let record = self.clients.stamper.record(Arc::clone(&self.topic), id, body);
         if self.clients.trace.allow_local(EventKind::Publish) {
             self.clients.trace.local(EventKind::Publish, 0, |event| {
                 event.records = Some(1);
@@ -201,10 +208,7 @@ impl Reader {
         }
         self.waiting_bytes = 0;
         let records = std::mem::take(&mut self.waiting);
-        let named = records
-            .iter()
-            .map(|record| (record.topic.clone(), record.id.clone()))
-            .collect();
+        let named = Named::of(&records);
         let group = self.clients.group.get();
         let leader = group.as_ref().map_or(Leader::Unknown, |group| group.leader());
         let term = match leader {

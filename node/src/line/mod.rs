@@ -1,6 +1,7 @@
 //! The client port: the line protocol of `docs/protocol.md`, one connection a client, commands pipelined.
 
 mod connection;
+mod named;
 mod responder;
 mod stamp;
 mod subscription;

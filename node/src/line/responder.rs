@@ -2,6 +2,7 @@
 //! between.
 
 mod publishes;
+mod reads;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -16,13 +17,10 @@ use wiber_protocol::line::{Consistency, ReadRange, Reply};
 use super::{
     Clients,
     connection::{self, Output},
+    named::Named,
     subscription::{Cursor, Form},
 };
-use crate::{
-    fetch::{Committed, PAGE_BYTES},
-    group::Group,
-    publish::Fate,
-};
+use crate::{group::Group, publish::Fate};
 
 /// Written out when this much has gathered, or when there is nothing more to do at once.
 const FLUSH_BYTES: usize = 64 << 10;
@@ -32,6 +30,10 @@ const PENDING_PAGES: usize = 2;
 const MAX_SUBSCRIPTIONS: usize = 1_024;
 /// How long a read waits for this node to apply what the same connection published through the leader.
 const OWN_WRITE_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a subscription "from now on" waits for a majority to say what is old.
+const FRESH_PATIENCE: Duration = Duration::from_millis(200);
+/// How long it then waits for this node to apply that.
+const CATCH_UP_PATIENCE: Duration = Duration::from_secs(1);
 /// Topics whose own writes are remembered for that.
 const OWN_WRITE_TOPICS: usize = 64;
 
@@ -60,8 +62,7 @@ pub(super) enum Step {
 
 /// Publishes that were submitted together.
 pub(super) struct PublishStep {
-    /// Topic and id of each record.
-    pub named: Vec<(String, String)>,
+    pub named: Named,
     pub fate: oneshot::Receiver<Fate>,
     pub deadline: Instant,
 }
@@ -132,6 +133,8 @@ pub(super) struct Delivery {
     /// Lines to write; `None` when the records could not be read: then the connection ends, so that the client
     /// knows.
     pub page: Option<Vec<u8>>,
+    /// The subscription ends with this page.
+    pub last: bool,
 }
 
 impl Responder {
@@ -153,8 +156,8 @@ impl Responder {
             match step {
                 Some(Step::Publish(publish)) => self.publish(publish, &mut deliveries).await?,
                 Some(Step::Line(line)) => self.out.extend_from_slice(&line),
-                Some(Step::Sub { topic }) => self.sub(topic).await,
-                Some(Step::Subscribe { topic, from }) => self.subscribe(topic, from),
+                Some(Step::Sub { topic }) => self.sub(topic).await?,
+                Some(Step::Subscribe { topic, from }) => self.subscribe(topic, from).await?,
                 Some(Step::History { topic, count }) => self.history(&topic, count).await?,
                 Some(Step::Read {
                     topic,
@@ -179,6 +182,9 @@ impl Responder {
             .is_some_and(|subscribed| subscribed.number == delivery.number);
         if is_current {
             self.out.extend_from_slice(delivery.page.as_ref().ok_or(Gone)?);
+            if delivery.last {
+                self.subscriptions.remove(&delivery.key);
+            }
         }
         Ok(())
     }
@@ -219,44 +225,72 @@ impl Responder {
     }
 
     /// `SUB`: from the next record on, in nine-field lines.
-    async fn sub(&mut self, topic: String) {
-        let Some(group) = self.group() else { return };
+    async fn sub(&mut self, topic: String) -> Result<(), Gone> {
+        let Some(group) = self.group() else { return Ok(()) };
         let key = (topic, Form::Msg);
         if !self.has_room_for(&key) {
-            return;
+            return Ok(());
         }
-        // What this connection published before is not "from now on".
-        self.await_own_writes(&group, &key.0).await;
+        let next = self.first_new(&group, &key.0).await?;
         let reply = Reply::Subscribed {
             topic: &key.0,
             next_offset: None,
         };
         reply.write(&mut self.out);
         if !self.subscriptions.contains_key(&key) {
-            let next = group.state.read().topics.next_offset(&key.0);
             self.start(group, key, next);
         }
+        Ok(())
     }
 
     /// `SUBSCRIBE`: from an offset on, in `RECORD` lines. Another one on the same topic takes its place.
-    fn subscribe(&mut self, topic: String, from: Option<u64>) {
-        let Some(group) = self.group() else { return };
+    async fn subscribe(&mut self, topic: String, from: Option<u64>) -> Result<(), Gone> {
+        let Some(group) = self.group() else { return Ok(()) };
         let key = (topic, Form::Record);
         if !self.has_room_for(&key) {
-            return;
+            return Ok(());
         }
-        let (next, start) = {
-            let state = group.state.read();
-            let start = state.topics.get(&key.0).map_or(1, |known| known.log_start_offset);
-            (from.unwrap_or_else(|| state.topics.next_offset(&key.0)), start)
+        let next = match from {
+            Some(from) => from.max(1),
+            None => self.first_new(&group, &key.0).await?,
         };
-        let next = next.max(start);
+        let kept = {
+            let state = group.state.read();
+            (
+                state.topics.log_start_offset(&key.0),
+                state.topics.high_watermark(&key.0),
+            )
+        };
+        if next < kept.0 {
+            let (start, end) = kept;
+            Reply::OffsetOutOfRange { start, end }.write(&mut self.out);
+            return Ok(());
+        }
         let reply = Reply::Subscribed {
             topic: &key.0,
             next_offset: Some(next),
         };
         reply.write(&mut self.out);
         self.start(group, key, next);
+        Ok(())
+    }
+
+    /// The offset of the first record of `topic` that was not committed before this call. Where no majority says
+    /// in time what was, it is the first that this node does not have yet.
+    async fn first_new(&mut self, group: &Group, topic: &str) -> Result<u64, Gone> {
+        self.flush().await?;
+        // What is committed while this waits is new, and may be applied before the wait is over.
+        let known = group.state.read().topics.next_offset(topic);
+        let Ok(Ok(old)) = timeout(FRESH_PATIENCE, group.read_index()).await else {
+            // What this connection published before is not "from now on".
+            self.await_own_writes(group, topic).await;
+            return Ok(group.state.read().topics.next_offset(topic));
+        };
+        // A node that is further behind than that tells some of the old as new; it loses nothing.
+        drop(timeout(CATCH_UP_PATIENCE, group.await_applied(old.index)).await);
+        let next = group.first_above(topic, known, old.index).await;
+        // What can't be read is told when it is to be delivered.
+        Ok(next.unwrap_or(known))
     }
 
     fn has_room_for(&mut self, key: &(String, Form)) -> bool {
@@ -280,95 +314,5 @@ impl Responder {
         };
         let task = crate::runtime::spawn(cursor.run(self.pages.clone())).abort_handle();
         self.subscriptions.insert(key, Subscribed { number, task });
-    }
-
-    async fn history(&mut self, topic: &str, records: u64) -> Result<(), Gone> {
-        let Some(group) = self.clients.group.get() else {
-            Reply::HistoryEnd.write(&mut self.out);
-            return Ok(());
-        };
-        self.await_own_writes(&group, topic).await;
-        let end = group.state.read().topics.next_offset(topic);
-        let first = end.saturating_sub(records).max(1);
-        self.pages(&group, topic, first, end, |committed, out| {
-            committed.view().write_history(out);
-        })
-        .await?;
-        Reply::HistoryEnd.write(&mut self.out);
-        Ok(())
-    }
-
-    async fn read(&mut self, topic: &str, range: ReadRange, consistency: Consistency) -> Result<(), Gone> {
-        let Some(group) = self.group() else { return Ok(()) };
-        match consistency {
-            Consistency::Strong => {
-                self.flush().await?;
-                if let Err(error) = group.await_read_index().await {
-                    let reason = error.to_string();
-                    Reply::Unavailable { reason: &reason }.write(&mut self.out);
-                    return Ok(());
-                }
-            }
-            Consistency::Local => self.await_own_writes(&group, topic).await,
-        }
-        let (high_watermark, log_start_offset) = {
-            let state = group.state.read();
-            let start = state.topics.get(topic).map_or(1, |known| known.log_start_offset);
-            (state.topics.high_watermark(topic), start)
-        };
-        let (first, end) = match range {
-            ReadRange::Last { count } => (
-                (high_watermark + 1).saturating_sub(count).max(1),
-                high_watermark + 1,
-            ),
-            ReadRange::From { offset, limit } => {
-                let first = offset.max(log_start_offset);
-                (first, first.saturating_add(limit).min(high_watermark + 1))
-            }
-        };
-        self.pages(&group, topic, first, end, |committed, out| {
-            committed.view().write_record(out);
-        })
-        .await?;
-        let reply = Reply::ReadEnd {
-            high_watermark,
-            log_start_offset,
-            consistency,
-        };
-        reply.write(&mut self.out);
-        Ok(())
-    }
-
-    /// Writes the records of `first..end`, a page at a time.
-    async fn pages(
-        &mut self,
-        group: &Group,
-        topic: &str,
-        first: u64,
-        end: u64,
-        write: impl Fn(&Committed, &mut Vec<u8>),
-    ) -> Result<(), Gone> {
-        let mut next = first;
-        while next < end {
-            let limit = usize::try_from(end - next).unwrap_or(usize::MAX);
-            let page = match group.fetch(topic, next, limit, PAGE_BYTES).await {
-                Ok(page) => page,
-                Err(error) => {
-                    tracing::error!(target: "storage", "cannot read {topic} at offset {next}: {error}");
-                    let text = format!("cannot_read {error}");
-                    Reply::Refused { text: &text }.write(&mut self.out);
-                    return Ok(());
-                }
-            };
-            let Some(last) = page.last() else { break };
-            next = last.offset + 1;
-            for committed in &page {
-                write(committed, &mut self.out);
-            }
-            if self.out.len() >= FLUSH_BYTES {
-                self.flush().await?;
-            }
-        }
-        Ok(())
     }
 }

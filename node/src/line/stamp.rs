@@ -17,30 +17,32 @@ use crate::{
 
 /// Stamps records on their way in.
 pub struct Stamper {
-    node: String,
+    node: Arc<str>,
     clock: Arc<dyn Clock>,
     lamport: Arc<Lamport>,
-    /// Random for each run of the process, so that ids never repeat across restarts.
-    run: u64,
+    /// The node's name, and a number that is random for each run of the process, so that ids never repeat across
+    /// restarts.
+    id_prefix: String,
     made: AtomicU64,
 }
 
 impl Stamper {
     pub fn new(node: String, clock: Arc<dyn Clock>, lamport: Arc<Lamport>, run: u64) -> Self {
+        let id_prefix = format!("{node}-{:012x}-", run & 0xffff_ffff_ffff);
         Self {
-            node,
+            node: node.into(),
             clock,
             lamport,
-            run,
+            id_prefix,
             made: AtomicU64::new(0),
         }
     }
 
     /// A record as it is logged. Without time synchronisation the estimate of cluster time is the own clock.
-    pub fn record(&self, topic: &str, id: Option<&str>, body: Bytes) -> Record {
+    pub fn record(&self, topic: Arc<str>, id: Option<&str>, body: Bytes) -> Record {
         let ts_us = self.clock.wall_us();
         Record {
-            topic: topic.to_owned(),
+            topic,
             id: id.map_or_else(|| self.make_id(), str::to_owned),
             client_id: id.is_some() && !mutant::is_broken(Mutant::DedupOff),
             node: self.node.clone(),
@@ -56,6 +58,6 @@ impl Stamper {
 
     fn make_id(&self) -> String {
         let count = self.made.fetch_add(1, Ordering::Relaxed) + 1;
-        format!("{}-{:012x}-{count}", self.node, self.run & 0xffff_ffff_ffff)
+        format!("{}{count}", self.id_prefix)
     }
 }

@@ -6,10 +6,14 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use wiber_protocol::event::EventKind;
+use wiber_protocol::{event::EventKind, line::Reply};
 
 use super::{Clients, responder::Delivery};
-use crate::{fetch::Committed, group::Group, metrics::count_many};
+use crate::{
+    fetch::{Committed, FetchError},
+    group::Group,
+    metrics::count_many,
+};
 
 /// Records and bytes of bodies fetched at a time.
 const PAGE_RECORDS: usize = 1_024;
@@ -50,7 +54,18 @@ impl Cursor {
                 .await
             {
                 Ok(records) => records,
-                Err(error) => {
+                Err(FetchError::OutOfRange { start, end }) => {
+                    // It fell behind retention. Where to go on is the client's to say.
+                    let mut line = Vec::new();
+                    Reply::OffsetOutOfRange { start, end }.write(&mut line);
+                    let delivery = Delivery {
+                        last: true,
+                        ..self.delivery(Some(line))
+                    };
+                    drop(deliveries.send(delivery).await);
+                    return;
+                }
+                Err(FetchError::Io(error)) => {
                     tracing::error!(target: "storage", "cannot read {topic} at offset {}: {error}", self.next);
                     drop(deliveries.send(self.delivery(None)).await);
                     return;
@@ -87,6 +102,7 @@ impl Cursor {
             key: self.key.clone(),
             number: self.number,
             page,
+            last: false,
         }
     }
 

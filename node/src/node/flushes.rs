@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use wiber_protocol::event::EventKind;
 
 use crate::status::StatusBoard;
@@ -17,6 +17,10 @@ const SLOW_FLUSH: Duration = Duration::from_millis(50);
 pub(super) struct FlushObserver {
     pub(super) board: Arc<StatusBoard>,
     pub(super) fatal: mpsc::Sender<String>,
+    /// Whether the disk has room.
+    pub(super) room: watch::Sender<bool>,
+    /// The newest flushed entry.
+    pub(super) newest: watch::Sender<Option<u64>>,
 }
 
 impl wiber_storage::Observer for FlushObserver {
@@ -28,6 +32,7 @@ impl wiber_storage::Observer for FlushObserver {
         if elapsed >= SLOW_FLUSH {
             tracing::warn!(target: "storage", "a flush of {bytes} bytes took {} ms", elapsed.as_millis());
         }
+        self.newest.send_replace(last_index);
         if let Some(index) = last_index
             && local.trace.allow_local(EventKind::Flush)
         {
@@ -35,6 +40,16 @@ impl wiber_storage::Observer for FlushObserver {
                 .trace
                 .local(EventKind::Flush, 0, |event| event.log_index = Some(index));
         }
+        self.board.touch();
+    }
+
+    fn room(&self, has_room: bool) {
+        if has_room {
+            tracing::info!(target: "storage", "there is room on the disk again: takes messages");
+        } else {
+            tracing::error!(target: "storage", "the disk is full: takes no more messages until there is room; reads go on");
+        }
+        self.room.send_replace(has_room);
         self.board.touch();
     }
 

@@ -1,18 +1,32 @@
 //! The leader's side: gathers submissions into batches and proposes them.
+//!
+//! The engine refuses a proposal while no majority has answered the leader for a lease's time, as when the disks of
+//! a majority stall. Nothing was appended then, so the batch waits for the lease and is proposed again. The next
+//! batch is only proposed once the engine has taken the one before: a batch that was refused cannot land behind a
+//! later one.
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use openraft::{
-    ReadPolicy, async_runtime::WatchReceiver, errors::ClientWriteError, impls::ProgressResponder,
+    ReadPolicy,
+    async_runtime::WatchReceiver,
+    errors::{ClientWriteError, ForwardReason},
+    impls::ProgressResponder,
 };
 use parking_lot::RwLock;
-use tokio::sync::{Semaphore, mpsc};
-use wiber_protocol::{event::EventKind, record::Batch};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::unconstrained,
+};
+use wiber_protocol::{entry::EntryKind, event::EventKind};
+use wiber_storage::Log;
 
-use super::{BATCH_BYTES, BATCH_RECORDS, BATCHES_IN_FLIGHT, Fate, Submission};
+use super::{BATCHES_IN_FLIGHT, Fate, Submission, Together};
 use crate::{
     clock::Clock,
     raft::{self, Proposal, Raft},
+    retention::LeaderClock,
     state::State,
     trace::Trace,
 };
@@ -23,17 +37,10 @@ const LEASE_PAUSE: Duration = Duration::from_millis(2);
 /// Makes batches and proposes them, in the order of the queues.
 pub struct Batcher {
     pub raft: Raft,
+    pub log: Log,
     pub state: Arc<RwLock<State>>,
     pub clock: Arc<dyn Clock>,
     pub trace: Trace,
-}
-
-/// The replicated clock as this leader drives it: from where the state stood when it began to lead, by its own
-/// monotonic clock. No wall clock can empty the dedup window.
-struct LeaderClock {
-    term: u64,
-    base_ms: u64,
-    since_us: u64,
 }
 
 impl Batcher {
@@ -59,7 +66,7 @@ impl Batcher {
                 }
             };
             let term = first.term;
-            let mut batch = Gathered::default();
+            let mut batch = Together::default();
             batch.add(first);
             while !batch.is_full() {
                 let Ok(next) = of_followers.try_recv().or_else(|_| own.try_recv()) else {
@@ -71,7 +78,11 @@ impl Batcher {
                 }
                 batch.add(next);
             }
-            if batch.submissions.is_empty() {
+            if batch.is_empty() {
+                continue;
+            }
+            if !self.log.has_room() {
+                batch.settle(&Fate::NoRoom);
                 continue;
             }
             if leading.as_ref().is_none_or(|clock| clock.term != term) {
@@ -79,32 +90,54 @@ impl Batcher {
             }
             let clock_ms = self.clock_ms(term, &mut leading);
             let traced = self.trace.allow_local(EventKind::Append);
-            let proposal = batch.propose(clock_ms, (self.trace.next_rpc_id(), traced));
-            let (responder, applied) = ProgressResponder::complete_only();
-            let submissions = batch.submissions;
-            let write = self
-                .raft
-                .write(proposal)
-                .with_leader(raft::leader_of(term))
-                .responder(responder);
-            if write.await.is_err() {
-                settle(submissions, || Fate::Unknown);
-                return;
-            }
+            let proposal = Proposal {
+                kind: EntryKind::Records,
+                records: u32::try_from(batch.records.len()).unwrap_or(u32::MAX),
+                payload: batch.encode(clock_ms),
+                trace: (self.trace.next_rpc_id(), traced),
+            };
+            let (answer, applied) = loop {
+                let (responder, mut applied) = ProgressResponder::complete_only();
+                let write = self
+                    .raft
+                    .write(proposal.clone())
+                    .with_leader(raft::leader_of(term))
+                    .responder(responder);
+                // The engine takes one message after the other: once it has answered the second one, the batch is
+                // either refused or in its log.
+                if write.await.is_err() || self.raft.with_raft_state(|_| ()).await.is_err() {
+                    batch.settle(&Fate::Unknown);
+                    return;
+                }
+                let answer = unconstrained(&mut applied).now_or_never();
+                match &answer {
+                    Some(Ok(Err(ClientWriteError::ForwardToLeader(refused))))
+                        if refused.reason == ForwardReason::LeaseExpired && !batch.is_abandoned() =>
+                    {
+                        self.await_lease(term, &batch).await;
+                    }
+                    _ => break (answer, applied),
+                }
+            };
             crate::runtime::spawn(async move {
-                match applied.await {
-                    Ok(Ok(response)) => hand_out(submissions, response.data.outcomes),
-                    Ok(Err(ClientWriteError::ForwardToLeader(_))) => settle(submissions, || Fate::NotLeader),
-                    Ok(Err(_)) | Err(_) => settle(submissions, || Fate::Unknown),
+                let answer = match answer {
+                    Some(answer) => answer,
+                    None => applied.await,
+                };
+                match answer {
+                    Ok(Ok(response)) => batch.hand_out(response.data.outcomes, Fate::Committed),
+                    Ok(Err(ClientWriteError::ForwardToLeader(_))) => batch.settle(&Fate::NotLeader),
+                    Ok(Err(_)) | Err(_) => batch.settle(&Fate::Unknown),
                 }
                 drop(slot);
             });
         }
     }
 
-    /// A leader that was just elected refuses to write until a majority has answered it once, some milliseconds
-    /// later. Publishers need not hear of that.
-    async fn await_lease(&self, term: u64, batch: &Gathered) {
+    /// Waits until the engine takes proposals again, or until there is no more sense in it. A leader that was just
+    /// elected refuses to write until a majority has answered it once, some milliseconds later; and so does one whom
+    /// no majority answers. Publishers need not hear of that.
+    async fn await_lease(&self, term: u64, batch: &Together) {
         while self.raft.get_read_log_id(ReadPolicy::LeaseRead).await.is_err() {
             let leads = self.raft.server_metrics().borrow_watched().vote.leader_id.term == term;
             if !leads || batch.is_abandoned() {
@@ -115,67 +148,10 @@ impl Batcher {
     }
 
     fn clock_ms(&self, term: u64, leading: &mut Option<LeaderClock>) -> u64 {
-        let now_us = self.clock.monotonic_us();
         let clock = match leading {
             Some(clock) if clock.term == term => clock,
-            _ => leading.insert(LeaderClock {
-                term,
-                base_ms: self.state.read().clock_ms,
-                since_us: now_us,
-            }),
+            _ => leading.insert(LeaderClock::start(term, &self.state, &*self.clock)),
         };
-        clock.base_ms + (now_us - clock.since_us) / 1000
-    }
-}
-
-#[derive(Default)]
-struct Gathered {
-    submissions: Vec<(usize, Submission)>,
-    batch: Batch,
-    bytes: usize,
-}
-
-impl Gathered {
-    /// Takes a submission in, unless its submitter has given up waiting: then it must not be published.
-    fn add(&mut self, mut submission: Submission) {
-        if submission.reply.is_closed() {
-            return;
-        }
-        self.bytes += submission.bytes();
-        let records = std::mem::take(&mut submission.records);
-        self.submissions.push((records.len(), submission));
-        self.batch.records.extend(records);
-    }
-
-    fn is_abandoned(&self) -> bool {
-        self.submissions
-            .iter()
-            .all(|(_, submission)| submission.reply.is_closed())
-    }
-
-    fn is_full(&self) -> bool {
-        self.batch.records.len() >= BATCH_RECORDS || self.bytes >= BATCH_BYTES
-    }
-
-    fn propose(&mut self, clock_ms: u64, trace: (u64, bool)) -> Proposal {
-        self.batch.clock_ms = clock_ms;
-        Proposal {
-            payload: self.batch.encode(),
-            records: u32::try_from(self.batch.records.len()).unwrap_or(u32::MAX),
-            trace,
-        }
-    }
-}
-
-fn settle(submissions: Vec<(usize, Submission)>, fate: impl Fn() -> Fate) {
-    for (_, submission) in submissions {
-        submission.settle(fate());
-    }
-}
-
-fn hand_out(submissions: Vec<(usize, Submission)>, outcomes: Vec<wiber_protocol::rpc::PublishOutcome>) {
-    let mut outcomes = outcomes.into_iter();
-    for (count, submission) in submissions {
-        submission.settle(Fate::Committed(outcomes.by_ref().take(count).collect()));
+        clock.now_ms(&*self.clock)
     }
 }

@@ -41,7 +41,7 @@ impl LogEntry {
             Payload::Normal(proposal) => Entry::encode(
                 GroupId(0),
                 log_id,
-                EntryKind::Records,
+                proposal.kind,
                 proposal.trace,
                 &proposal.payload,
             ),
@@ -68,11 +68,18 @@ impl LogEntry {
                 let payload = entry.payload();
                 let records = wiber_protocol::record::Batch::count(payload.clone()).map_err(bad)?;
                 Payload::Normal(Proposal {
+                    kind: entry.kind,
                     payload,
                     records: u32::try_from(records).unwrap_or(u32::MAX),
                     trace: (entry.trace_id, entry.traced),
                 })
             }
+            EntryKind::Cut => Payload::Normal(Proposal {
+                kind: entry.kind,
+                payload: entry.payload(),
+                records: 0,
+                trace: (entry.trace_id, entry.traced),
+            }),
             EntryKind::Membership => {
                 let membership = membership::Membership::decode(entry.payload()).map_err(bad)?;
                 Payload::Membership(convert::membership(&membership)?)

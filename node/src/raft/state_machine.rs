@@ -1,7 +1,7 @@
 //! The engine's state machine over [`crate::state::State`]: decodes committed entries, applies them, answers
 //! their publishers and wakes the subscribers.
 
-use std::{io, sync::Arc};
+use std::{collections::BTreeSet, io, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt};
@@ -10,15 +10,19 @@ use openraft::{
     storage::{EntryResponder, RaftStateMachine},
 };
 use parking_lot::RwLock;
-use wiber_protocol::{event::EventKind, record::Batch};
+use tokio::sync::Notify;
+use wiber_protocol::{entry::Entry, event::EventKind, ids, membership::Membership};
 
 use super::{
     convert,
-    types::{LogId, Payload, Snapshot, SnapshotMeta, StoredMembership, TypeConfig},
+    types::{LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig},
 };
 use crate::{
+    index::{Index, MAX_JOBS},
     lamport::Lamport,
-    state::{Applied, State, snapshot},
+    mutant::{self, Mutant},
+    runtime,
+    state::{self, Applied, Change, State},
     trace::Trace,
     watermark::Watermarks,
 };
@@ -26,54 +30,34 @@ use crate::{
 /// The applied state and whom to wake when it moves. Readers share it; only the engine writes.
 #[derive(Clone)]
 pub struct StateMachine {
-    state: Arc<RwLock<State>>,
-    watermarks: Arc<Watermarks>,
-    lamport: Arc<Lamport>,
-    trace: Trace,
-    current: Arc<RwLock<Option<Snapshot>>>,
+    pub state: Arc<RwLock<State>>,
+    pub index: Arc<Index>,
+    pub watermarks: Arc<Watermarks>,
+    pub lamport: Arc<Lamport>,
+    pub trace: Trace,
+    /// Wakes the index's keeper.
+    pub work: Arc<Notify>,
+    /// The keeper has done a job.
+    pub done: Arc<Notify>,
 }
 
 impl StateMachine {
-    pub fn new(
-        state: Arc<RwLock<State>>,
-        watermarks: Arc<Watermarks>,
-        lamport: Arc<Lamport>,
-        trace: Trace,
-    ) -> Self {
-        Self {
-            state,
-            watermarks,
-            lamport,
-            trace,
-            current: Arc::new(RwLock::new(None)),
-        }
-    }
-
-    fn apply_one(&self, log_id: LogId, payload: Payload) -> io::Result<Applied> {
-        let at = convert::from_log_id(&log_id);
-        let mut applied = Applied::default();
-        let mut touched = Vec::new();
-        match payload {
-            Payload::Blank => self.state.write().apply_blank(at),
-            Payload::Membership(membership) => {
-                self.state
-                    .write()
-                    .apply_membership(at, convert::from_membership(&membership));
-            }
-            Payload::Normal(proposal) => {
-                // Decoded before the lock is taken: readers wait only for the index to move.
-                let batch = Batch::decode(proposal.payload)
-                    .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-                let mut state = self.state.write();
-                applied = state.apply(at, &batch);
-                // What this node does from here on is later than these records, whoever stamped them.
-                self.lamport.observe(state.lamport);
-                for record in &batch.records {
-                    if !touched.iter().any(|(topic, _)| *topic == record.topic) {
-                        touched.push((record.topic.clone(), state.topics.high_watermark(&record.topic)));
-                    }
-                }
-            }
+    fn apply_one(&self, entry: &Entry) -> io::Result<Applied> {
+        let at = entry.log_id;
+        // Decoded before the lock is taken: readers wait only for the index to move.
+        let change = Change::decode(entry).map_err(invalid)?;
+        let (applied, lamport) = {
+            let mut state = self.state.write();
+            let applied = state.apply(at, entry.bytes().len() as u64, &change);
+            (applied, state.lamport)
+        };
+        if let Change::Records(batch) = &change {
+            // What this node does from here on is later than these records, whoever stamped them.
+            self.lamport.observe(lamport);
+            // In order: who is woken first must not be left to chance, or no simulation could be repeated.
+            let touched: BTreeSet<&str> = batch.records.iter().map(|record| &*record.topic).collect();
+            self.watermarks
+                .touch(touched, |topic| self.state.read().topics.high_watermark(topic));
         }
         if self.trace.allow_local(EventKind::Apply) {
             let records = applied.outcomes.len();
@@ -82,9 +66,69 @@ impl StateMachine {
                 event.records = u32::try_from(records).ok();
             });
         }
-        self.watermarks.advance(at.index, &touched);
+        self.watermarks.advance(at.index);
         Ok(applied)
     }
+
+    /// Waits while the index's files are too far behind: what they lack is held in memory.
+    async fn await_keeper(&self) {
+        loop {
+            let done = self.done.notified();
+            let jobs = self.state.read().jobs().0;
+            if jobs > 0 {
+                self.work.notify_one();
+            }
+            if jobs <= MAX_JOBS {
+                return;
+            }
+            done.await;
+        }
+    }
+
+    async fn cut_snapshot(&self) -> io::Result<Option<Snapshot>> {
+        if mutant::is_broken(Mutant::SnapshotAtLastApplied) {
+            return self.snapshot_at_last_applied();
+        }
+        let index = self.index.clone();
+        let snapshot = runtime::blocking(move || index.snapshot()).await??;
+        snapshot.map(|snapshot| to_engine(&snapshot)).transpose()
+    }
+}
+
+impl StateMachine {
+    /// What [`Mutant::SnapshotAtLastApplied`] takes for the state as of the cut.
+    fn snapshot_at_last_applied(&self) -> io::Result<Option<Snapshot>> {
+        let state = self.state.read();
+        let snapshot = state.cut.map(|_| state::Snapshot {
+            checkpoint: state.checkpoint().without_records(),
+            ids: state.dedup.newest(state::WINDOW_IDS).collect(),
+        });
+        snapshot.map(|snapshot| to_engine(&snapshot)).transpose()
+    }
+}
+
+pub(super) fn to_engine(snapshot: &state::Snapshot) -> io::Result<Snapshot> {
+    let checkpoint = &snapshot.checkpoint;
+    Ok(Snapshot {
+        meta: SnapshotMeta {
+            last_log_id: checkpoint.applied.map(convert::log_id),
+            last_membership: stored_membership(&checkpoint.membership)?,
+        },
+        snapshot: snapshot.encode(),
+    })
+}
+
+fn stored_membership(
+    (set_by, membership): &(Option<ids::LogId>, Membership),
+) -> io::Result<StoredMembership> {
+    Ok(StoredMembership::new(
+        set_by.map(convert::log_id),
+        convert::membership(membership)?,
+    ))
+}
+
+fn invalid(error: wiber_protocol::codec::DecodeError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
 impl RaftStateMachine<TypeConfig> for StateMachine {
@@ -93,9 +137,10 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 
     async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
         let state = self.state.read();
-        let (set_by, membership) = &state.membership;
-        let stored = StoredMembership::new(set_by.map(convert::log_id), convert::membership(membership)?);
-        Ok((state.applied.map(convert::log_id), stored))
+        Ok((
+            state.applied.map(convert::log_id),
+            stored_membership(&state.membership)?,
+        ))
     }
 
     async fn apply<Strm>(&mut self, mut entries: Strm) -> Result<(), io::Error>
@@ -103,10 +148,11 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         Strm: Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>> + Unpin + OptionalSend,
     {
         while let Some((entry, responder)) = entries.try_next().await? {
-            let applied = self.apply_one(entry.log_id, entry.payload)?;
+            let applied = self.apply_one(&entry.encode())?;
             if let Some(responder) = responder {
                 responder.send(applied);
             }
+            self.await_keeper().await;
         }
         Ok(())
     }
@@ -116,45 +162,38 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, data: Bytes) -> Result<(), io::Error> {
-        let applied = meta.last_log_id.as_ref().map(convert::from_log_id);
-        let membership = (
-            meta.last_membership.log_id().as_ref().map(convert::from_log_id),
-            convert::from_membership(meta.last_membership.membership()),
-        );
-        let state = snapshot::decode(&data, applied, membership)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        *self.state.write() = state;
-        *self.current.write() = Some(Snapshot {
-            meta: meta.clone(),
-            snapshot: data,
+        let snapshot = state::Snapshot::decode(&data).map_err(invalid)?;
+        let applied = snapshot.checkpoint.applied;
+        if applied != meta.last_log_id.as_ref().map(convert::from_log_id) {
+            let text = format!(
+                "a snapshot as of {applied:?} came as one of {:?}",
+                meta.last_log_id
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        let index = self.index.clone();
+        let limits = self.state.read().limits;
+        let state = runtime::blocking(move || {
+            index.install(&snapshot)?;
+            Ok::<_, io::Error>(State::restore(limits, snapshot, []))
         });
+        let state = state.await??;
+        *self.state.write() = state;
         self.watermarks.reset(applied.map_or(0, |at| at.index));
         Ok(())
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {
-        Ok(self.current.read().clone())
+        self.cut_snapshot().await
     }
 }
 
 impl RaftSnapshotBuilder<TypeConfig> for StateMachine {
     type SnapshotData = Bytes;
 
+    /// The state as of the retention cut. A later one would make who installs it drop records it has.
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
-        let (meta, data) = {
-            let state = self.state.read();
-            let (set_by, membership) = &state.membership;
-            let meta = SnapshotMeta {
-                last_log_id: state.applied.map(convert::log_id),
-                last_membership: StoredMembership::new(
-                    set_by.map(convert::log_id),
-                    convert::membership(membership)?,
-                ),
-            };
-            (meta, snapshot::encode(&state))
-        };
-        let built = Snapshot { meta, snapshot: data };
-        *self.current.write() = Some(built.clone());
-        Ok(built)
+        let no_cut = || io::Error::other("nothing was cut, so there is nothing a snapshot could stand for");
+        self.cut_snapshot().await?.ok_or_else(no_cut)
     }
 }

@@ -1,37 +1,135 @@
 //! The engine's own storage test suite against the real log on a real disk.
+//!
+//! The suite takes snapshots where it has just applied something. A node takes them at retention cuts alone, so here
+//! every entry is a part of the index, and taking a snapshot cuts at the last one first.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
+use bytes::Bytes;
+use futures_util::Stream;
 use openraft::{
-    StorageError,
+    OptionalSend, RaftSnapshotBuilder, StorageError,
+    storage::{EntryResponder, RaftStateMachine},
     testing::log::{StoreBuilder, Suite},
 };
 use parking_lot::RwLock;
 use tempfile::TempDir;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use wiber_storage::{Log, LogOptions, NoObserver, RealDisk, Stamp};
 
-use super::{LogStore, StateMachine, TypeConfig};
-use crate::{clock::SystemClock, lamport::Lamport, small_files::OsFiles, state::State, trace::Trace};
+use super::{
+    LogStore, StateMachine, TypeConfig,
+    state_machine::to_engine,
+    types::{self, LogId, SnapshotMeta, StoredMembership},
+};
+use crate::{
+    clock::SystemClock,
+    index::{self, Keeper},
+    lamport::Lamport,
+    small_files::OsFiles,
+    state::{PartLimits, Snapshot},
+    trace::Trace,
+};
+
+#[derive(Clone)]
+struct CutsHere(StateMachine);
+
+impl RaftSnapshotBuilder<TypeConfig> for CutsHere {
+    type SnapshotData = Bytes;
+
+    async fn build_snapshot(&mut self) -> Result<types::Snapshot, io::Error> {
+        loop {
+            let done = self.0.done.clone();
+            let done = done.notified();
+            let (jobs, applied) = {
+                let state = self.0.state.read();
+                (state.jobs().0, state.applied)
+            };
+            if jobs > 0 {
+                done.await;
+                continue;
+            }
+            let Some(at) = applied else {
+                return to_engine(&Snapshot::default());
+            };
+            self.0.index.cut(at)?;
+            return self.0.clone().build_snapshot().await;
+        }
+    }
+}
+
+impl RaftStateMachine<TypeConfig> for CutsHere {
+    type SnapshotData = Bytes;
+    type SnapshotBuilder = Self;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
+        self.0.applied_state().await
+    }
+
+    async fn apply<Strm>(&mut self, entries: Strm) -> Result<(), io::Error>
+    where
+        Strm: Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>> + Unpin + OptionalSend,
+    {
+        self.0.apply(entries).await
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, data: Bytes) -> Result<(), io::Error> {
+        self.0.install_snapshot(meta, data).await
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<types::Snapshot>, io::Error> {
+        self.0.get_current_snapshot().await
+    }
+}
 
 struct Builder;
 
-impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for Builder {
-    async fn build(&self) -> Result<(TempDir, LogStore, StateMachine), StorageError<TypeConfig>> {
+impl StoreBuilder<TypeConfig, LogStore, CutsHere, TempDir> for Builder {
+    async fn build(&self) -> Result<(TempDir, LogStore, CutsHere), StorageError<TypeConfig>> {
         let folder = tempfile::tempdir().expect("a folder");
         let lamport = Arc::new(Lamport::open(&folder.path().join("lamport"), OsFiles).expect("a clock"));
         let trace = Trace::new("n1".into(), 0, Arc::new(SystemClock::new()), lamport.clone(), 1);
-        let options = LogOptions::new(Stamp::default());
+        let stamp = Stamp::default();
         let disk = Arc::new(RealDisk::default());
-        let (log, recovered) =
-            Log::open(&folder.path().join("log"), options, disk, Arc::new(NoObserver)).expect("a log");
+        let (log, recovered) = Log::open(
+            &folder.path().join("log"),
+            LogOptions::new(stamp),
+            disk.clone(),
+            Arc::new(NoObserver),
+        )
+        .expect("a log");
+        let every_entry = PartLimits {
+            bytes: u64::MAX,
+            entries: 1,
+        };
+        let opened =
+            index::open(folder.path().join("index"), disk, stamp, every_entry, &log).expect("an index");
         let store = LogStore::new(log, &recovered, Arc::default(), trace.clone()).expect("a store");
-        let machine = StateMachine::new(
-            Arc::new(RwLock::new(State::default())),
-            Arc::default(),
+        let machine = StateMachine {
+            state: Arc::new(RwLock::new(opened.state)),
+            index: Arc::new(opened.index),
+            watermarks: Arc::default(),
             lamport,
             trace,
-        );
-        Ok((folder, store, machine))
+            work: Arc::default(),
+            done: Arc::default(),
+        };
+        let keeper = Keeper {
+            state: machine.state.clone(),
+            index: machine.index.clone(),
+            work: machine.work.clone(),
+            done: machine.done.clone(),
+            // The suite applies entries it never appends.
+            flushed: watch::Sender::new(Some(u64::MAX)).subscribe(),
+            cut: watch::Sender::new(None),
+        };
+        tokio::spawn(keeper.run(CancellationToken::new()));
+        Ok((folder, store, CutsHere(machine)))
     }
 }
 

@@ -5,15 +5,17 @@ use std::fmt;
 
 use bytes::Bytes;
 use openraft::impls::leader_id_std::LeaderId;
-use wiber_protocol::membership::Member;
+use wiber_protocol::{entry::EntryKind, membership::Member};
 
 use super::{entry::LogEntry, state_machine::StateMachine};
 use crate::state::Applied;
 
-/// What the leader proposes: an encoded [`wiber_protocol::record::Batch`].
+/// What the leader proposes: an entry's payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proposal {
+    pub kind: EntryKind,
     pub payload: Bytes,
+    /// In the payload.
     pub records: u32,
     /// Correlates the trace of everything the batch causes; `true` when it is traced.
     pub trace: (u64, bool),
@@ -21,7 +23,13 @@ pub struct Proposal {
 
 impl fmt::Display for Proposal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} records, {} bytes", self.records, self.payload.len())
+        write!(
+            f,
+            "{:?}, {} records, {} bytes",
+            self.kind,
+            self.records,
+            self.payload.len()
+        )
     }
 }
 

@@ -14,7 +14,7 @@ use wiber_protocol::{
     rpc::{AppendReply, AppendRequest, Header, Response},
 };
 
-use super::server::{Answer, Answers};
+use super::server::Answers;
 use crate::{
     group::{Group, GroupCell},
     raft::{self, StreamAppendError},
@@ -52,6 +52,11 @@ async fn run_stream(
     let mut next = Some(first);
     loop {
         if let Some((header, append)) = next.take() {
+            if !append.entries.is_empty() && !group.log.log().has_room() {
+                waiting.push_back(header);
+                refuse(waiting, answers, "the disk is full").await?;
+                return Some(());
+            }
             match decode(append) {
                 Ok(request) => {
                     feed.send(request).await.ok()?;
@@ -92,31 +97,24 @@ async fn run_stream(
             Some(Err(_)) | None => return None,
         };
         answer(&mut waiting, answers, ended).await?;
-        for request in waiting {
-            let response = Response::Refused("an append before this one was refused".to_owned());
-            answers
-                .send(Answer {
-                    request,
-                    kind: RpcKind::Append,
-                    response,
-                })
-                .await
-                .ok()?;
-        }
+        refuse(waiting, answers, "an append before this one was refused").await?;
         return Some(());
     }
+}
+
+async fn refuse(waiting: VecDeque<Header>, answers: &Answers, reason: &str) -> Option<()> {
+    for request in waiting {
+        let response = Response::Refused(reason.to_owned());
+        answers.give(request, RpcKind::Append, response).await?;
+    }
+    Some(())
 }
 
 async fn answer(waiting: &mut VecDeque<Header>, answers: &Answers, reply: AppendReply) -> Option<()> {
     let request = waiting.pop_front()?;
     answers
-        .send(Answer {
-            request,
-            kind: RpcKind::Append,
-            response: Response::Append(reply),
-        })
+        .give(request, RpcKind::Append, Response::Append(reply))
         .await
-        .ok()
 }
 
 /// The engine's view of an append; every entry's checksum is verified before anything is stored.

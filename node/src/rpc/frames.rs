@@ -2,26 +2,25 @@
 
 use wiber_protocol::{
     event::{Leg, RpcKind, RpcMessage},
-    ids::{ClusterId, GroupId, RaftId},
+    ids::{GroupId, RaftId},
     rpc::{Header, Request},
 };
 
-pub(super) fn header(
-    cluster: Option<ClusterId>,
-    from: RaftId,
-    target: Option<RaftId>,
-    rpc_id: u64,
-    lamport: u64,
-    traced: bool,
-) -> Header {
-    Header {
-        group: GroupId(0),
-        cluster,
-        from,
-        target,
-        rpc_id,
-        lamport,
-        traced,
+use super::link::Local;
+
+impl Local {
+    /// The header of a frame that this node sends now: the clock ticks for it.
+    pub(super) fn header(&self, target: Option<RaftId>, rpc_id: u64, traced: bool) -> Header {
+        let (cluster, from) = self.identity.ids();
+        Header {
+            group: GroupId(0),
+            cluster,
+            from,
+            target,
+            rpc_id,
+            lamport: self.lamport.tick(),
+            traced,
+        }
     }
 }
 

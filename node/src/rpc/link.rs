@@ -8,16 +8,13 @@ mod worker;
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
 use parking_lot::Mutex;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -79,9 +76,19 @@ struct Pending {
     reply: oneshot::Sender<Result<Response, LinkError>>,
 }
 
+/// What is known of the peer's process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// Nothing certain: it was never reached, or does not answer.
+    Unknown,
+    Connected,
+    /// Nobody listens at its address. A process that ends does this at once; so may a firewall.
+    Refused,
+}
+
 struct Shared {
     member: Member,
-    connected: AtomicBool,
+    presence: watch::Sender<Presence>,
     /// By the RPC's id: what is told to several waiting callers is told in the order they asked.
     pending: Mutex<BTreeMap<u64, Pending>>,
     rtts_us: Mutex<VecDeque<u64>>,
@@ -110,7 +117,7 @@ impl Link {
         let (requests, queue) = mpsc::channel(QUEUED_REQUESTS);
         let shared = Arc::new(Shared {
             member,
-            connected: AtomicBool::new(false),
+            presence: watch::Sender::new(Presence::Unknown),
             pending: Mutex::new(BTreeMap::new()),
             rtts_us: Mutex::new(VecDeque::new()),
         });
@@ -135,7 +142,12 @@ impl Link {
     }
 
     pub fn is_connected(&self) -> bool {
-        self.shared.connected.load(Ordering::Relaxed)
+        *self.shared.presence.borrow() == Presence::Connected
+    }
+
+    /// What is known of the peer's process, as it changes.
+    pub fn presence(&self) -> watch::Receiver<Presence> {
+        self.shared.presence.subscribe()
     }
 
     /// Median round trip of the last heartbeats and votes, milliseconds.

@@ -4,11 +4,11 @@
 //! it can be. A frame for another cluster, or for a folder that is no longer this one, is refused before its
 //! body has any effect, and does not move the logical clock.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     sync::{Semaphore, mpsc},
 };
 use tokio_util::sync::CancellationToken;
@@ -33,6 +33,10 @@ const CONCURRENT_REQUESTS: usize = 64;
 /// Connections at once; there are few peers, and each reconnects rarely.
 const CONNECTIONS: usize = 64;
 
+/// A connection that is silent for this long is asked for a sign of life; the system gives it up after some of them
+/// without an answer.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(15);
+
 /// What the server needs of the node.
 pub struct Server {
     pub local: Arc<Local>,
@@ -42,13 +46,27 @@ pub struct Server {
 }
 
 /// An answer on its way to the writer.
-pub(super) struct Answer {
-    pub request: Header,
-    pub kind: RpcKind,
-    pub response: Response,
+struct Answer {
+    request: Header,
+    kind: RpcKind,
+    response: Response,
 }
 
-pub(super) type Answers = mpsc::Sender<Answer>;
+/// Where a connection's answers go. Clones share the queue.
+#[derive(Clone)]
+pub(super) struct Answers(mpsc::Sender<Answer>);
+
+impl Answers {
+    /// Answers one request, waiting for room; `None` when the connection is over.
+    pub(super) async fn give(&self, request: Header, kind: RpcKind, response: Response) -> Option<()> {
+        let answer = Answer {
+            request,
+            kind,
+            response,
+        };
+        self.0.send(answer).await.ok()
+    }
+}
 
 /// Accepts connections until `stop`.
 pub async fn serve(listener: TcpListener, server: Arc<Server>, stop: CancellationToken) {
@@ -80,14 +98,23 @@ pub async fn serve(listener: TcpListener, server: Arc<Server>, stop: Cancellatio
             Err(error) => {
                 // Out of file descriptors, most likely: wait for some to come back.
                 tracing::warn!(target: "rpc", "cannot accept a peer: {error}");
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
 }
 
-async fn over(stream: tokio::net::TcpStream, server: Arc<Server>) -> String {
-    match over_tcp(stream) {
+/// A peer whose machine vanished is found out though nothing is sent to it: it would keep its place among the
+/// connections for ever.
+fn keep_alive(stream: &TcpStream) -> std::io::Result<()> {
+    let keepalive = socket2::TcpKeepalive::new()
+        .with_time(KEEPALIVE_AFTER)
+        .with_interval(KEEPALIVE_AFTER);
+    socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive)
+}
+
+async fn over(stream: TcpStream, server: Arc<Server>) -> String {
+    match keep_alive(&stream).and_then(|()| over_tcp(stream)) {
         Ok(connection) => serve_connection(connection, server).await,
         Err(error) => error.to_string(),
     }
@@ -97,7 +124,7 @@ async fn over(stream: tokio::net::TcpStream, server: Arc<Server>) -> String {
 pub async fn serve_connection(connection: Connection, server: Arc<Server>) -> String {
     let (answers, queue) = mpsc::channel(QUEUED_ANSWERS);
     let writer = write_answers(connection.frames_out, queue, server.clone());
-    let reader = read_requests(connection.frames_in, answers, server);
+    let reader = read_requests(connection.frames_in, Answers(answers), server);
     tokio::select! {
         biased;
         reason = reader => reason,
@@ -128,12 +155,8 @@ async fn read_requests(mut input: FramesIn, answers: Answers, server: Arc<Server
         let kind = request.kind();
         if let Some(reason) = refusal(&header, &request, &server) {
             crate::metrics::count(&server.local.counters.rpc_refused);
-            let answer = Answer {
-                request: header,
-                kind,
-                response: Response::Refused(reason),
-            };
-            if answers.send(answer).await.is_err() {
+            let refused = Response::Refused(reason);
+            if answers.give(header, kind, refused).await.is_none() {
                 return "its answers cannot be written".to_owned();
             }
             continue;
@@ -153,15 +176,7 @@ async fn read_requests(mut input: FramesIn, answers: Answers, server: Arc<Server
                 let answers = answers.clone();
                 crate::runtime::spawn(async move {
                     let response = Response::Forward(wait.await);
-                    drop(
-                        answers
-                            .send(Answer {
-                                request: header,
-                                kind,
-                                response,
-                            })
-                            .await,
-                    );
+                    answers.give(header, kind, response).await;
                 });
             }
             request => {
@@ -171,15 +186,7 @@ async fn read_requests(mut input: FramesIn, answers: Answers, server: Arc<Server
                 let (server, answers) = (server.clone(), answers.clone());
                 crate::runtime::spawn(async move {
                     let response = server.handlers.answer(request, header.from).await;
-                    drop(
-                        answers
-                            .send(Answer {
-                                request: header,
-                                kind,
-                                response,
-                            })
-                            .await,
-                    );
+                    answers.give(header, kind, response).await;
                     drop(slot);
                 });
             }
@@ -262,29 +269,34 @@ fn prepare(answer: Answer, server: &Server) -> Frame {
         response,
     } = answer;
     let local = &server.local;
-    let lamport = local.lamport.tick();
+    let header = local.header(Some(request.from), request.rpc_id, request.traced);
     if request.traced && !matches!(response, Response::Refused(_)) {
         let rpc = frames::message(kind, request.rpc_id, Leg::Response);
-        local.trace.message(
-            EventKind::Send,
-            lamport,
-            &server.names.of(request.from),
-            rpc,
-            0,
-            |_| {},
-        );
+        let peer = server.names.of(request.from);
+        local
+            .trace
+            .message(EventKind::Send, header.lamport, &peer, rpc, 0, |_| {});
     }
-    let (cluster, own) = local.identity.ids();
-    let header = frames::header(
-        cluster,
-        own,
-        Some(request.from),
-        request.rpc_id,
-        lamport,
-        request.traced,
-    );
     Frame {
         header,
         body: Body::Response(response),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_peer_that_vanished_is_found_out() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let (peer, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (stream, _) = accepted.expect("a peer");
+        let socket = socket2::SockRef::from(&stream);
+        assert!(!socket.keepalive().expect("a socket"));
+        keep_alive(&stream).expect("a socket");
+        assert!(socket.keepalive().expect("a socket"));
+        drop(peer);
     }
 }

@@ -4,35 +4,75 @@
 //! It remembers at least the ids of the last ten minutes of replicated clock, up to a million of them. Keys
 //! are 128-bit BLAKE3 hashes of topic and id, contents 64-bit ones: nobody can make two ids collide on purpose.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
-use wiber_protocol::{record::Record, rpc::PublishOutcome};
+use bytes::{BufMut, BytesMut};
+use hashbrown::HashTable;
+use wiber_protocol::{
+    codec::{DecodeError, Reader},
+    record::Record,
+    rpc::PublishOutcome,
+};
 
 /// The most ids remembered; past it the oldest is forgotten.
 pub const WINDOW_IDS: usize = 1_000_000;
 /// How long an id is remembered, milliseconds of replicated clock.
 pub const WINDOW_MS: u64 = 10 * 60 * 1000;
 
-type Key = u128;
+type Key = [u64; 2];
 
+/// One id, and what its record was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Seen {
+pub struct Remembered {
+    key: Key,
     content: u64,
     offset: u64,
+    /// The replicated clock when it was published.
+    clock_ms: u64,
 }
 
-/// The ids that a retry may repeat.
+impl Remembered {
+    /// Of its binary form.
+    pub const BYTES: usize = 40;
+
+    pub fn put(&self, out: &mut BytesMut) {
+        for word in [self.key[0], self.key[1], self.content, self.offset, self.clock_ms] {
+            out.put_u64_le(word);
+        }
+    }
+
+    pub fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            key: [reader.u64("id key")?, reader.u64("id key")?],
+            content: reader.u64("id content")?,
+            offset: reader.u64("id offset")?,
+            clock_ms: reader.u64("id clock")?,
+        })
+    }
+
+    /// Whether the window has no place for it any more at `clock_ms`.
+    pub fn is_expired(&self, clock_ms: u64) -> bool {
+        self.clock_ms.saturating_add(WINDOW_MS) < clock_ms
+    }
+}
+
+/// The ids that a retry may repeat: a queue by age, and a table of places in it.
 #[derive(Clone, Debug, Default)]
 pub struct DedupWindow {
-    seen: HashMap<Key, Seen>,
-    /// In the order they were published, so that the oldest goes first.
-    order: VecDeque<(u64, Key)>,
+    /// Oldest first.
+    queue: VecDeque<Remembered>,
+    /// How many ids left the queue at its front: the id numbered `n` stands at `n - forgotten`.
+    forgotten: u64,
+    /// Numbers of the ids in the queue, by key. Keys are hashes, so their first word serves as the table's hash.
+    numbers: HashTable<u64>,
 }
 
 impl DedupWindow {
     /// What a record with a known id is, or `None` if its id is new.
     pub fn verdict(&self, record: &Record) -> Option<PublishOutcome> {
-        let seen = self.seen.get(&key(record))?;
+        let key = key(record);
+        let number = self.numbers.find(key[0], |number| self.at(*number).key == key)?;
+        let seen = self.at(*number);
         Some(if seen.content == content(record) {
             PublishOutcome::Duplicate { offset: seen.offset }
         } else {
@@ -40,59 +80,72 @@ impl DedupWindow {
         })
     }
 
+    /// Takes in the id of a record that was given `offset`.
     pub fn remember(&mut self, record: &Record, offset: u64, clock_ms: u64) {
-        let key = key(record);
-        self.seen.insert(
-            key,
-            Seen {
-                content: content(record),
-                offset,
-            },
-        );
-        self.order.push_back((clock_ms, key));
-        if self.order.len() > WINDOW_IDS {
+        self.put(Remembered {
+            key: key(record),
+            content: content(record),
+            offset,
+            clock_ms,
+        });
+    }
+
+    /// Puts an id in as the newest.
+    pub fn put(&mut self, id: Remembered) {
+        let number = self.forgotten + self.queue.len() as u64;
+        self.queue.push_back(id);
+        let (queue, forgotten) = (&self.queue, self.forgotten);
+        let at = |number: &u64| &queue[place(*number, forgotten)];
+        self.numbers
+            .insert_unique(id.key[0], number, |number| at(number).key[0]);
+        if self.queue.len() > WINDOW_IDS {
             self.forget_oldest();
         }
     }
 
     /// Forgets what is older than the window at `clock_ms`.
     pub fn expire(&mut self, clock_ms: u64) {
-        while self
-            .order
-            .front()
-            .is_some_and(|(at, _)| at.saturating_add(WINDOW_MS) < clock_ms)
-        {
+        while self.queue.front().is_some_and(|id| id.is_expired(clock_ms)) {
             self.forget_oldest();
         }
     }
 
     pub fn len(&self) -> usize {
-        self.seen.len()
+        self.queue.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.seen.is_empty()
+        self.queue.is_empty()
     }
 
-    /// Every remembered id, oldest first: (clock, key, content, offset).
-    pub fn entries(&self) -> impl Iterator<Item = (u64, u128, u64, u64)> + '_ {
-        self.order.iter().map(|(at, key)| {
-            let seen = self.seen[key];
-            (*at, *key, seen.content, seen.offset)
-        })
+    /// The newest `count` ids, oldest first; all of them if there are fewer.
+    pub fn newest(&self, count: usize) -> impl Iterator<Item = Remembered> + '_ {
+        let first = self.queue.len().saturating_sub(count);
+        self.queue.range(first..).copied()
     }
 
-    /// Puts back what [`Self::entries`] listed, in the same order.
-    pub fn restore(&mut self, clock_ms: u64, key: u128, content: u64, offset: u64) {
-        self.seen.insert(key, Seen { content, offset });
-        self.order.push_back((clock_ms, key));
+    fn at(&self, number: u64) -> &Remembered {
+        &self.queue[place(number, self.forgotten)]
     }
 
     fn forget_oldest(&mut self) {
-        if let Some((_, key)) = self.order.pop_front() {
-            self.seen.remove(&key);
+        let Some(oldest) = self.queue.front() else { return };
+        let number = self.forgotten;
+        if let Ok(place) = self.numbers.find_entry(oldest.key[0], |known| *known == number) {
+            place.remove();
         }
+        self.queue.pop_front();
+        self.forgotten += 1;
     }
+}
+
+/// Where in the queue an id stands. It is there, so the difference fits.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the queue has at most WINDOW_IDS + 1 places"
+)]
+fn place(number: u64, forgotten: u64) -> usize {
+    (number - forgotten) as usize
 }
 
 fn key(record: &Record) -> Key {
@@ -100,9 +153,9 @@ fn key(record: &Record) -> Key {
     hasher.update(record.topic.as_bytes());
     hasher.update(&[0]);
     hasher.update(record.id.as_bytes());
-    let mut first = [0; 16];
-    hasher.finalize_xof().fill(&mut first);
-    u128::from_le_bytes(first)
+    let hash = hasher.finalize();
+    let mut words = hash.as_bytes().chunks_exact(8).map(word);
+    [words.next().unwrap_or(0), words.next().unwrap_or(0)]
 }
 
 fn content(record: &Record) -> u64 {
@@ -114,9 +167,14 @@ fn content(record: &Record) -> u64 {
         }
     }
     hasher.update(&record.body);
-    let mut first = [0; 8];
-    hasher.finalize_xof().fill(&mut first);
-    u64::from_le_bytes(first)
+    word(&hasher.finalize().as_bytes()[..8])
+}
+
+fn word(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .rev()
+        .fold(0, |word, byte| word << 8 | u64::from(*byte))
 }
 
 #[cfg(test)]
@@ -157,10 +215,13 @@ mod tests {
     fn past_the_bound_the_oldest_id_goes_first() {
         let mut window = DedupWindow::default();
         for n in 0..WINDOW_IDS as u64 {
-            window.restore(0, u128::from(n), n, n);
+            window.remember(&record(&n.to_string()), n, 0);
         }
         window.remember(&record("a"), 7, 0);
-        assert_eq!(window.entries().next(), Some((0, 1, 1, 1)));
         assert_eq!(window.len(), WINDOW_IDS);
+        assert_eq!(window.verdict(&record("0")), None);
+        let known = |offset| Some(PublishOutcome::Duplicate { offset });
+        assert_eq!(window.verdict(&record("1")), known(1));
+        assert_eq!(window.verdict(&record("a")), known(7));
     }
 }

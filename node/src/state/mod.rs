@@ -2,27 +2,94 @@
 //!
 //! [`State::apply`] takes one batch and decides, the same on every node, which records are new, what offsets
 //! and Lamport times they get, and which ids are remembered. It reads no clock and no randomness. The records
-//! themselves stay in the log; the state keeps indexes into it.
+//! themselves stay in the log; the state keeps indexes into it, in parts that are sealed one after the other.
 
+mod checkpoint;
 mod dedup;
-pub mod snapshot;
+mod part;
+mod snapshot;
 mod topics;
 
+use std::{collections::VecDeque, sync::Arc};
+
 use wiber_protocol::{
+    codec::DecodeError,
+    entry::{Cut, Entry, EntryKind},
     ids::LogId,
     membership::Membership,
     record::{Batch, Record},
     rpc::PublishOutcome,
 };
 
-pub use dedup::{DedupWindow, WINDOW_IDS, WINDOW_MS};
-pub use topics::{EntryNote, Position, Topic, Topics};
+pub use checkpoint::{Checkpoint, TopicEnd};
+pub use dedup::{DedupWindow, Remembered, WINDOW_IDS, WINDOW_MS};
+pub use part::{EntryNote, PartLimits, PartMeta, PartTopic, Position, RunRange, SealedPart, Tables};
+pub use snapshot::Snapshot;
+pub use topics::{Share, Topic, Topics};
 
-/// What one applied batch did.
+use part::GrowingPart;
+
+/// What an entry asks of the state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    Nothing,
+    Records(Batch),
+    Membership(Membership),
+    Cut(Cut),
+}
+
+impl Change {
+    pub fn decode(entry: &Entry) -> Result<Self, DecodeError> {
+        Ok(match entry.kind {
+            EntryKind::Blank => Self::Nothing,
+            EntryKind::Records => Self::Records(Batch::decode(entry.payload())?),
+            EntryKind::Membership => Self::Membership(Membership::decode(entry.payload())?),
+            EntryKind::Cut => Self::Cut(Cut::decode(entry.payload())?),
+        })
+    }
+}
+
+/// What one applied entry did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
-    /// One outcome for each record of the batch, in order; empty for blank and membership entries.
+    /// One outcome for each record of the batch, in order; empty for entries without records.
     pub outcomes: Vec<PublishOutcome>,
+}
+
+/// What the index's files still lack. Jobs are done in order, off the apply path.
+#[derive(Clone, Debug)]
+pub enum Job {
+    /// Write a sealed part.
+    Save(Arc<SealedPart>),
+    /// Retention dropped everything up to here: keep the state as of here, then let go of the log and the parts below.
+    Cut(LogId),
+}
+
+impl Job {
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Save(a), Self::Save(b)) => Arc::ptr_eq(a, b),
+            (Self::Cut(a), Self::Cut(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+/// A sealed part, and where its tables are.
+#[derive(Clone, Debug)]
+struct Part {
+    meta: PartMeta,
+    /// `None` once it is in its file.
+    unsaved: Option<Arc<SealedPart>>,
+}
+
+/// Where to read a topic on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// These entries, in order. None if the topic has nothing there.
+    Positions(Vec<Position>),
+    /// The file of this share's part says.
+    InFile(Share),
 }
 
 /// The replicated state as of `applied`.
@@ -32,6 +99,8 @@ pub struct State {
     pub applied: Option<LogId>,
     /// The membership in force and the entry that set it.
     pub membership: (Option<LogId>, Membership),
+    /// The newest entry that retention dropped; records are read from after it.
+    pub cut: Option<LogId>,
     /// The highest Lamport time given to a record.
     pub lamport: u64,
     /// The replicated clock, milliseconds; it only moves forward.
@@ -40,60 +109,211 @@ pub struct State {
     pub record_count: u64,
     pub dedup: DedupWindow,
     pub topics: Topics,
+    pub limits: PartLimits,
+    growing: GrowingPart,
+    /// Oldest first.
+    parts: VecDeque<Part>,
+    jobs: VecDeque<Job>,
 }
 
 impl State {
-    /// A blank entry: only the position moves.
-    pub fn apply_blank(&mut self, log_id: LogId) {
-        self.applied = Some(log_id);
-    }
-
-    pub fn apply_membership(&mut self, log_id: LogId, membership: Membership) {
-        self.applied = Some(log_id);
-        self.membership = (Some(log_id), membership);
-    }
-
-    /// A batch of records. Rejected ones (duplicates, conflicts) get no offset and no Lamport time, and the
-    /// index notes the verdict, because their bytes stay in the log.
-    pub fn apply(&mut self, log_id: LogId, batch: &Batch) -> Applied {
-        self.applied = Some(log_id);
-        self.clock_ms = self.clock_ms.max(batch.clock_ms);
-        self.dedup.expire(self.clock_ms);
-        let mut note = EntryNote {
-            log_index: log_id.index,
-            lamport_before: self.lamport,
-            rejected: Vec::new(),
+    /// The state after `snapshot`, reading from `parts`: in order, each beginning where the one before ends, the last
+    /// ending where the snapshot was taken, none from before its cut.
+    pub fn restore(
+        limits: PartLimits,
+        snapshot: Snapshot,
+        parts: impl IntoIterator<Item = (PartMeta, Vec<PartTopic>)>,
+    ) -> Self {
+        let Snapshot { checkpoint, ids } = snapshot;
+        let mut state = Self {
+            applied: checkpoint.applied,
+            membership: checkpoint.membership,
+            cut: checkpoint.cut,
+            lamport: checkpoint.lamport,
+            clock_ms: checkpoint.clock_ms,
+            record_count: checkpoint.record_count,
+            limits,
+            ..Self::default()
         };
-        let mut outcomes = Vec::with_capacity(batch.records.len());
-        for (ordinal, record) in (0_u32..).zip(&batch.records) {
-            let outcome = self.decide(record);
-            match outcome {
-                PublishOutcome::Published { offset, lamport } => {
-                    self.lamport = lamport;
-                    self.record_count += 1;
-                    self.topics
-                        .add(&record.topic, offset, log_id.index, record.body.len() as u64);
-                    if record.client_id {
-                        self.dedup.remember(record, offset, self.clock_ms);
-                    }
-                }
-                PublishOutcome::Duplicate { .. } | PublishOutcome::Conflict => note.rejected.push(ordinal),
-            }
-            outcomes.push(outcome);
+        for end in &checkpoint.topics {
+            state.topics.restore(end);
         }
-        self.topics.note(note);
+        for id in ids {
+            state.dedup.put(id);
+        }
+        state.dedup.expire(state.clock_ms);
+        for (meta, topics) in parts {
+            state.topics.restore_part(meta.first_index, &topics);
+            state.parts.push_back(Part { meta, unsaved: None });
+        }
+        state
+    }
+
+    /// The next entry, `entry_bytes` long as it is stored, takes effect.
+    pub fn apply(&mut self, log_id: LogId, entry_bytes: u64, change: &Change) -> Applied {
+        self.applied = Some(log_id);
+        self.growing.push(log_id.index, entry_bytes, self.lamport);
+        let mut outcomes = Vec::new();
+        match change {
+            Change::Nothing => {}
+            Change::Records(batch) => outcomes = self.apply_batch(log_id, batch),
+            Change::Membership(membership) => self.membership = (Some(log_id), membership.clone()),
+            Change::Cut(cut) => self.apply_cut(*cut),
+        }
+        if self.growing.is_full(self.limits) {
+            self.seal(log_id);
+        }
         Applied { outcomes }
     }
 
-    fn decide(&self, record: &Record) -> PublishOutcome {
+    /// Rejected records (duplicates, conflicts) get no offset and no Lamport time, and the index notes the verdict,
+    /// because their bytes stay in the log.
+    fn apply_batch(&mut self, log_id: LogId, batch: &Batch) -> Vec<PublishOutcome> {
+        self.clock_ms = self.clock_ms.max(batch.clock_ms);
+        self.dedup.expire(self.clock_ms);
+        let records = (0_u32..).zip(&batch.records);
+        records
+            .map(|(ordinal, record)| self.take_in(log_id.index, ordinal, record))
+            .collect()
+    }
+
+    /// Retention drops what is in parts up to the cut, if a part ends there; anything else has no effect.
+    fn apply_cut(&mut self, cut: Cut) {
+        self.clock_ms = self.clock_ms.max(cut.clock_ms);
+        let ends_there = |part: &Part| part.meta.last.index == cut.last_index;
+        if let Some(at) = self.parts.iter().position(ends_there) {
+            let last = self.parts[at].meta.last;
+            self.parts.drain(..=at);
+            self.cut = Some(last);
+            self.topics.cut(last.index);
+            self.jobs.push_back(Job::Cut(last));
+        }
+    }
+
+    fn take_in(&mut self, log_index: u64, ordinal: u32, record: &Record) -> PublishOutcome {
         if record.client_id
             && let Some(outcome) = self.dedup.verdict(record)
         {
+            self.growing.reject(log_index, ordinal);
             return outcome;
         }
+        let offset = self
+            .topics
+            .add(&record.topic, log_index, record.body.len() as u64);
+        self.lamport = next_lamport(self.lamport, record.lamport);
+        self.record_count += 1;
+        if record.client_id {
+            self.dedup.remember(record, offset, self.clock_ms);
+            self.growing.ids += 1;
+        }
         PublishOutcome::Published {
-            offset: self.topics.next_offset(&record.topic),
-            lamport: next_lamport(self.lamport, record.lamport),
+            offset,
+            lamport: self.lamport,
+        }
+    }
+
+    /// The growing part ends with the entry just applied.
+    fn seal(&mut self, last: LogId) {
+        let grown = std::mem::replace(&mut self.growing, GrowingPart::starting_at(last.index + 1));
+        let (topics, runs) = self.topics.seal(grown.first_index);
+        let part = Arc::new(SealedPart {
+            meta: PartMeta {
+                first_index: grown.first_index,
+                last,
+                bytes: grown.bytes,
+                clock_ms: self.clock_ms,
+            },
+            topics,
+            tables: grown.tables(runs.into_iter()),
+            ids: self.dedup.newest(grown.ids).collect(),
+            after: self.checkpoint(),
+        });
+        self.parts.push_back(Part {
+            meta: part.meta.clone(),
+            unsaved: Some(part.clone()),
+        });
+        self.jobs.push_back(Job::Save(part));
+    }
+
+    /// Where `topic`'s records from `offset` on are (from its first one, if `offset` lies before): at most `limit`
+    /// entries, fewer where a part ends.
+    pub fn find(&self, topic: &str, offset: u64, limit: usize) -> Found {
+        let nothing = Found::Positions(Vec::new());
+        let Some(topic) = self.topics.get(topic) else {
+            return nothing;
+        };
+        if offset > topic.high_watermark {
+            return nothing;
+        }
+        let Some(share) = topic.share(offset) else {
+            let runs = topic.runs_from(offset).iter().take(limit);
+            let position = |run: &part::Run| {
+                Some(Position {
+                    base_offset: run.base_offset,
+                    note: self.growing.note(run.log_index)?,
+                })
+            };
+            return Found::Positions(runs.filter_map(position).collect());
+        };
+        let at = self
+            .parts
+            .partition_point(|part| part.meta.first_index < share.part);
+        match self.parts.get(at).map(|part| &part.unsaved) {
+            Some(Some(part)) => {
+                Found::Positions(
+                    part.tables
+                        .positions(share.runs, share.base_offset, offset, limit),
+                )
+            }
+            _ => Found::InFile(share),
+        }
+    }
+
+    /// The sealed parts, oldest first.
+    pub fn parts(&self) -> impl Iterator<Item = &PartMeta> + Clone {
+        self.parts.iter().map(|part| &part.meta)
+    }
+
+    /// Bytes of the entries after the sealed parts.
+    pub fn growing_bytes(&self) -> u64 {
+        self.growing.bytes
+    }
+
+    /// The jobs that wait, and the oldest of them.
+    pub fn jobs(&self) -> (usize, Option<&Job>) {
+        (self.jobs.len(), self.jobs.front())
+    }
+
+    /// A job is done. A saved part is read from its file from now on. Nothing happens if a snapshot replaced the state
+    /// meanwhile.
+    pub fn job_done(&mut self, job: &Job) {
+        if !self.jobs.front().is_some_and(|front| front.is(job)) {
+            return;
+        }
+        self.jobs.pop_front();
+        if let Job::Save(saved) = job {
+            let of_it = |part: &&mut Part| part.meta.first_index == saved.meta.first_index;
+            if let Some(part) = self.parts.iter_mut().find(of_it) {
+                part.unsaved = None;
+            }
+        }
+    }
+
+    /// A job that an earlier life of this node did not finish.
+    pub fn resume(&mut self, job: Job) {
+        self.jobs.push_front(job);
+    }
+
+    /// The state without index and ids.
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint {
+            applied: self.applied,
+            membership: self.membership.clone(),
+            cut: self.cut,
+            lamport: self.lamport,
+            clock_ms: self.clock_ms,
+            record_count: self.record_count,
+            topics: self.topics.ends(),
         }
     }
 }
@@ -130,10 +350,11 @@ mod tests {
         state
             .apply(
                 LogId { term: 1, index },
-                &Batch {
+                100,
+                &Change::Records(Batch {
                     clock_ms: index,
                     records,
-                },
+                }),
             )
             .outcomes
     }

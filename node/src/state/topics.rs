@@ -1,17 +1,29 @@
 //! Topics as indexes into the log: offset → log position.
 //!
-//! A topic keeps one [`Run`] for each log entry that holds accepted records of it: the first offset there and
-//! the entry's index. What the log alone does not say about an entry (the Lamport time before it, and which of
-//! its records were rejected) is kept once per entry in an [`EntryNote`]. Reading walks the entry's records
-//! again with these two, so nothing is kept per record.
+//! A topic keeps one [`Run`] for each log entry of the growing part that holds accepted records of it, and one
+//! [`Share`] for each sealed part: 40 bytes for all its records in 64 MiB of log. Reading walks the entry's records
+//! again with the entry's note, so nothing is kept per record.
 
-use std::collections::HashMap;
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
-/// Consecutive records of one topic in one log entry.
+use super::{
+    checkpoint::TopicEnd,
+    part::{PartTopic, Run, RunRange},
+};
+
+/// Where a sealed part holds records of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Run {
-    base_offset: u64,
-    log_index: u64,
+pub struct Share {
+    /// Which part: its first entry.
+    pub part: u64,
+    /// The topic's first offset there.
+    pub base_offset: u64,
+    /// Of message bodies.
+    pub bytes: u64,
+    pub runs: RunRange,
 }
 
 /// One topic's index.
@@ -19,38 +31,41 @@ struct Run {
 pub struct Topic {
     /// The offset of the newest record; 0 before the first.
     pub high_watermark: u64,
-    /// The first offset that can be read.
+    /// The first offset that can be read; one past `high_watermark` when none can.
     pub log_start_offset: u64,
-    /// Bytes of message bodies.
+    /// Bytes of the message bodies that can be read.
     pub bytes: u64,
     /// The log entry that last changed the topic.
     pub last_log_index: u64,
+    /// Oldest first.
+    shares: VecDeque<Share>,
     runs: Vec<Run>,
+    /// Bytes of message bodies in the growing part.
+    growing_bytes: u64,
 }
 
-/// What reading an entry needs beside its bytes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct EntryNote {
-    pub log_index: u64,
-    /// The Lamport time of the last record before this entry.
-    pub lamport_before: u64,
-    /// Ordinals of the records that got no offset, rising.
-    pub rejected: Vec<u32>,
+impl Topic {
+    /// The sealed part that holds `offset`; the first one there is, if it lies before; `None` if it is in the
+    /// growing part.
+    pub(super) fn share(&self, offset: u64) -> Option<Share> {
+        if self.runs.first().is_some_and(|run| run.base_offset <= offset) {
+            return None;
+        }
+        let at = self.shares.partition_point(|share| share.base_offset <= offset);
+        self.shares.get(at.saturating_sub(1)).copied()
+    }
+
+    /// Runs in the growing part from the one that holds `offset`, or from the first.
+    pub(super) fn runs_from(&self, offset: u64) -> &[Run] {
+        let first = self.runs.partition_point(|run| run.base_offset <= offset);
+        &self.runs[first.saturating_sub(1)..]
+    }
 }
 
-/// Where to read on: an entry and the first offset the topic has in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Position {
-    pub base_offset: u64,
-    pub note: EntryNote,
-}
-
-/// All topics and the notes of the entries they point into.
+/// All topics.
 #[derive(Clone, Debug, Default)]
 pub struct Topics {
-    by_name: HashMap<String, Topic>,
-    /// Rising by `log_index`: apply goes in log order.
-    notes: Vec<EntryNote>,
+    by_name: HashMap<Arc<str>, Topic>,
 }
 
 impl Topics {
@@ -67,7 +82,7 @@ impl Topics {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Topic)> {
-        self.by_name.iter().map(|(name, topic)| (name.as_str(), topic))
+        self.by_name.iter().map(|(name, topic)| (&**name, topic))
     }
 
     pub fn high_watermark(&self, name: &str) -> u64 {
@@ -78,100 +93,128 @@ impl Topics {
         self.high_watermark(name) + 1
     }
 
-    /// Adds the record at `offset`, the next one of its topic.
-    pub(super) fn add(&mut self, name: &str, offset: u64, log_index: u64, bytes: u64) {
-        if !self.by_name.contains_key(name) {
-            let first = Topic {
-                log_start_offset: offset,
+    pub fn log_start_offset(&self, name: &str) -> u64 {
+        self.by_name.get(name).map_or(1, |topic| topic.log_start_offset)
+    }
+
+    /// Adds the topic's next record and returns its offset.
+    pub(super) fn add(&mut self, name: &str, log_index: u64, bytes: u64) -> u64 {
+        let topic = match self.by_name.get_mut(name) {
+            Some(topic) => topic,
+            None => self.by_name.entry(name.into()).or_insert_with(|| Topic {
+                log_start_offset: 1,
                 ..Topic::default()
-            };
-            self.by_name.insert(name.to_owned(), first);
-        }
-        let topic = self
-            .by_name
-            .get_mut(name)
-            .expect("the topic was just made sure of");
-        debug_assert_eq!(offset, topic.high_watermark + 1, "offsets are gapless");
-        topic.high_watermark = offset;
+            }),
+        };
+        topic.high_watermark += 1;
         topic.bytes += bytes;
-        if topic.last_log_index != log_index || topic.runs.is_empty() {
+        topic.growing_bytes += bytes;
+        if topic.runs.last().is_none_or(|run| run.log_index != log_index) {
             topic.runs.push(Run {
-                base_offset: offset,
+                base_offset: topic.high_watermark,
                 log_index,
             });
-            topic.last_log_index = log_index;
+        }
+        topic.last_log_index = log_index;
+        topic.high_watermark
+    }
+
+    /// Takes the growing part's runs out: each topic's place in the table of runs, sorted by name, and the table's
+    /// rows as (offset from the topic's first one, log index).
+    pub(super) fn seal(&mut self, part: u64) -> (Vec<PartTopic>, Vec<(u32, u64)>) {
+        let mut touched: Vec<_> = self
+            .by_name
+            .iter_mut()
+            .filter(|(_, topic)| !topic.runs.is_empty())
+            .collect();
+        touched.sort_unstable_by_key(|(name, _)| *name);
+        let (mut topics, mut rows) = (Vec::with_capacity(touched.len()), Vec::new());
+        for (name, topic) in touched {
+            let runs = std::mem::take(&mut topic.runs);
+            let base_offset = runs[0].base_offset;
+            let share = Share {
+                part,
+                base_offset,
+                bytes: std::mem::take(&mut topic.growing_bytes),
+                runs: RunRange {
+                    first: count(rows.len()),
+                    count: count(runs.len()),
+                },
+            };
+            topic.shares.push_back(share);
+            rows.extend(runs.iter().map(|run| {
+                let offset = u32::try_from(run.base_offset - base_offset);
+                (
+                    offset.expect("a part has far fewer records than 2^32"),
+                    run.log_index,
+                )
+            }));
+            topics.push(PartTopic {
+                name: name.clone(),
+                base_offset,
+                bytes: share.bytes,
+                runs: share.runs,
+            });
+        }
+        (topics, rows)
+    }
+
+    /// Puts a topic back as a checkpoint has it, without records.
+    pub(super) fn restore(&mut self, end: &TopicEnd) {
+        let topic = Topic {
+            high_watermark: end.high_watermark,
+            log_start_offset: end.high_watermark + 1,
+            last_log_index: end.last_log_index,
+            ..Topic::default()
+        };
+        self.by_name.insert(end.name.clone(), topic);
+    }
+
+    /// Puts the shares of the next sealed part back. Every topic in it is in the checkpoint after it.
+    pub(super) fn restore_part(&mut self, part: u64, topics: &[PartTopic]) {
+        for of_part in topics {
+            if let Some(topic) = self.by_name.get_mut(&of_part.name) {
+                topic.log_start_offset = topic.log_start_offset.min(of_part.base_offset);
+                topic.bytes += of_part.bytes;
+                topic.shares.push_back(Share {
+                    part,
+                    base_offset: of_part.base_offset,
+                    bytes: of_part.bytes,
+                    runs: of_part.runs,
+                });
+            }
         }
     }
 
-    pub(super) fn note(&mut self, note: EntryNote) {
-        self.notes.push(note);
+    /// Drops what lies in parts that end at or before `log_index`, which is where a part ends.
+    pub(super) fn cut(&mut self, log_index: u64) {
+        for topic in self.by_name.values_mut() {
+            while let Some(share) = topic.shares.front().filter(|share| share.part <= log_index) {
+                topic.bytes = topic.bytes.saturating_sub(share.bytes);
+                topic.shares.pop_front();
+            }
+            let first_share = topic.shares.front().map(|share| share.base_offset);
+            let first_run = topic.runs.first().map(|run| run.base_offset);
+            topic.log_start_offset = first_share.or(first_run).unwrap_or(topic.high_watermark + 1);
+        }
     }
 
-    /// The entries that hold `name`'s records from `offset` on, at most `limit` of them.
-    pub fn positions(&self, name: &str, offset: u64, limit: usize) -> Vec<Position> {
-        let Some(topic) = self.by_name.get(name) else {
-            return Vec::new();
-        };
-        let first = topic
-            .runs
-            .partition_point(|run| run.base_offset <= offset)
-            .saturating_sub(1);
-        topic.runs[first..]
+    /// Every topic's end, sorted by name.
+    pub(super) fn ends(&self) -> Vec<TopicEnd> {
+        let mut ends: Vec<TopicEnd> = self
+            .by_name
             .iter()
-            .take(limit)
-            .filter_map(|run| {
-                let at = self
-                    .notes
-                    .binary_search_by_key(&run.log_index, |note| note.log_index)
-                    .ok()?;
-                Some(Position {
-                    base_offset: run.base_offset,
-                    note: self.notes[at].clone(),
-                })
+            .map(|(name, topic)| TopicEnd {
+                name: name.clone(),
+                high_watermark: topic.high_watermark,
+                last_log_index: topic.last_log_index,
             })
-            .collect()
-    }
-
-    /// Puts a topic back without its records, as a snapshot brings it: what was before cannot be read here.
-    pub fn restore(&mut self, name: String, high_watermark: u64, bytes: u64, last_log_index: u64) {
-        let topic = Topic {
-            high_watermark,
-            log_start_offset: high_watermark + 1,
-            bytes,
-            last_log_index,
-            runs: Vec::new(),
-        };
-        self.by_name.insert(name, topic);
+            .collect();
+        ends.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        ends
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_position_is_the_entry_that_holds_the_offset() {
-        let mut topics = Topics::default();
-        for (offset, log_index) in [(1, 10), (2, 10), (3, 12), (4, 15), (5, 15)] {
-            topics.add("t", offset, log_index, 1);
-        }
-        for log_index in [10, 12, 15] {
-            topics.note(EntryNote {
-                log_index,
-                ..EntryNote::default()
-            });
-        }
-        let at = |offset| -> Vec<(u64, u64)> {
-            topics
-                .positions("t", offset, 9)
-                .iter()
-                .map(|p| (p.base_offset, p.note.log_index))
-                .collect()
-        };
-        assert_eq!(at(1), [(1, 10), (3, 12), (4, 15)]);
-        assert_eq!(at(2), [(1, 10), (3, 12), (4, 15)]);
-        assert_eq!(at(3), [(3, 12), (4, 15)]);
-        assert_eq!(at(5), [(4, 15)]);
-        assert!(topics.positions("nothing", 1, 9).is_empty());
-    }
+fn count(of: usize) -> u32 {
+    u32::try_from(of).expect("a part has far fewer runs than 2^32")
 }

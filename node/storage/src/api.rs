@@ -39,19 +39,27 @@ pub struct LogOptions {
     pub segment_bytes: u64,
     /// Newest entries kept in memory. Entries that are not yet flushed are kept whatever their size.
     pub hot_tail_bytes: usize,
+    /// Room on the disk is kept reserved for at least so many bytes to come; without it the log says that there is no
+    /// room, see [`crate::Log::has_room`], and still takes what fits the reserve. At least the largest entry, or what
+    /// comes then may fail. 0 reserves nothing.
+    pub reserve_bytes: u64,
     pub stamp: Stamp,
+    /// Whether a log was made here before: then a folder without one is refused, as a vote it held is lost with it.
+    pub must_exist: bool,
 }
 
 impl LogOptions {
     /// Positions inside a segment are kept as 32 bits in memory.
     pub const MAX_SEGMENT_BYTES: u64 = 1 << 30;
 
-    /// 64 MiB segments and a hot tail of 32 MiB.
+    /// 64 MiB segments, a hot tail of 32 MiB, and room for 8 MiB to come, for a folder that may be blank.
     pub fn new(stamp: Stamp) -> Self {
         Self {
             segment_bytes: 64 << 20,
             hot_tail_bytes: 32 << 20,
+            reserve_bytes: 8 << 20,
             stamp,
+            must_exist: false,
         }
     }
 }
@@ -81,6 +89,8 @@ pub trait Observer: Send + Sync {
     /// A flush ended: `bytes` were written since the one before, `elapsed` is the time of the sync alone.
     /// `last_index` is the newest index now durable.
     fn flushed(&self, last_index: Option<u64>, bytes: u64, elapsed: Duration);
+    /// Whether there is room on the disk changed, see [`crate::Log::has_room`].
+    fn room(&self, has_room: bool);
     /// The log is poisoned, see [`crate::Log::failed`]. Called once.
     fn failed(&self, error: &str);
 }
@@ -90,6 +100,7 @@ pub struct NoObserver;
 
 impl Observer for NoObserver {
     fn flushed(&self, _last_index: Option<u64>, _bytes: u64, _elapsed: Duration) {}
+    fn room(&self, _has_room: bool) {}
     fn failed(&self, _error: &str) {}
 }
 

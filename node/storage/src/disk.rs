@@ -30,6 +30,10 @@ pub trait DiskFile: Send + Sync {
     fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<()>;
     /// Writes all of `buf`; a write beyond the end grows the file.
     fn write_at(&self, buf: &[u8], position: u64) -> io::Result<()>;
+    /// Sees to it that the file can grow to `size_bytes` whatever else takes room on the disk; its size stays. `StorageFull`
+    /// if there is no such room. A disk that can't promise it says `Ok`.
+    fn reserve(&self, size_bytes: u64) -> io::Result<()>;
+    /// Also gives back what was reserved beyond.
     fn set_len(&self, size_bytes: u64) -> io::Result<()>;
     /// When it returns, everything written and the length that is needed to read it survive a power cut.
     fn sync_data(&self) -> io::Result<()>;

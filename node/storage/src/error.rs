@@ -7,13 +7,19 @@ use std::{io, path::PathBuf};
 pub enum OpenError {
     /// Bytes that were durable are not what was written. Never repaired by truncation: the node that owns this
     /// log has lost its word and must be rebuilt under a new identity.
-    #[error("{} is damaged at byte {position}: expected {expected}, found {found}", file.display())]
+    #[error(
+        "{} is damaged at byte {position}: expected {expected}, found {found}; start the node with --rebuild to set \
+         its data aside and take it from the others", file.display()
+    )]
     Damaged {
         file: PathBuf,
         position: u64,
         expected: String,
         found: String,
     },
+    /// A log was made in this folder before, and there is none. What it promised cannot be kept.
+    #[error("{} has no log any more", dir.display())]
+    Missing { dir: PathBuf },
     /// The files belong to another cluster or group.
     #[error("{} belongs to {found}, not to {expected}", file.display())]
     WrongStamp {

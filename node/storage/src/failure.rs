@@ -19,6 +19,14 @@ impl std::fmt::Display for Failure {
 }
 
 impl Failure {
+    /// Whether the disk had no room, which may pass.
+    pub(crate) fn is_full(&self) -> bool {
+        matches!(
+            self.source.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        )
+    }
+
     pub(crate) fn kind(&self) -> io::ErrorKind {
         self.source.kind()
     }

@@ -14,7 +14,7 @@ use crate::{
     error::OpenError,
     format::FrameSeed,
     reader::{Stretch, read_entries},
-    recovery::examine,
+    recovery::{Plan, examine},
     repair::carry_out,
     segment::{SegmentId, position_of, segment_path},
     shared::{Phase, Shared, Task},
@@ -39,7 +39,8 @@ struct Inner {
 }
 
 impl Log {
-    /// Recovers the log in `dir` (made if missing) and starts its writer.
+    /// Recovers the log in `dir` and starts its writer. A blank folder, or one that is missing, becomes a new log unless
+    /// the options say that there must be one.
     pub fn open(
         dir: &Path,
         options: LogOptions,
@@ -71,19 +72,25 @@ impl Log {
                 what: format!("segment_bytes is {found}, at most {limit} is possible"),
             });
         }
-        disk.create_dir_all(dir).map_err(|source| OpenError::Io {
-            op: "create",
-            file: dir.to_owned(),
-            source,
-        })?;
+        // A folder that must be there is not made: a refusal changes nothing.
+        if !options.must_exist {
+            disk.create_dir_all(dir).map_err(|source| OpenError::Io {
+                op: "create",
+                file: dir.to_owned(),
+                source,
+            })?;
+        }
         let plan = examine(dir, options.stamp, &*disk)?;
+        if options.must_exist && matches!(plan, Plan::Blank { .. }) {
+            return Err(OpenError::Missing { dir: dir.to_owned() });
+        }
         let ready = carry_out(plan, dir, &options, &*disk)?;
         let recovered = ready.recovered;
         let shared = Arc::new(Shared::new(ready.state));
         shared
             .open_files
             .put(ready.tail.id, Arc::clone(ready.tail.file()));
-        let writer = Writer {
+        let mut writer = Writer {
             shared: Arc::clone(&shared),
             disk: Arc::clone(&disk),
             observer,
@@ -101,7 +108,9 @@ impl Log {
             current: None,
             purged_files: Vec::new(),
             failed: false,
+            must_roll: false,
         };
+        writer.keep_room()?;
         let inner = Inner {
             shared,
             disk,
@@ -197,6 +206,12 @@ impl Log {
         }
         let task = make(&mut inside.state, done);
         self.inner.shared.push(&mut inside, task);
+    }
+
+    /// Whether the disk has room for what may come. If not, somebody should stop appending: what is reserved is for what
+    /// can't be refused. It is looked again every second.
+    pub fn has_room(&self) -> bool {
+        self.inner.shared.lock().has_room
     }
 
     /// Entries `from..to` from memory: `Some` only if `from` is there. At least one entry, then as many as fit

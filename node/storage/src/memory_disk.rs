@@ -44,6 +44,8 @@ struct Content {
     now: Vec<u8>,
     durable: Vec<u8>,
     unsynced: Vec<Change>,
+    /// The size it may grow to without taking room.
+    reserved: usize,
 }
 
 #[derive(Clone)]
@@ -153,6 +155,7 @@ impl MemoryDisk {
             now: bytes.clone(),
             durable: bytes,
             unsynced: Vec::new(),
+            reserved: 0,
         });
         inner.names.insert(path.to_owned(), file);
         inner.durable_names.insert(path.to_owned(), file);
@@ -210,9 +213,30 @@ impl Inner {
             Change::Write { position, bytes } => position + bytes.len(),
             Change::SetLen(len) => *len,
         };
-        let growth = end.saturating_sub(self.files[file].now.len()) as u64;
+        let content = &self.files[file];
+        let growth = end.saturating_sub(content.now.len().max(content.reserved)) as u64;
         *room_bytes = room_bytes.checked_sub(growth).ok_or(io::ErrorKind::StorageFull)?;
         Ok(())
+    }
+
+    fn reserve(&mut self, file: usize, size: usize) -> io::Result<()> {
+        let content = &mut self.files[file];
+        let growth = size.saturating_sub(content.now.len().max(content.reserved)) as u64;
+        if let Some(room_bytes) = &mut self.room_bytes {
+            *room_bytes = room_bytes.checked_sub(growth).ok_or(io::ErrorKind::StorageFull)?;
+        }
+        content.reserved = content.reserved.max(size);
+        Ok(())
+    }
+
+    /// What `file` takes beyond `size` is free again.
+    fn give_back(&mut self, file: usize, size: usize) {
+        let content = &mut self.files[file];
+        let taken = content.now.len().max(content.reserved);
+        content.reserved = content.reserved.min(size);
+        if let Some(room_bytes) = &mut self.room_bytes {
+            *room_bytes += taken.saturating_sub(size) as u64;
+        }
     }
 
     fn rename(&mut self, path: &Path, change: NameChange) {
@@ -296,6 +320,9 @@ impl Disk for MemoryDisk {
         let mut inner = self.inner.lock();
         let file = inner.find(from)?;
         inner.change()?;
+        if let Ok(replaced) = inner.find(to) {
+            inner.give_back(replaced, 0);
+        }
         // One step for whoever looks; a crash may keep the new name and the old one, never neither.
         inner.rename(to, NameChange::Points(file));
         inner.rename(from, NameChange::Gone);
@@ -304,8 +331,9 @@ impl Disk for MemoryDisk {
 
     fn unlink(&self, path: &Path) -> io::Result<()> {
         let mut inner = self.inner.lock();
-        inner.find(path)?;
+        let file = inner.find(path)?;
         inner.change()?;
+        inner.give_back(file, 0);
         inner.rename(path, NameChange::Gone);
         Ok(())
     }
@@ -367,6 +395,9 @@ impl MemoryFile {
     fn change(&self, change: Change) -> io::Result<()> {
         self.with(|inner, file| {
             inner.take_room(file, &change)?;
+            if let Change::SetLen(len) = &change {
+                inner.give_back(file, *len);
+            }
             let powered = inner.change();
             if powered.is_ok() || inner.changes_left == Some(0) {
                 change.apply(&mut inner.files[file].now);
@@ -397,6 +428,11 @@ impl DiskFile for MemoryFile {
             position: to_usize(position)?,
             bytes: buf.to_vec(),
         })
+    }
+
+    fn reserve(&self, size_bytes: u64) -> io::Result<()> {
+        let size = to_usize(size_bytes)?;
+        self.with(|inner, file| inner.reserve(file, size))
     }
 
     fn set_len(&self, size_bytes: u64) -> io::Result<()> {

@@ -118,6 +118,24 @@ impl DiskFile for RealFile {
         self.0.write_all_at(buf, position)
     }
 
+    #[cfg(target_os = "linux")]
+    fn reserve(&self, size_bytes: u64) -> io::Result<()> {
+        use rustix::{
+            fs::{FallocateFlags, fallocate},
+            io::Errno,
+        };
+        match fallocate(&self.0, FallocateFlags::KEEP_SIZE, 0, size_bytes) {
+            // Not every file system can.
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn reserve(&self, _size_bytes: u64) -> io::Result<()> {
+        Ok(())
+    }
+
     fn set_len(&self, size_bytes: u64) -> io::Result<()> {
         self.0.set_len(size_bytes)
     }

@@ -72,7 +72,7 @@ fn damaged(file: &Path, position: u64, flaw: Flaw) -> OpenError {
     }
 }
 
-/// Looks at everything in `dir`, which exists.
+/// Looks at everything in `dir`; a folder that is missing is a blank one.
 pub(crate) fn examine(dir: &Path, stamp: Stamp, disk: &dyn Disk) -> Result<Plan, OpenError> {
     let listing = list(dir, disk)?;
     if !listing.has_vote {
@@ -153,7 +153,10 @@ pub(crate) fn examine(dir: &Path, stamp: Stamp, disk: &dyn Disk) -> Result<Plan,
 }
 
 fn list(dir: &Path, disk: &dyn Disk) -> Result<Listing, OpenError> {
-    let names = disk.list(dir).map_err(io("list", dir))?;
+    let names = match disk.list(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        names => names.map_err(io("list", dir))?,
+    };
     let has = |kind: SlotKind| names.iter().any(|name| name == kind.file_name());
     let is_temp = |name: &&String| {
         [SlotKind::Vote, SlotKind::Start, SlotKind::Committed]

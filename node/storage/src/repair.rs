@@ -68,6 +68,7 @@ fn make(leftovers: &[PathBuf], dir: &Path, options: &LogOptions, disk: &dyn Disk
             prefix_hash: 0,
             chain_from: 0,
         },
+        0,
     )?;
     let vote = Slots::create(disk, dir, SlotKind::Vote, stamp, &[])?;
     tried("fsync", dir, disk.sync_dir(dir))?;
@@ -115,7 +116,7 @@ impl Resuming<'_> {
                 prefix_hash: 0,
                 chain_from: index,
             };
-            tail = Tail::create(self.disk, self.dir, self.options.stamp, id, end)?;
+            tail = Tail::create(self.disk, self.dir, self.options.stamp, id, end, 0)?;
             let void = std::mem::replace(&mut found.segments, vec![Segment::new(id, index)]);
             let void: Vec<_> = void
                 .iter()

@@ -4,7 +4,7 @@
 //! The queue has bounds. A caller that finds it full waits for the writer to take it, which it does whole,
 //! each time it has flushed.
 
-use std::{collections::VecDeque, io, sync::OnceLock};
+use std::{collections::VecDeque, io, sync::OnceLock, time::Duration};
 
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -17,6 +17,8 @@ use crate::{
 
 /// Entry bytes that may wait for the writer. One append may pass it by its own size.
 pub const QUEUE_BYTES: usize = 64 << 20;
+/// While there is no room on the disk, it is looked again so often.
+const LOOK_FOR_ROOM: Duration = Duration::from_secs(1);
 /// Commands that may wait for the writer.
 pub const QUEUE_COMMANDS: usize = 8192;
 
@@ -97,6 +99,8 @@ pub(crate) struct Inside {
     queue_bytes: usize,
     /// The newest commit hint that is not written yet. It has no place in the queue: a newer one replaces it.
     pub(crate) committed: Option<(u64, u64)>,
+    /// Whether the disk has room for what may come.
+    pub(crate) has_room: bool,
     /// Whether a thread takes the queue. Without one nobody may wait for room: who drives the writer decides.
     pub(crate) has_thread: bool,
 }
@@ -140,6 +144,7 @@ impl Shared {
                 queue: VecDeque::new(),
                 queue_bytes: 0,
                 committed: None,
+                has_room: true,
                 has_thread: false,
             }),
             work: Condvar::new(),
@@ -197,7 +202,7 @@ impl Shared {
         commands
     }
 
-    /// Waits for work and takes all of it; takes nothing if `other_work` waits; `None` when the log is closed and everything
+    /// Waits for work and takes all of it; takes nothing if `other_work` waits, or when it is time to look for room; `None` when the log is closed and everything
     /// is done, or when it failed.
     pub(crate) fn wait_and_take(&self, other_work: bool) -> Option<Vec<Command>> {
         let mut inside = self.inside.lock();
@@ -205,7 +210,11 @@ impl Shared {
             if inside.phase != Phase::Open {
                 return None;
             }
-            self.work.wait(&mut inside);
+            if inside.has_room {
+                self.work.wait(&mut inside);
+            } else if self.work.wait_for(&mut inside, LOOK_FOR_ROOM).timed_out() {
+                break;
+            }
         }
         let commands = inside.take();
         self.room.notify_all();

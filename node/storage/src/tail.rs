@@ -25,6 +25,8 @@ pub(crate) struct Tail {
     seed: FrameSeed,
     /// Bytes of the file that are written, synced or not.
     written_bytes: u64,
+    /// The size up to which the disk keeps room for the file.
+    reserved_bytes: u64,
     /// Frames that follow them.
     buf: Vec<u8>,
     /// `(index, position)` of frames since the last flush, about one per [`MARK_SPACING_BYTES`].
@@ -48,14 +50,60 @@ pub(crate) struct End {
     pub(crate) chain_from: u64,
 }
 
+/// Room behind the end of a closed segment.
+pub(crate) struct UnneededRoom {
+    path: PathBuf,
+    file: Arc<dyn DiskFile>,
+    size_bytes: u64,
+    is_some: bool,
+}
+
+impl UnneededRoom {
+    pub(crate) fn give_back(self) -> Result<(), Failure> {
+        if self.is_some {
+            tried(
+                "give room back from",
+                &self.path,
+                self.file.set_len(self.size_bytes),
+            )?;
+        }
+        Ok(())
+    }
+}
+
 impl Tail {
-    /// Makes a new segment at the log's end, durably: its header is on disk before any frame may be.
+    /// Makes a new segment at the log's end, durably and with room for `reserve_bytes`: its header is on disk before any
+    /// frame may be. If there is no room, nothing is left of it.
     pub(crate) fn create(
         disk: &dyn Disk,
         dir: &Path,
         stamp: Stamp,
         id: SegmentId,
         end: End,
+        reserve_bytes: u64,
+    ) -> Result<Self, Failure> {
+        let created = Self::try_create(disk, dir, stamp, id, end, reserve_bytes);
+        if let Err(failure) = &created
+            && failure.is_full()
+        {
+            let path = segment_path(dir, end.index);
+            match disk.unlink(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return tried("unlink", &path, Err(error));
+                }
+                _ => tried("fsync", dir, disk.sync_dir(dir))?,
+            }
+        }
+        created
+    }
+
+    fn try_create(
+        disk: &dyn Disk,
+        dir: &Path,
+        stamp: Stamp,
+        id: SegmentId,
+        end: End,
+        reserve_bytes: u64,
     ) -> Result<Self, Failure> {
         let path = segment_path(dir, end.index);
         let header = SegmentHeader {
@@ -68,17 +116,32 @@ impl Tail {
         };
         let file = tried("create", &path, disk.create(&path))?;
         tried("write", &path, file.write_at(&header.encode(), 0))?;
-        tried("fsync", &path, file.sync_all())?;
+        let mut tail = Self::resume(path, file, stamp, id, end.index, SEGMENT_HEADER_BYTES as u64, end);
+        tail.reserve(reserve_bytes)?;
+        tried("fsync", &tail.path, tail.file.sync_all())?;
         tried("fsync", dir, disk.sync_dir(dir))?;
-        Ok(Self::resume(
-            path,
-            file,
-            stamp,
-            id,
-            end.index,
-            SEGMENT_HEADER_BYTES as u64,
-            end,
-        ))
+        Ok(tail)
+    }
+
+    /// Sees to it that there is room for `ahead_bytes` more; takes twice as much at a time.
+    pub(crate) fn reserve(&mut self, ahead_bytes: u64) -> Result<(), Failure> {
+        let len = self.len_bytes();
+        if ahead_bytes > 0 && len + ahead_bytes > self.reserved_bytes {
+            let size = len + 2 * ahead_bytes;
+            tried("reserve room for", &self.path, self.file.reserve(size))?;
+            self.reserved_bytes = size;
+        }
+        Ok(())
+    }
+
+    /// What a segment keeps reserved and will not need any more once it is closed. Everything in it is written.
+    pub(crate) fn unneeded_room(&self) -> UnneededRoom {
+        UnneededRoom {
+            path: self.path.clone(),
+            file: Arc::clone(&self.file),
+            size_bytes: self.written_bytes,
+            is_some: self.reserved_bytes > self.written_bytes,
+        }
     }
 
     /// Goes on in a segment of `written_bytes` that is durable up to there.
@@ -97,6 +160,7 @@ impl Tail {
             file,
             seed: FrameSeed::new(stamp, base_index),
             written_bytes,
+            reserved_bytes: written_bytes,
             buf: Vec::new(),
             places: Vec::new(),
             unsynced_bytes: 0,

@@ -44,6 +44,8 @@ pub struct Writer {
     /// Purged segments that still lie in the folder.
     pub(crate) purged_files: Vec<PathBuf>,
     pub(crate) failed: bool,
+    /// The tail is full and there was no room for a new segment yet.
+    pub(crate) must_roll: bool,
 }
 
 impl Writer {
@@ -91,6 +93,7 @@ impl Writer {
     }
 
     fn run(&mut self) -> Result<(), Failure> {
+        self.keep_room()?;
         while let Some(task) = self.waiting.pop_front() {
             match task {
                 Task::Append { entries, done } => {
@@ -145,16 +148,54 @@ impl Writer {
             })?;
         }
         for entry in entries {
-            if self
+            let is_full = self
                 .tail
-                .is_full_for(entry.bytes.len(), self.options.segment_bytes)
-            {
+                .is_full_for(entry.bytes.len(), self.options.segment_bytes);
+            // Without room for a new segment it is looked again with the next turn.
+            if is_full && !self.must_roll {
                 self.settle()?;
-                self.open_segment(self.tail.end())?;
+                self.must_roll = true;
+                self.keep_room()?;
             }
             self.tail.stage(entry, self.flushed_end)?;
         }
         Ok(())
+    }
+
+    /// Goes on in a new segment. Without room for one it stays in the old one, which has some; `false` then.
+    fn roll(&mut self) -> Result<bool, Failure> {
+        let unneeded = self.tail.unneeded_room();
+        match self.open_segment(self.tail.end()) {
+            Ok(()) => {
+                self.must_roll = false;
+                unneeded.give_back()?;
+                Ok(true)
+            }
+            Err(failure) if failure.is_full() => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Reserves room for what may come, and tells when there is none, or some again. Nothing is staged.
+    pub(crate) fn keep_room(&mut self) -> Result<(), Failure> {
+        let has_room = if self.must_roll {
+            self.roll()?
+        } else {
+            match self.tail.reserve(self.options.reserve_bytes) {
+                Ok(()) => true,
+                Err(failure) if failure.is_full() => false,
+                Err(failure) => return Err(failure),
+            }
+        };
+        self.set_room(has_room);
+        Ok(())
+    }
+
+    fn set_room(&mut self, has_room: bool) {
+        let before = std::mem::replace(&mut self.shared.lock().has_room, has_room);
+        if before != has_room {
+            self.observer.room(has_room);
+        }
     }
 
     /// Makes everything staged durable, tells everyone, and calls the callbacks that waited for it.
@@ -205,7 +246,8 @@ impl Writer {
     pub(crate) fn open_segment(&mut self, end: End) -> Result<(), Failure> {
         let id = SegmentId(self.next_segment_id);
         self.next_segment_id += 1;
-        self.tail = Tail::create(&*self.disk, &self.dir, self.options.stamp, id, end)?;
+        let (stamp, reserve_bytes) = (self.options.stamp, self.options.reserve_bytes);
+        self.tail = Tail::create(&*self.disk, &self.dir, stamp, id, end, reserve_bytes)?;
         self.shared.open_files.put(id, Arc::clone(self.tail.file()));
         self.shared
             .lock()

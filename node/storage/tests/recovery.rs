@@ -271,6 +271,30 @@ fn a_vote_survives_one_bad_slot_and_not_two() {
 }
 
 #[test]
+fn a_log_that_was_made_before_and_is_gone_is_not_made_anew() {
+    let must_exist = || LogOptions {
+        must_exist: true,
+        ..options(1 << 20, 0)
+    };
+    let header_only = three_segments()[&segment(0)][..HEADER].to_vec();
+    let leftovers = [
+        Files::new(),
+        Files::from([(segment(0), header_only)]),
+        Files::from([(Path::new(DIR).join("start.tmp"), vec![1, 2, 3])]),
+    ];
+    for files in leftovers {
+        let disk = disk_with(&files);
+        let Err(OpenError::Missing { dir }) = Driven::open(&disk, must_exist()) else {
+            panic!("opened or refused for another reason")
+        };
+        assert_eq!(dir, Path::new(DIR));
+        assert_eq!(disk.contents(), files, "a refused log is left as it was");
+    }
+    let disk = disk_with(&three_segments());
+    assert!(Driven::open(&disk, must_exist()).is_ok());
+}
+
+#[test]
 fn another_clusters_log_is_refused() {
     let files = three_segments();
     let disk = disk_with(&files);

@@ -56,6 +56,35 @@ fn a_wiped_node_joins_under_a_new_identity_and_catches_up() {
     );
 }
 
+/// Its votes went with the log: under the old identity it could vote twice and be counted for what it has no more.
+#[test]
+fn a_node_whose_log_was_taken_away_ends_and_stays_out() {
+    let mut cluster = Cluster::start(3);
+    let robbed = cluster.follower();
+    let log = cluster.node_folder(robbed).join("log");
+    cluster.kill(robbed);
+    for entry in std::fs::read_dir(&log).expect("a log folder") {
+        std::fs::remove_file(entry.expect("an entry").path()).expect("a file");
+    }
+    for what in ["emptied", "removed"] {
+        cluster.start_node(robbed);
+        let status = cluster.wait_for_exit(robbed);
+        assert_eq!(status.code(), Some(1), "log {what}: {status:?}");
+        let console = cluster.node_folder(robbed).join("logs").join("console.log");
+        let console = std::fs::read_to_string(console).expect("a console");
+        let last = console.lines().last().expect("a line");
+        assert!(last.contains("its votes are lost"), "log {what}: {last}");
+        if what == "emptied" {
+            assert_eq!(std::fs::read_dir(&log).expect("a log folder").count(), 0);
+            std::fs::remove_dir(&log).expect("an empty folder");
+        }
+    }
+    assert!(!log.exists(), "a refusal changes nothing");
+    std::fs::remove_dir_all(cluster.node_folder(robbed)).expect("a data folder");
+    cluster.start_node(robbed);
+    cluster.wait_for_leader();
+}
+
 #[test]
 fn two_wiped_nodes_never_found_a_cluster_beside_the_one_that_has_the_data() {
     let mut cluster = Cluster::start(3);
@@ -107,6 +136,11 @@ fn a_cluster_forms_when_every_node_is_there_or_is_said_not_to_come() {
         });
     }
     cluster.conn(0).check("PUB t a", "ERR not_leader");
+    // It knows nothing of the topic, not even that it is empty.
+    for command in ["HISTORY t 9", "READ t --local", "SUB t"] {
+        let answer = cluster.conn(0).ask(command);
+        assert!(answer.starts_with("ERR unavailable "), "{command}: {answer}");
+    }
     cluster.kill(0);
     cluster.kill(1);
     for at in 0..2 {

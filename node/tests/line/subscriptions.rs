@@ -235,6 +235,50 @@ fn a_read_says_how_sure_it_is() {
     assert!(record["log_index"].as_u64() > Some(0));
 }
 
+/// Of large records an answer holds what fits a bound, not what was asked for.
+#[test]
+fn a_read_of_large_records_ends_in_time() {
+    const RECORDS: u64 = 40;
+    const MOST_BYTES: usize = 33 << 20;
+    let cluster = one();
+    let mut conn = cluster.conn(0);
+    let text = "x".repeat(1_000_000);
+    for at in 1..=RECORDS {
+        let answer = conn.ask(&format!("PUB t --id m-{at} {text}"));
+        assert!(id_of(&answer, "published").is_some(), "{answer}");
+    }
+    for (command, newest) in [
+        ("READ t --last 10000", true),
+        ("READ t --from 1 --limit 10000", false),
+    ] {
+        let (records, end) = read(&mut conn, command);
+        assert_eq!(end, format!("OK read_end {RECORDS} 1 strong"));
+        let bytes: usize = records.iter().map(|record| record.to_string().len()).sum();
+        assert!(bytes <= MOST_BYTES, "{command}: {bytes} bytes");
+        assert!(records.len() >= 30, "{command}: only {}", records.len());
+        let offsets: Vec<u64> = records
+            .iter()
+            .filter_map(|record| record["offset"].as_u64())
+            .collect();
+        assert!(
+            offsets.windows(2).all(|pair| pair[0] + 1 == pair[1]),
+            "{offsets:?}"
+        );
+        let (first, last) = (offsets[0], offsets[offsets.len() - 1]);
+        assert_eq!(
+            if newest { last } else { first },
+            if newest { RECORDS } else { 1 },
+            "{command}"
+        );
+    }
+    // A large record among small ones costs none of them.
+    for at in 1..=50 {
+        conn.ask(&format!("PUB t --id small-{at} text {at}"));
+    }
+    let (records, _) = read(&mut conn, "READ t --last 52");
+    assert_eq!(records.len(), 52);
+}
+
 #[test]
 fn a_subscribe_resumes_at_an_offset() {
     let cluster = one();

@@ -38,6 +38,13 @@ impl Cluster {
         }
     }
 
+    /// Adds to the configuration.
+    pub(crate) fn configure(&self, text: &str) {
+        let path = self.config();
+        let config = fs::read_to_string(&path).expect("a configuration");
+        fs::write(&path, config + text).expect("a configuration");
+    }
+
     /// Starts `count` nodes and waits until they are one cluster with a leader.
     #[track_caller]
     pub(crate) fn start(count: usize) -> Self {

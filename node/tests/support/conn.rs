@@ -3,6 +3,7 @@
 use std::{
     io::{self, BufRead as _, BufReader, Write as _},
     net::{Shutdown, TcpStream},
+    time::Duration,
 };
 
 use super::PATIENCE;
@@ -74,6 +75,19 @@ impl Conn {
     #[track_caller]
     pub(crate) fn check(&mut self, command: &str, answer: &str) {
         assert_eq!(self.ask(command), answer, "to `{command}`");
+    }
+
+    /// Nothing comes for that long.
+    #[track_caller]
+    pub(crate) fn expect_silence(&mut self, duration: Duration) {
+        self.stream.set_read_timeout(Some(duration)).expect("a timeout");
+        let heard = self.lines.fill_buf().map(<[u8]>::to_vec);
+        self.stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        match heard {
+            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
+            Ok(heard) => panic!("{:?} instead of silence", heard.lines().next()),
+            Err(e) => panic!("{e} instead of silence"),
+        }
     }
 
     /// Nothing more comes, and the connection is closed, cleanly or by a reset.

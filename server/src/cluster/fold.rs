@@ -1,12 +1,13 @@
 //! Folds what arrives into a [`ClusterView`], and decides what is due to be sent when. No I/O, no clock.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use tokio::time::Instant;
 use wiber_app::view::{Change, ClusterView, HAPPENINGS, Happening, NodeView, ProcessState, TRACE_EVENTS};
 use wiber_protocol::{
     config::NodeSpec,
     event::{TraceBatch, TraceEvent},
+    ids::ClusterId,
     status::{NodeStatus, Role},
 };
 
@@ -21,7 +22,8 @@ use super::{
 struct NodeFold {
     view: NodeView,
     turn: Turn,
-    /// The newest trace event taken in: (epoch, seq). A new stream repeats what is still in the node's ring.
+    /// The newest trace event taken in: (epoch, seq). A new stream repeats what is still in the node's ring. Epochs
+    /// come from the node's wall clock and may go back.
     trace_mark: (i64, u64),
     rate: Rate,
 }
@@ -76,6 +78,13 @@ impl Fold {
         &self.sent
     }
 
+    /// The clusters that live nodes say they belong to; more than one only when something is wrong.
+    pub(super) fn cluster_ids(&self) -> BTreeSet<ClusterId> {
+        let live = self.nodes.iter().filter(|node| node.view.live);
+        live.filter_map(|node| node.view.status.as_ref()?.cluster_id)
+            .collect()
+    }
+
     pub(super) fn any_runs(&self) -> bool {
         self.nodes.iter().any(|node| node.view.process.is_running())
     }
@@ -97,13 +106,12 @@ impl Fold {
     }
 
     pub(super) fn trace(&mut self, node: usize, batch: TraceBatch) {
-        let mark = self.nodes[node].trace_mark;
         for event in batch.events {
-            let place = (event.epoch, event.seq);
-            if place <= mark {
+            let (epoch, seq) = self.nodes[node].trace_mark;
+            if event.epoch == epoch && event.seq <= seq {
                 continue;
             }
-            self.nodes[node].trace_mark = place;
+            self.nodes[node].trace_mark = (event.epoch, event.seq);
             if let Some(sentence) = happenings::of_event(&event) {
                 self.say(Some(node), event.ts_us.div_euclid(1_000), sentence);
             }
@@ -351,14 +359,16 @@ mod tests {
         let mut fold = fold();
         fold.trace(0, batch(vec![event(1, 1), event(1, 2)]));
         fold.trace(0, batch(vec![event(1, 1), event(1, 2), event(1, 5)]));
-        fold.trace(0, batch(vec![event(2, 1)]));
+        fold.trace(0, batch(vec![event(3, 1)]));
+        // The node's wall clock was set back before it started again.
+        fold.trace(0, batch(vec![event(2, 1), event(2, 2)]));
         let (_, _, change) = fold.take_due(Instant::now(), 0).unwrap();
         let places: Vec<_> = change
             .trace
             .iter()
             .map(|event| (event.epoch, event.seq))
             .collect();
-        assert_eq!(places, [(1, 1), (1, 2), (1, 5), (2, 1)]);
+        assert_eq!(places, [(1, 1), (1, 2), (1, 5), (3, 1), (2, 1), (2, 2)]);
     }
 
     #[test]

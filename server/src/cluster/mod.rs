@@ -13,17 +13,18 @@ mod rate;
 mod sse;
 
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use parking_lot::Mutex;
 use tokio::{
-    sync::{Notify, broadcast},
+    sync::{Notify, broadcast, watch},
     time::{Instant, sleep_until},
 };
 use wiber_app::view::{ClusterView, LiveFrame, ProcessState};
-use wiber_protocol::{config::ClusterConfig, event::TraceBatch, status::NodeStatus};
+use wiber_protocol::{config::ClusterConfig, event::TraceBatch, ids::ClusterId, status::NodeStatus};
 
 use self::fold::Fold;
 pub(crate) use self::{feed::spawn_feeds, happenings::Deed};
@@ -47,6 +48,8 @@ struct Inner {
     fold: Mutex<Fold>,
     /// Each change, as the JSON text of its frame.
     changes: broadcast::Sender<Arc<str>>,
+    /// The clusters that live nodes belong to, as of the last status.
+    cluster_ids: watch::Sender<BTreeSet<ClusterId>>,
     /// Something waits to be sent.
     wake: Notify,
 }
@@ -56,6 +59,7 @@ impl Cluster {
         let inner = Inner {
             fold: Mutex::new(Fold::new(&config.nodes, now_ms())),
             changes: broadcast::channel(KEPT_CHANGES).0,
+            cluster_ids: watch::Sender::default(),
             wake: Notify::new(),
         };
         let cluster = Self {
@@ -88,7 +92,35 @@ impl Cluster {
 
     /// A node's status arrived on a live stream.
     pub(crate) fn status(&self, node: usize, status: NodeStatus) {
-        self.fold(|fold| fold.status(node, status, now_ms(), Instant::now()));
+        self.fold(|fold| {
+            fold.status(node, status, now_ms(), Instant::now());
+            let now = fold.cluster_ids();
+            self.inner.cluster_ids.send_if_modified(|ids| {
+                let is_news = *ids != now;
+                *ids = now;
+                is_news
+            });
+        });
+    }
+
+    /// Resolves when the nodes belong to another cluster than when this was called: their data was made anew, and
+    /// no offset of before means anything any more. Nodes that are away, or blank, say nothing.
+    pub(crate) fn made_anew(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut ids = self.inner.cluster_ids.subscribe();
+        let mut before = ids.borrow_and_update().clone();
+        async move {
+            loop {
+                if ids.changed().await.is_err() {
+                    return std::future::pending().await;
+                }
+                let now = ids.borrow_and_update();
+                if before.is_empty() {
+                    before.clone_from(&now);
+                } else if !now.is_empty() && now.is_disjoint(&before) {
+                    return;
+                }
+            }
+        }
     }
 
     pub(crate) fn trace(&self, node: usize, batch: TraceBatch) {

@@ -10,8 +10,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use wiber_app::{
     service::{
-        ActionReport, Consistency, HistoryPage, MessageView, NodeAction, PublishReport, PublishRequest,
-        StartReport,
+        ActionReport, HistoryPage, MessageView, NodeAction, PublishReport, PublishRequest, StartReport,
     },
     view::{ClusterView, ProcessState},
 };
@@ -127,12 +126,8 @@ async fn history(
     query: QueryOf<HistoryQuery>,
 ) -> Result<impl IntoResponse, Refusal> {
     let Json(page) = history_page(gateway, convo, query).await?;
-    let consistency = match page.consistency {
-        Consistency::Strong => "strong",
-        Consistency::Local => "local",
-    };
     Ok((
-        [(CONSISTENCY, consistency)],
+        [(CONSISTENCY, page.consistency.as_str())],
         Json::<Vec<MessageView>>(page.messages),
     ))
 }

@@ -9,27 +9,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::Deserialize;
+use wiber_protocol::lock::{LOCK_FILE, LockHolder, MAX_LOCK_BYTES};
 
 use super::handle::is_alive;
-
-/// The most of a lock file that is read.
-const MAX_LOCK_BYTES: u64 = 4096;
-
-/// Who started a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum StartedBy {
-    Gateway,
-    Hand,
-}
-
-/// What a node writes into its lock file.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub(super) struct LockInfo {
-    pub(super) pid: u32,
-    pub(super) started_by: StartedBy,
-}
 
 /// The lock file of one node.
 #[derive(Clone, Debug)]
@@ -37,21 +19,21 @@ pub(super) struct LockFile(PathBuf);
 
 impl LockFile {
     pub(super) fn new(data_root: &Path, id: &str) -> Self {
-        Self(data_root.join(id).join("node.lock"))
+        Self(data_root.join(id).join(LOCK_FILE))
     }
 
     /// Who runs on this folder now.
     ///
     /// The lock is tried only once the process named in it is known to live: a try holds it for an instant, and
     /// a node that starts in that very instant would find its folder taken.
-    pub(super) fn holder(&self) -> Option<LockInfo> {
+    pub(super) fn holder(&self) -> Option<LockHolder> {
         let mut file = File::open(&self.0).ok()?;
         let mut text = String::new();
         file.by_ref()
             .take(MAX_LOCK_BYTES)
             .read_to_string(&mut text)
             .ok()?;
-        let info: LockInfo = serde_json::from_str(&text).ok()?;
+        let info: LockHolder = serde_json::from_str(&text).ok()?;
         if !is_alive(info.pid) {
             return None;
         }
@@ -61,6 +43,8 @@ impl LockFile {
 
 #[cfg(test)]
 mod tests {
+    use wiber_protocol::lock::StartedBy;
+
     use super::*;
 
     #[test]

@@ -17,11 +17,14 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time::MissedTickBehavior};
 use wiber_app::view::ProcessState;
-use wiber_protocol::config::{ClusterConfig, NodeSpec};
+use wiber_protocol::{
+    config::{ClusterConfig, NodeSpec},
+    lock::StartedBy,
+};
 
 pub(crate) use self::launch::Launcher;
 use self::{
-    lock::{LockFile, StartedBy},
+    lock::LockFile,
     process::Process,
     slot::{Asked, Current, Slot},
 };

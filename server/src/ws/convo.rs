@@ -70,7 +70,11 @@ pub(super) async fn open(
                     why = detail;
                     gone_at = gone_at.or_else(|| Some(Instant::now() + GONE_AFTER));
                 }
-                None => return,
+                // What was followed is no more: the cluster's data was made anew.
+                None => {
+                    yield json(&Frame::BrokerClosed);
+                    return;
+                }
             }
         }
     };

@@ -3,8 +3,8 @@
 //! It is this very test program: the gateway is given a script that starts it again as the ignored test
 //! [`fake_node`]. Files in its data folder make it misbehave:
 //! `refuse` (a start that fails), `deaf` (SIGTERM is ignored), `mute` (the admin port never opens),
-//! `no_strong` (no read index), `no_leader` (no publish), `unheard` (a publish is never answered), and
-//! `say` (server-sent events to pass on).
+//! `no_strong` (no read index), `no_leader` (no publish), `unheard` (a publish is never answered),
+//! `cluster` (the id of the cluster it says it is in), and `say` (server-sent events to pass on).
 
 use std::{
     collections::HashMap,
@@ -25,6 +25,7 @@ use tokio::{
 };
 use wiber_protocol::{
     config::{ClusterConfig, NodeSpec},
+    ids::ClusterId,
     line::{Command, Consistency, Line, LineSplitter, MAX_LINE_BYTES, ReadRange, RecordView, Reply},
     status::{NodeStatus, Role},
 };
@@ -175,6 +176,9 @@ impl Node {
     fn status(&self) -> NodeStatus {
         NodeStatus {
             id: self.spec.id.clone(),
+            cluster_id: std::fs::read_to_string(self.folder.join("cluster"))
+                .ok()
+                .map(|id| ClusterId(id.parse().unwrap())),
             pid: std::process::id(),
             role: self.role,
             term: 1,

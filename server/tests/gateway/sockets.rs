@@ -107,6 +107,33 @@ fn a_topic_is_followed_from_an_offset_without_gap_or_repeat() {
 }
 
 #[test]
+fn whoever_follows_a_cluster_that_was_made_anew_is_sent_away_to_come_again() {
+    let home = Home::new(1);
+    let cluster = |id: &str| {
+        std::fs::create_dir_all(home.node_folder("n1")).unwrap();
+        std::fs::write(home.node_folder("n1").join("cluster"), id).unwrap();
+    };
+    cluster("1");
+    home.post("/cluster/start", "");
+    for number in 1..=3 {
+        home.post("/dm/talk", &format!(r#"{{"message":"{number}"}}"#));
+    }
+    let mut topic = Socket::open(home.port, "/live/topic/talk?from=4");
+    assert_eq!(topic.text(), r#"{"event":"connected","next_offset":4}"#);
+    let mut talk = Socket::open(home.port, "/ws/talk");
+    assert_eq!(talk.text(), r#"{"event":"connected"}"#);
+    // What the fake node keeps ends with its process.
+    home.post("/cluster/node/n1/kill", "");
+    cluster("2");
+    home.post("/cluster/start", "");
+    assert_eq!(topic.close_code(), 1000);
+    assert_eq!(talk.text(), r#"{"event":"broker_closed"}"#);
+    assert_eq!(talk.close_code(), 1000);
+    let mut again = Socket::open(home.port, "/live/topic/talk?from=4");
+    assert_eq!(again.text(), r#"{"event":"connected","next_offset":1}"#);
+}
+
+#[test]
 fn a_topic_tells_when_nobody_delivers_and_when_somebody_does_again() {
     let home = Home::new(1);
     let mut socket = Socket::open(home.port, "/live/topic/talk?from=1");

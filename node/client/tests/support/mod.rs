@@ -10,7 +10,7 @@ use tokio::{
     time::timeout,
 };
 use wiber_client::{Client, ClientOptions};
-use wiber_protocol::config::{ClusterConfig, NodeSpec};
+use wiber_protocol::config::{ClusterConfig, NodeSpec, Retention};
 
 /// Longer than anything here takes, so that a failing test ends.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -85,6 +85,7 @@ pub(crate) fn client(nodes: &[&NodeSpec], options: ClientOptions) -> Client {
     Client::new(
         &ClusterConfig {
             nodes: nodes.iter().map(|node| (*node).clone()).collect(),
+            retention: Retention::default(),
         },
         options,
     )

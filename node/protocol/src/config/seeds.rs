@@ -5,7 +5,9 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Unexpected, Visitor};
 
-use super::{ClusterConfig, MAX_HOST_BYTES, MAX_NODE_ID_BYTES, MAX_PORT, NodeSpec};
+use super::{
+    ClusterConfig, MAX_HOST_BYTES, MAX_NODE_ID_BYTES, MAX_PORT, NodeSpec, Retention, retention::RetentionSeed,
+};
 
 /// Makes a visitor a seed, so that it can carry what it needs to know. `any`: YAML says what stands there, and a
 /// `9101` in quotes is no number.
@@ -22,9 +24,9 @@ macro_rules! seed {
 }
 
 /// Reads a mapping's key: one of `known`, and not one of `seen`.
-struct Key<'a> {
-    known: &'static [&'static str],
-    seen: &'a mut Vec<&'static str>,
+pub(super) struct Key<'a> {
+    pub known: &'static [&'static str],
+    pub seen: &'a mut Vec<&'static str>,
 }
 
 seed!(Key<'_>, &'static str);
@@ -78,18 +80,18 @@ impl<'de> Visitor<'de> for ConfigSeed {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let (mut nodes, mut seen) = (None, Vec::new());
-        while map
-            .next_key_seed(Key {
-                known: &["nodes"],
-                seen: &mut seen,
-            })?
-            .is_some()
-        {
-            nodes = Some(map.next_value_seed(NodesSeed)?);
+        let (mut nodes, mut retention, mut seen) = (None, Retention::default(), Vec::new());
+        while let Some(key) = map.next_key_seed(Key {
+            known: &["nodes", "retention"],
+            seen: &mut seen,
+        })? {
+            match key {
+                "nodes" => nodes = Some(map.next_value_seed(NodesSeed)?),
+                _ => retention = map.next_value_seed(RetentionSeed)?,
+            }
         }
         let nodes = nodes.ok_or_else(|| A::Error::custom("the key `nodes` is missing"))?;
-        Ok(Some(ClusterConfig { nodes }))
+        Ok(Some(ClusterConfig { nodes, retention }))
     }
 }
 

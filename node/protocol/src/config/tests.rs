@@ -53,6 +53,7 @@ fn both_styles_are_read() {
     };
     let expected = ClusterConfig {
         nodes: vec![n("n1", 9101), n("n2", 9102)],
+        retention: Retention::default(),
     };
     assert_eq!(parse(&block(0, "")), Ok(expected.clone()));
     assert_eq!(
@@ -181,7 +182,7 @@ fn an_unknown_key_is_refused_where_it_stands() {
     refused(
         "\ntimeout: 3\nnodes: []\n",
         2,
-        "unknown key `timeout`, expected one of the keys `nodes`",
+        "unknown key `timeout`, expected one of the keys `nodes`, `retention`",
     );
     refused(
         &block(8, "    port: 9102\n    prot: 1"),

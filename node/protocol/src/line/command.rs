@@ -182,7 +182,15 @@ fn push_words(out: &mut Vec<u8>, words: &[&str]) {
 /// The first word and what follows it, which starts with white space or is empty.
 fn next_word(text: &str) -> (&str, &str) {
     let text = text.trim_start();
-    text.split_at(text.find(char::is_whitespace).unwrap_or(text.len()))
+    let end = match text.bytes().position(|byte| !byte.is_ascii_graphic()) {
+        None => text.len(),
+        Some(at) if text.as_bytes()[at] == b' ' => at,
+        // Neither plain text nor a space: what it is takes a closer look.
+        Some(at) => text[at..]
+            .find(char::is_whitespace)
+            .map_or(text.len(), |found| at + found),
+    };
+    text.split_at(end)
 }
 
 fn no_words(rest: &str, usage: LineError) -> Result<(), LineError> {
@@ -211,7 +219,10 @@ fn only_topic(rest: &str, usage: LineError) -> Result<&str, LineError> {
 fn parse_pub(rest: &str) -> Result<Command<'_>, LineError> {
     let (topic, mut rest) = take_topic(rest, USAGE_PUB)?;
     let mut id = None;
-    if let ("--id", after) = next_word(rest) {
+    // Without the first look every message's first word would be searched for its end.
+    if rest.trim_start().starts_with("--id")
+        && let ("--id", after) = next_word(rest)
+    {
         let (word, after) = next_word(after);
         if word.is_empty() {
             return Err(USAGE_PUB);

@@ -46,6 +46,11 @@ pub enum Reply<'a> {
     IdConflict {
         id: &'a str,
     },
+    /// Retention dropped the records asked for; those from `start` to `end` can be read (none if `end` is before it).
+    OffsetOutOfRange {
+        start: u64,
+        end: u64,
+    },
     /// Nothing was done, for a reason that may pass.
     Unavailable {
         reason: &'a str,
@@ -94,6 +99,9 @@ impl<'a> Reply<'a> {
             Self::NotLeader => push_fmt(out, format_args!("ERR not_leader")),
             Self::TimeoutWaitingCommit => push_fmt(out, format_args!("ERR timeout_waiting_commit")),
             Self::IdConflict { id } => push_fmt(out, format_args!("ERR id_conflict {id}")),
+            Self::OffsetOutOfRange { start, end } => {
+                push_fmt(out, format_args!("ERR offset_out_of_range {start} {end}"));
+            }
             Self::Unavailable { reason } => {
                 push_fmt(out, format_args!("ERR unavailable {}", one_line(reason)));
             }
@@ -157,6 +165,12 @@ impl<'a> Reply<'a> {
             ("not_leader", "") => Self::NotLeader,
             ("timeout_waiting_commit", "") => Self::TimeoutWaitingCommit,
             ("id_conflict", id) if !id.is_empty() => Self::IdConflict { id },
+            ("offset_out_of_range", range) => {
+                match range.split_once(' ').map(|(a, b)| (a.parse(), b.parse())) {
+                    Some((Ok(start), Ok(end))) => Self::OffsetOutOfRange { start, end },
+                    _ => Self::Refused { text },
+                }
+            }
             ("unavailable", reason) => Self::Unavailable { reason },
             _ => Self::Refused { text },
         }

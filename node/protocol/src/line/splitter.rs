@@ -43,9 +43,7 @@ impl LineSplitter {
     /// The next line, or `None` until more is put in.
     pub fn next_line(&mut self) -> Option<Line> {
         loop {
-            let found = self.buf[self.scanned_bytes..]
-                .iter()
-                .position(|byte| *byte == b'\n');
+            let found = memchr::memchr(b'\n', &self.buf[self.scanned_bytes..]);
             let Some(at) = found.map(|at| at + self.scanned_bytes) else {
                 return self.no_line_end();
             };

@@ -149,12 +149,14 @@ pub enum ForwardReply {
     NotLeader,
     /// The leader cannot say whether the records will be committed.
     Unknown(String),
+    /// Nothing was appended: the leader's disk is full.
+    NoRoom,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReadIndexReply {
     /// A majority still follows the leader; whoever has applied this entry may answer a strong read.
-    Ready(Option<LogId>),
+    Ready(LogId),
     NotLeader,
     Failed(String),
 }

@@ -231,9 +231,10 @@ impl Response {
                 out.put_u8(2);
                 put_bytes(out, reason.as_bytes());
             }
+            Self::Forward(ForwardReply::NoRoom) => out.put_u8(3),
             Self::ReadIndex(ReadIndexReply::Ready(log_id)) => {
                 out.put_u8(0);
-                put_log_id(out, *log_id);
+                put_log_id(out, Some(*log_id));
             }
             Self::Refused(reason) => put_bytes(out, reason.as_bytes()),
         }
@@ -288,10 +289,17 @@ impl Response {
                 0 => ForwardReply::Done(read_list(reader, "forward outcomes", read_outcome)?),
                 1 => ForwardReply::NotLeader,
                 2 => ForwardReply::Unknown(reader.string("forward reason")?),
+                3 => ForwardReply::NoRoom,
                 other => return Err(unknown("forward reply", other)),
             }),
             READ_INDEX => Self::ReadIndex(match reader.u8("read index reply")? {
-                0 => ReadIndexReply::Ready(read_log_id(reader)?),
+                0 => {
+                    let absent = DecodeError::Unknown {
+                        what: "read index",
+                        found: 0,
+                    };
+                    ReadIndexReply::Ready(read_log_id(reader)?.ok_or(absent)?)
+                }
                 1 => ReadIndexReply::NotLeader,
                 2 => ReadIndexReply::Failed(reader.string("read index reason")?),
                 other => return Err(unknown("read index reply", other)),

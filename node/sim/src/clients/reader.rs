@@ -134,6 +134,11 @@ impl Reader {
                     };
                     return Some((answer, node));
                 }
+                Some(Reply::OffsetOutOfRange { .. }) => {
+                    self.clients.cluster.world.count(Count::OutOfRange);
+                    self.wire = Some(wire);
+                    return None;
+                }
                 Some(Reply::Unavailable { .. } | Reply::NotLeader) => return None,
                 _ => {
                     self.clients

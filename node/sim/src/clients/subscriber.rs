@@ -40,6 +40,12 @@ impl Subscriber {
         }
     }
 
+    /// Retention dropped what comes next, and the node said so.
+    fn go_on_at(&mut self, start: u64) {
+        self.clients.cluster.world.count(Count::OutOfRange);
+        self.next = start;
+    }
+
     async fn follow(&mut self, mut wire: Wire) -> Option<()> {
         let world = self.clients.cluster.world.clone();
         wire.send(&format!("SUBSCRIBE {} --from {}", self.topic, self.next))
@@ -52,6 +58,10 @@ impl Subscriber {
                 ..
             }) if next == self.next => {}
             Some(Reply::Unavailable { .. } | Reply::NotLeader) => return None,
+            Some(Reply::OffsetOutOfRange { start, .. }) if start > self.next => {
+                self.go_on_at(start);
+                return None;
+            }
             _ => {
                 world.fail(format!(
                     "{} answers a subscription from {} with: {first}",
@@ -62,6 +72,12 @@ impl Subscriber {
         }
         loop {
             let line = wire.line(BORED).await?;
+            if let Some(Reply::OffsetOutOfRange { start, .. }) = Reply::parse(&line)
+                && start > self.next
+            {
+                self.go_on_at(start);
+                return None;
+            }
             let record = match RecordLine::parse(&line) {
                 Ok(record) => record,
                 Err(error) => {

@@ -15,6 +15,7 @@ use wiber_node::{
     node::{self, Node, Start},
     runtime::{self, Process},
     small_files::DiskFiles,
+    state::PartLimits,
 };
 use wiber_storage::{Disk, LogOptions, Stamp, Writer};
 
@@ -24,6 +25,11 @@ use crate::{count::Count, disk::SimDisk, network::Listening};
 /// Small, so that a short run has many segments and reads go to files.
 const SEGMENT_BYTES: u64 = 24 << 10;
 const HOT_TAIL_BYTES: usize = 8 << 10;
+/// So small that a run has many parts of the index, and retention something to drop.
+const PART_LIMITS: PartLimits = PartLimits {
+    bytes: 12 << 10,
+    entries: 48,
+};
 
 impl Host {
     /// Starts the process.
@@ -56,9 +62,12 @@ impl Host {
             own: node::member(&self.config.nodes[self.index]),
             config: self.config.clone(),
             form_without: Vec::new(),
+            join_only: false,
             identity,
             identity_path,
             log_dir: folder.join("log"),
+            index_dir: folder.join("index"),
+            part_limits: PART_LIMITS,
             log_options: LogOptions {
                 segment_bytes: SEGMENT_BYTES,
                 hot_tail_bytes: HOT_TAIL_BYTES,

@@ -11,10 +11,14 @@ use wiber_protocol::{
 };
 
 use super::Network;
+use crate::count::Count;
 
 impl Network {
     /// A frame of a leader says who leads its term.
     pub(super) fn tap(&self, from: usize, frame: &Frame) {
+        if let Body::Response(Response::Snapshot(_)) = &frame.body {
+            self.0.world.count(Count::Snapshot);
+        }
         if let Body::Request(Request::Append(append) | Request::Heartbeat(append)) = &frame.body {
             self.0
                 .world
@@ -89,9 +93,10 @@ pub(super) fn response(f: &mut Formatter<'_>, response: &Response) -> Result {
         Response::Transfer(TransferReply::Accepted) => f.write_str("transfer accepted"),
         Response::Transfer(_) => f.write_str("transfer refused"),
         Response::Snapshot(_) => f.write_str("snapshot taken"),
-        Response::ReadIndex(ReadIndexReply::Ready(at)) => write!(f, "read index {}", At(*at)),
+        Response::ReadIndex(ReadIndexReply::Ready(at)) => write!(f, "read index {}", At(Some(*at))),
         Response::ReadIndex(_) => f.write_str("no read index"),
         Response::Forward(ForwardReply::Done(outcomes)) => write!(f, "forwarded {}", outcomes.len()),
+        Response::Forward(ForwardReply::NoRoom) => f.write_str("forward: no room"),
         Response::Forward(ForwardReply::NotLeader) => f.write_str("forward: not the leader"),
         Response::Forward(ForwardReply::Unknown(_)) => f.write_str("forward: fate unknown"),
         Response::Refused(reason) => write!(f, "refused: {reason}"),

@@ -22,6 +22,8 @@ const READ_BYTES: usize = 1 << 20;
 pub struct Cursor {
     /// The next entry to compare as committed.
     next: u64,
+    /// The first entry that was there when it was last looked at.
+    start: u64,
 }
 
 /// Every entry that some node held as committed, from the first on.
@@ -71,6 +73,10 @@ impl Oracle {
         let log = group.log.log();
         let applied = group.applied_index();
         let purged = log.purged().map_or(0, |(_, index)| index + 1);
+        if purged > cursor.start {
+            world.count(Count::Purged);
+            cursor.start = purged;
+        }
         cursor.next = cursor.next.max(purged);
         while cursor.next <= applied {
             // A log that ends in this moment cannot be read; another look will come.
@@ -96,12 +102,7 @@ impl Oracle {
 /// Reads every record of a topic from one node and compares it.
 pub async fn read_all(world: &World, who: &str, group: &Group, topic: &str) {
     let end = world.oracle().high_watermark(topic);
-    let mut next = group
-        .state
-        .read()
-        .topics
-        .get(topic)
-        .map_or(1, |topic| topic.log_start_offset);
+    let mut next = group.state.read().topics.log_start_offset(topic);
     while next <= end {
         let page = match group.fetch(topic, next, 1_000, READ_BYTES).await {
             Ok(page) => page,
@@ -179,7 +180,7 @@ impl Inner {
         let Some(known) = self
             .publishes
             .get_mut(key)
-            .filter(|known| known.publish.topic == record.topic)
+            .filter(|known| *known.publish.topic == *record.topic)
         else {
             return world.fail(format!("a phantom in {}: {text}", record.topic));
         };
@@ -200,20 +201,20 @@ impl Inner {
                 record.topic
             ));
         }
-        let records = self.log.topics.entry(record.topic.clone()).or_default();
+        let records = self.log.topics.entry(record.topic.to_string()).or_default();
         let offset = records.len() as u64 + 1;
         real_time(world, known, offset);
         known.offset = Some(offset);
         self.log.lamport = record.lamport.max(self.log.lamport + 1);
         records.push(RecordLine {
-            topic: record.topic,
+            topic: record.topic.to_string(),
             id: record.id,
             offset,
             ts_us: record.ts_us,
             corrected_us: record.corrected_us,
             logical_time: self.log.lamport,
             clock_type: "logical".to_owned(),
-            node: record.node,
+            node: record.node.to_string(),
             log_index: at.index,
             text,
         });

@@ -3,7 +3,7 @@
 use tokio::{sync::mpsc, time::timeout_at};
 use wiber_protocol::{event::EventKind, line::Reply, rpc::PublishOutcome};
 
-use super::{Delivery, Gone, OWN_WRITE_TOPICS, PublishStep, Responder};
+use super::{super::named::Named, Delivery, Gone, OWN_WRITE_TOPICS, PublishStep, Responder};
 use crate::{
     metrics::{count, count_many},
     publish::Fate,
@@ -40,13 +40,17 @@ impl Responder {
         Ok(())
     }
 
-    fn answer_publishes(&mut self, named: &[(String, String)], fate: Fate) {
+    fn answer_publishes(&mut self, named: &Named, fate: Fate) {
         let counters = self.clients.counters.clone();
         let (outcomes, forwarded) = match fate {
             Fate::Committed(outcomes) => (outcomes, false),
             Fate::Forwarded(outcomes) => {
                 count_many(&counters.forwarded, named.len());
                 (outcomes, true)
+            }
+            Fate::NoRoom => {
+                let reason = "the leader's disk is full: nothing was published";
+                return self.for_each(named, |_| Reply::Unavailable { reason });
             }
             Fate::NotLeader => return self.for_each(named, |_| Reply::NotLeader),
             Fate::Unreachable(member) => {
@@ -92,13 +96,16 @@ impl Responder {
         if self.clients.trace.allow_local(EventKind::Deliver) {
             self.clients.trace.local(EventKind::Deliver, 0, |event| {
                 event.records = u32::try_from(named.len()).ok();
-                event.detail = named.first().map(|(topic, id)| format!("answered {topic} {id}"));
+                event.detail = named
+                    .iter()
+                    .next()
+                    .map(|(topic, id)| format!("answered {topic} {id}"));
             });
         }
     }
 
-    fn for_each<'a>(&mut self, named: &'a [(String, String)], reply: impl Fn(&'a str) -> Reply<'a>) {
-        for (_, id) in named {
+    fn for_each<'a>(&mut self, named: &'a Named, reply: impl Fn(&'a str) -> Reply<'a>) {
+        for (_, id) in named.iter() {
             reply(id).write(&mut self.out);
         }
     }

@@ -1,9 +1,6 @@
 //! The task behind a link: connects, writes requests, pairs answers, and connects again.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use rand::RngExt;
@@ -13,7 +10,7 @@ use wiber_protocol::{
     rpc::{Body, Frame},
 };
 
-use super::{LinkError, Local, Outgoing, Pending, Shared};
+use super::{LinkError, Local, Outgoing, Pending, Presence, Shared};
 use crate::{
     rpc::{
         frames,
@@ -51,14 +48,27 @@ impl Worker {
                 Ok(connection) => {
                     tracing::info!(target: "rpc", "connected to {name}");
                     pause = FIRST_PAUSE;
-                    self.shared.connected.store(true, Ordering::Relaxed);
+                    self.shared.presence.send_replace(Presence::Connected);
+                    let since_us = self.local.clock.monotonic_us();
                     let reason = self.serve(connection).await;
-                    self.shared.connected.store(false, Ordering::Relaxed);
+                    self.shared.presence.send_replace(Presence::Unknown);
                     self.fail_pending(&name);
                     tracing::warn!(target: "rpc", "lost {name}: {reason}");
+                    let lived_us = self.local.clock.monotonic_us().saturating_sub(since_us);
+                    if u128::from(lived_us) >= FIRST_PAUSE.as_micros() {
+                        // At once: whether its process is gone is news that others wait for.
+                        continue;
+                    }
                 }
-                // That it is away was told when it was lost; one that was never there is not lost.
-                Err(error) => tracing::debug!(target: "rpc", "cannot reach {name}: {error}"),
+                Err(error) => {
+                    let presence = match error.kind() {
+                        std::io::ErrorKind::ConnectionRefused => Presence::Refused,
+                        _ => Presence::Unknown,
+                    };
+                    self.shared.presence.send_replace(presence);
+                    // That it is away was told when it was lost; one that was never there is not lost.
+                    tracing::debug!(target: "rpc", "cannot reach {name}: {error}");
+                }
             }
             self.refuse_for(jittered(pause)).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -176,13 +186,13 @@ fn prepare(outgoing: Outgoing, shared: &Shared, local: &Local) -> Option<Frame> 
             },
         );
     }
-    let lamport = local.lamport.tick();
+    let header = local.header(target, rpc_id, traced);
     if traced {
         let entries = frames::entries_of(&request);
         let term = frames::term_of(&request);
         local.trace.message(
             EventKind::Send,
-            lamport,
+            header.lamport,
             peer,
             frames::message(kind, rpc_id, Leg::Request),
             term,
@@ -191,8 +201,6 @@ fn prepare(outgoing: Outgoing, shared: &Shared, local: &Local) -> Option<Frame> 
             },
         );
     }
-    let (cluster, from) = local.identity.ids();
-    let header = frames::header(cluster, from, target, rpc_id, lamport, traced);
     Some(Frame {
         header,
         body: Body::Request(request),

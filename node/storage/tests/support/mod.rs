@@ -47,7 +47,9 @@ pub(crate) fn options(segment_bytes: u64, hot_tail_bytes: usize) -> LogOptions {
     LogOptions {
         segment_bytes,
         hot_tail_bytes,
+        reserve_bytes: 1_000,
         stamp: STAMP,
+        must_exist: false,
     }
 }
 
@@ -142,12 +144,17 @@ pub(crate) fn waiting() -> (Done, impl FnOnce() -> io::Result<()>) {
 #[derive(Default)]
 pub(crate) struct Heard {
     pub(crate) flushes: Mutex<Vec<(Option<u64>, u64)>>,
+    pub(crate) rooms: Mutex<Vec<bool>>,
     pub(crate) failures: Mutex<Vec<String>>,
 }
 
 impl Observer for Heard {
     fn flushed(&self, last_index: Option<u64>, bytes: u64, _elapsed: Duration) {
         self.flushes.lock().unwrap().push((last_index, bytes));
+    }
+
+    fn room(&self, has_room: bool) {
+        self.rooms.lock().unwrap().push(has_room);
     }
 
     fn failed(&self, error: &str) {
@@ -241,6 +248,10 @@ impl DiskFile for HookedFile {
 
     fn write_at(&self, buf: &[u8], position: u64) -> io::Result<()> {
         self.file.write_at(buf, position)
+    }
+
+    fn reserve(&self, size_bytes: u64) -> io::Result<()> {
+        self.file.reserve(size_bytes)
     }
 
     fn set_len(&self, size_bytes: u64) -> io::Result<()> {

@@ -1,0 +1,122 @@
+//! The command line: which commands there are, and how a mistake is told.
+
+use std::{fmt::Display, io::Write as _, process::ExitCode};
+
+use clap::{Parser, Subcommand, error::ErrorKind};
+
+use crate::{bench::BenchOptions, suite::SuiteOptions};
+
+/// The exit code of a command line that could not be understood.
+pub(crate) const REFUSED: u8 = 2;
+
+/// Talks to a Wiber cluster.
+#[derive(Debug, Parser)]
+#[command(name = "wiber", version)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Publish as fast as the cluster takes it, and say how fast that was
+    Bench(BenchOptions),
+    /// Start a private cluster, measure it, and check that it lost nothing (`./dev bench`)
+    #[command(hide = true)]
+    BenchSuite(SuiteOptions),
+}
+
+/// What the command line asks for, or the code to exit with: `--help` and `--version` are answered, a mistake is
+/// said in one line.
+pub(crate) fn parse() -> Result<Args, ExitCode> {
+    Args::try_parse().map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match error.print() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        },
+        _ => refuse(mistake(&error)),
+    })
+}
+
+/// Says in one line on stderr why nothing was done; gives the code to exit with.
+pub(crate) fn refuse(reason: impl Display) -> ExitCode {
+    complain(reason);
+    ExitCode::from(REFUSED)
+}
+
+/// Says in one line on stderr what failed; gives the code to exit with.
+pub(crate) fn fail(reason: impl Display) -> ExitCode {
+    complain(reason);
+    ExitCode::FAILURE
+}
+
+fn complain(reason: impl Display) {
+    let line = format!("wiber: {}\n", one_line(&reason.to_string()));
+    // Without a stderr the exit code is all there is to say.
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
+/// clap's first paragraph, which says what is wrong; usage and tips follow it.
+fn mistake(error: &clap::Error) -> String {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return "which command? (see --help)".to_owned();
+    }
+    let text = error.to_string();
+    let first = text.split("\n\n").next().unwrap_or_default();
+    format!("{} (see --help)", first.trim_start_matches("error: "))
+}
+
+/// White space and other controls, line ends among them, become single spaces.
+fn one_line(text: &str) -> String {
+    text.split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bench(words: &[&str]) -> Result<BenchOptions, String> {
+        match Args::try_parse_from([&["wiber", "bench"], words].concat()) {
+            Ok(Args {
+                command: Command::Bench(options),
+            }) => Ok(options),
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => Err(one_line(&mistake(&error))),
+        }
+    }
+
+    #[test]
+    fn a_bench_without_options_is_256_bytes_256_in_flight_on_one_connection() {
+        let options = bench(&[]).unwrap();
+        assert_eq!(
+            (options.size, options.inflight, options.conns, options.count),
+            (256, 256, 1, None)
+        );
+        assert!(!options.ids && options.nodes.addr.is_empty());
+    }
+
+    #[test]
+    fn several_addresses_may_be_given_at_once_or_one_by_one() {
+        let options = bench(&["--addr", "a:1,b:2", "--addr", "c:3"]).unwrap();
+        assert_eq!(options.nodes.addr, ["a:1", "b:2", "c:3"]);
+    }
+
+    #[test]
+    fn a_mistake_is_one_line_that_names_it() {
+        let check = |words: &[&str], expected: &str| assert_eq!(bench(words).unwrap_err(), expected);
+        check(&["--colour"], "unexpected argument '--colour' found (see --help)");
+        check(
+            &["--size", "0"],
+            "invalid value '0' for '--size <BYTES>': 0 is not in 1..=1048576 (see --help)",
+        );
+        check(
+            &["--conns", "many"],
+            "invalid value 'many' for '--conns <N>': invalid digit found in string (see --help)",
+        );
+        let nothing = Args::try_parse_from(["wiber"]).unwrap_err();
+        assert_eq!(mistake(&nothing), "which command? (see --help)");
+    }
+}

@@ -1,0 +1,23 @@
+//! `wiber`: the command line of a Wiber cluster.
+//!
+//! One module a command. A command says its result on stdout and what went wrong, in one line, on stderr; the exit
+//! code is 0 when all it was asked for was done, 1 when something failed, 2 when it could not be understood.
+
+mod admin;
+mod bench;
+mod cli;
+mod nodes;
+mod suite;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args = match cli::parse() {
+        Ok(args) => args,
+        Err(code) => return code,
+    };
+    match args.command {
+        cli::Command::Bench(options) => bench::run(&options),
+        cli::Command::BenchSuite(options) => suite::run(&options),
+    }
+}

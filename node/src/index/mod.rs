@@ -1,0 +1,266 @@
+//! The index on disk: sealed parts, and the state as of the retention cut.
+//!
+//! Everything here follows from the log, so damage is no loss: a bad part is made again from the log. A file is written
+//! beside its name, synced and renamed, and only for entries that are flushed, so no restart finds a part beyond the
+//! log. The one thing that cannot be made again is the state as of the cut, because the log before it is gone.
+
+mod file;
+mod keeper;
+mod open;
+mod rebuild;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use wiber_protocol::{codec::DecodeError, ids::LogId};
+use wiber_storage::{Disk, DiskFile, Log, Stamp};
+
+pub use keeper::{Keeper, MAX_JOBS};
+pub use open::{Opened, open};
+
+use crate::state::{PartLimits, Remembered, SealedPart, Snapshot, Tables, WINDOW_IDS};
+
+/// Tables of parts kept in memory for readers of old records.
+const CACHED_PARTS: usize = 8;
+const CUT: &str = "cut";
+const PART_SUFFIX: &str = ".part";
+const TEMPORARY_SUFFIX: &str = ".tmp";
+
+/// What is wrong with a file of the index.
+#[derive(Debug, thiserror::Error)]
+pub enum Damage {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Bad(#[from] DecodeError),
+    #[error("it belongs to another cluster or group")]
+    Foreign,
+}
+
+/// The folder of the index. One thread at a time writes: the keeper, or whoever installs a snapshot.
+pub struct Index {
+    dir: PathBuf,
+    disk: Arc<dyn Disk>,
+    stamp: Stamp,
+    limits: PartLimits,
+    /// What every part can be made again from.
+    log: Log,
+    writing: Mutex<()>,
+    /// By first entry, most recently read last.
+    cached: Mutex<Vec<(u64, Tables)>>,
+}
+
+impl Index {
+    /// Writes a sealed part; durable when it returns.
+    pub fn save(&self, part: &SealedPart) -> io::Result<()> {
+        let _turn = self.writing.lock();
+        self.write(part)
+    }
+
+    fn write(&self, part: &SealedPart) -> io::Result<()> {
+        self.replace(&part_name(part.meta.first_index), &file::encode(part, self.stamp))
+    }
+
+    /// Keeps the state as of `at`, where a part ends, and lets go of the parts up to there. Does nothing if that
+    /// was done before.
+    pub fn cut(&self, at: LogId) -> io::Result<()> {
+        let _turn = self.writing.lock();
+        let before = self.snapshot()?;
+        if before
+            .as_ref()
+            .and_then(|cut| cut.checkpoint.applied)
+            .is_none_or(|cut| cut.index < at.index)
+        {
+            let snapshot = self.snapshot_at(at, before)?;
+            self.replace(CUT, &snapshot.encode())?;
+        }
+        self.drop_parts(at.index)
+    }
+
+    /// Replaces everything by a snapshot that another node took.
+    pub fn install(&self, snapshot: &Snapshot) -> io::Result<()> {
+        let _turn = self.writing.lock();
+        self.replace(CUT, &snapshot.encode())?;
+        self.drop_parts(u64::MAX)
+    }
+
+    /// The state as of the cut, if there was one.
+    pub fn snapshot(&self) -> io::Result<Option<Snapshot>> {
+        let path = self.dir.join(CUT);
+        let bytes = match self.disk.open(&path) {
+            Ok(file) => read_whole(&*file)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        Snapshot::decode(&bytes)
+            .map(Some)
+            .map_err(|error| damaged(&path, &error.into()))
+    }
+
+    /// The tables of the saved part that begins at entry `part`; blocks.
+    pub fn tables(&self, part: u64) -> io::Result<Tables> {
+        let mut cached = self.cached.lock();
+        if let Some(at) = cached.iter().position(|(first, _)| *first == part) {
+            let found = cached.remove(at);
+            let tables = found.1.clone();
+            cached.push(found);
+            return Ok(tables);
+        }
+        drop(cached);
+        let tables = match self.read_part(part, |header, file| header.tables(file)) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                let _turn = self.writing.lock();
+                self.read_sound_part(part, |header, file| header.tables(file))?
+            }
+            other => other?,
+        };
+        let mut cached = self.cached.lock();
+        if cached.len() >= CACHED_PARTS {
+            cached.remove(0);
+        }
+        cached.push((part, tables.clone()));
+        Ok(tables)
+    }
+
+    fn snapshot_at(&self, at: LogId, before: Option<Snapshot>) -> io::Result<Snapshot> {
+        let mut parts = self.part_firsts()?;
+        parts.retain(|first| *first <= at.index);
+        let missing = || {
+            io::Error::new(
+                io::ErrorKind::NotFound,
+                format!("no part ends at entry {}", at.index),
+            )
+        };
+        let newest = *parts.last().ok_or_else(missing)?;
+        let checkpoint = self.read_sound_part(newest, |header, file| header.checkpoint(file))?;
+        if checkpoint.applied != Some(at) {
+            return Err(missing());
+        }
+        let ids = self.ids_at(checkpoint.clock_ms, &parts, before)?;
+        Ok(Snapshot {
+            checkpoint: checkpoint.without_records(),
+            ids,
+        })
+    }
+
+    /// The ids a dedup window remembers at the end of the last of `parts`, oldest first.
+    fn ids_at(&self, clock_ms: u64, parts: &[u64], before: Option<Snapshot>) -> io::Result<Vec<Remembered>> {
+        let mut newest_first: Vec<Remembered> = Vec::new();
+        let of_parts = parts
+            .iter()
+            .rev()
+            .map(|first| self.read_sound_part(*first, |header, file| header.ids(file)));
+        let of_cut = before.map(|cut| Ok(cut.ids));
+        for ids in of_parts.chain(of_cut) {
+            for id in ids?.into_iter().rev() {
+                if id.is_expired(clock_ms) || newest_first.len() == WINDOW_IDS {
+                    newest_first.reverse();
+                    return Ok(newest_first);
+                }
+                newest_first.push(id);
+            }
+        }
+        newest_first.reverse();
+        Ok(newest_first)
+    }
+
+    fn read_part<T>(
+        &self,
+        first: u64,
+        read: impl Fn(&file::Header, &dyn DiskFile) -> Result<T, Damage>,
+    ) -> io::Result<T> {
+        let path = self.dir.join(part_name(first));
+        let file = self.disk.open(&path)?;
+        file::read_header(&*file, self.stamp)
+            .and_then(|header| read(&header, &*file))
+            .map_err(|damage| damaged(&path, &damage))
+    }
+
+    /// As [`Self::read_part`]; a bad part is made again first. Whoever calls it has the turn to write.
+    fn read_sound_part<T>(
+        &self,
+        first: u64,
+        read: impl Fn(&file::Header, &dyn DiskFile) -> Result<T, Damage>,
+    ) -> io::Result<T> {
+        match self.read_part(first, &read) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                tracing::warn!(target: "storage", "makes a part of the index again: {error}");
+                self.rebuild(first)?;
+                self.read_part(first, read)
+            }
+            other => other,
+        }
+    }
+
+    /// The first entries of all parts that have a file, rising.
+    fn part_firsts(&self) -> io::Result<Vec<u64>> {
+        let names = self.disk.list(&self.dir)?;
+        let mut firsts: Vec<u64> = names.iter().filter_map(|name| part_first(name)).collect();
+        firsts.sort_unstable();
+        Ok(firsts)
+    }
+
+    /// Removes the files of parts that begin at or before `log_index`.
+    fn drop_parts(&self, log_index: u64) -> io::Result<()> {
+        let firsts = self.part_firsts()?;
+        self.remove(firsts.into_iter().filter(|first| *first <= log_index))
+    }
+
+    fn remove(&self, firsts: impl Iterator<Item = u64>) -> io::Result<()> {
+        let mut removed = false;
+        for first in firsts {
+            self.disk.unlink(&self.dir.join(part_name(first)))?;
+            self.cached.lock().retain(|(cached, _)| *cached != first);
+            removed = true;
+        }
+        if removed {
+            self.disk.sync_dir(&self.dir)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let temporary = self.dir.join(format!("{name}{TEMPORARY_SUFFIX}"));
+        match self.disk.unlink(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = self.disk.create(&temporary)?;
+        file.write_at(bytes, 0)?;
+        file.sync_all()?;
+        self.disk.rename(&temporary, &self.dir.join(name))?;
+        self.disk.sync_dir(&self.dir)
+    }
+}
+
+fn read_whole(file: &dyn DiskFile) -> io::Result<Bytes> {
+    let size = usize::try_from(file.size_bytes()?).map_err(io::Error::other)?;
+    let mut bytes = vec![0; size];
+    file.read_at(&mut bytes, 0)?;
+    Ok(bytes.into())
+}
+
+fn part_name(first_index: u64) -> String {
+    format!("{first_index:020}{PART_SUFFIX}")
+}
+
+fn part_first(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(PART_SUFFIX)?;
+    let first = digits.parse().ok()?;
+    (part_name(first) == name).then_some(first)
+}
+
+fn damaged(path: &Path, damage: &Damage) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("{}: {damage}", path.display()),
+    )
+}

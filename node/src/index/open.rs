@@ -1,0 +1,143 @@
+//! From what the folder holds to a state to go on from.
+
+use std::{io, path::PathBuf, sync::Arc};
+
+use parking_lot::Mutex;
+use wiber_storage::{Disk, Log, Stamp};
+
+use super::{CUT, Damage, Index, TEMPORARY_SUFFIX, file, part_name};
+use crate::state::{Checkpoint, Job, PartLimits, PartMeta, PartTopic, Snapshot, State};
+
+/// An index and the newest state that the log is not behind.
+pub struct Opened {
+    pub index: Index,
+    pub state: State,
+    /// Parts that were missing or bad and will be made again from the log, oldest first, each with the reason.
+    pub dropped: Vec<String>,
+}
+
+struct Part {
+    meta: PartMeta,
+    topics: Vec<PartTopic>,
+    after: Checkpoint,
+}
+
+/// Opens the index in `dir` (made if missing) of the log `log`. What is bad is removed, and what is missing follows
+/// from replaying the log after the state this returns. Fails if the state as of the cut is bad: then it cannot be
+/// made again.
+pub fn open(
+    dir: PathBuf,
+    disk: Arc<dyn Disk>,
+    stamp: Stamp,
+    limits: PartLimits,
+    log: &Log,
+) -> io::Result<Opened> {
+    disk.create_dir_all(&dir)?;
+    for name in disk.list(&dir)? {
+        if name.ends_with(TEMPORARY_SUFFIX) {
+            disk.unlink(&dir.join(name))?;
+        }
+    }
+    let index = Index {
+        dir,
+        disk,
+        stamp,
+        limits,
+        log: log.clone(),
+        writing: Mutex::new(()),
+        cached: Mutex::new(Vec::new()),
+    };
+    let purged = log.purged().map(|(_, purged)| purged);
+    let snapshot = match index.snapshot() {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData && purged.is_none() => {
+            // The whole log is there, so this follows from it as everything else does.
+            index.disk.unlink(&index.dir.join(CUT))?;
+            None
+        }
+        other => other?,
+    };
+    let cut = snapshot.as_ref().and_then(|cut| cut.checkpoint.applied);
+    if let Some(purged) = purged.filter(|purged| cut.is_none_or(|cut| cut.index < *purged)) {
+        let text = format!(
+            "{}: the log begins after entry {purged} and the state as of there is missing",
+            index.dir.join(CUT).display(),
+        );
+        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+    }
+    let mut dropped = Vec::new();
+    let parts = index.usable_parts(cut.map(|cut| cut.index), log, &mut dropped)?;
+    let newest = parts.last().map(|part| part.after.clone());
+    let restored = match newest {
+        None => snapshot.unwrap_or_default(),
+        Some(checkpoint) => {
+            let firsts: Vec<u64> = parts.iter().map(|part| part.meta.first_index).collect();
+            let ids = index.ids_at(checkpoint.clock_ms, &firsts, snapshot)?;
+            Snapshot { checkpoint, ids }
+        }
+    };
+    // The newest part may be from before the cut was applied. What is gone is gone, and applying the cut again then
+    // changes nothing.
+    let last_cut = restored.checkpoint.cut.max(cut);
+    let readable = parts
+        .into_iter()
+        .filter(|part| last_cut.is_none_or(|cut| part.meta.first_index > cut.index))
+        .map(|part| (part.meta, part.topics));
+    let mut state = State::restore(limits, restored, readable);
+    state.cut = last_cut;
+    if let Some(at) = last_cut {
+        // Also when it was done: the log up to there may still have to go.
+        state.resume(Job::Cut(at));
+    }
+    Ok(Opened {
+        index,
+        state,
+        dropped,
+    })
+}
+
+impl Index {
+    /// The parts after the cut that follow each other without a gap and that the log is not behind; the rest is
+    /// removed.
+    fn usable_parts(&self, cut: Option<u64>, log: &Log, dropped: &mut Vec<String>) -> io::Result<Vec<Part>> {
+        let mut usable: Vec<Part> = Vec::new();
+        let mut useless = Vec::new();
+        let first_entry = cut.map_or(0, |cut| cut + 1);
+        let last_entry = log.last().map(|(_, index)| index);
+        for first in self.part_firsts()? {
+            let next = usable.last().map_or(first_entry, |part| part.meta.last.index + 1);
+            if first != next {
+                // Before the cut, or behind a part that is no longer there.
+                useless.push(first);
+                continue;
+            }
+            let part = match self.examine(first) {
+                Ok(part) => part,
+                Err(Damage::Io(error)) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error),
+                Err(damage) => {
+                    dropped.push(format!("{}: {damage}", self.dir.join(part_name(first)).display()));
+                    useless.push(first);
+                    continue;
+                }
+            };
+            if last_entry.is_some_and(|last| part.meta.last.index <= last) {
+                usable.push(part);
+            } else {
+                let path = self.dir.join(part_name(first));
+                dropped.push(format!("{}: the log ends before it", path.display()));
+                useless.push(first);
+            }
+        }
+        self.remove(useless.into_iter())?;
+        Ok(usable)
+    }
+
+    fn examine(&self, first: u64) -> Result<Part, Damage> {
+        let file = self.disk.open(&self.dir.join(part_name(first)))?;
+        let header = file::read_header(&*file, self.stamp)?;
+        Ok(Part {
+            topics: header.topics(&*file)?,
+            after: header.checkpoint(&*file)?,
+            meta: header.meta,
+        })
+    }
+}

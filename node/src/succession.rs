@@ -1,0 +1,211 @@
+//! A follower that knows its leader's process is gone need not wait for silence.
+//!
+//! A process that ends lets go of its port, so its peers' connections break and new ones are refused at once. That can
+//! also be the work of a firewall between two healthy nodes, so one node's word is not enough: it asks the other
+//! voters, and only when a majority knows the leader to be gone does the one with the longest log campaign, in spite of
+//! the leader's lease. Leases guard nothing here but elections: strong reads use the read index.
+//!
+//! The question is a pre-vote marked as a transfer of leadership; the engine knows nothing of it.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use openraft::{async_runtime::WatchReceiver, raft::TransferLeaderRequest};
+use wiber_protocol::{
+    ids::{LogId, RaftId, Vote},
+    membership::{Member, Membership},
+    rpc::{Request, Response, VoteReply, VoteRequest},
+};
+
+use crate::{
+    group::{Group, Leader},
+    raft,
+    rpc::{link::Presence, names::Names},
+};
+
+/// A voter that is asked waits this long for its own news of the leader's end.
+const OWN_NEWS: Duration = Duration::from_millis(50);
+/// Answers of the other voters are waited for this long.
+const ANSWERS: Duration = Duration::from_millis(150);
+/// Who has not the longest log waits this long for the one that has.
+const HANDICAP: Duration = Duration::from_millis(150);
+/// Between two rounds of asking, while the leader stays gone; doubled from one to the next.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Watches the leader's process and campaigns when it is gone. Runs until the engine stops.
+pub async fn run(group: Arc<Group>, names: Arc<Names>) {
+    let mut metrics = group.raft.metrics();
+    let mut told = None;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let Leader::Other { id, member, term } = group.leader() else {
+            if metrics.changed().await.is_err() {
+                return;
+            }
+            continue;
+        };
+        let mut presence = group.links.to(&member).presence();
+        tokio::select! {
+            biased;
+            changed = metrics.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                continue;
+            }
+            gone = presence.wait_for(|presence| *presence == Presence::Refused) => {
+                if gone.is_err() {
+                    return;
+                }
+            }
+        }
+        if told.replace((id, term)) != Some((id, term)) {
+            tracing::info!(target: "raft", "{}'s process is gone", names.of(id));
+            pause = FIRST_PAUSE;
+        }
+        if !campaign(&group, id, term).await {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+/// Asks the other voters and campaigns if it may. `true` when there is another leader, or soon will be.
+async fn campaign(group: &Group, leader: RaftId, term: u64) -> bool {
+    let (vote, membership) = {
+        let metrics = group.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let membership = raft::from_membership(metrics.membership_config.membership());
+        (raft::from_vote(&metrics.vote), membership)
+    };
+    if vote.term != term || !is_voter(&membership, group.own) {
+        return false;
+    }
+    let last = last_log_id(group);
+    let request = VoteRequest {
+        vote: Vote {
+            term: term + 1,
+            voted_for: group.own,
+            committed: false,
+        },
+        last,
+        leadership_transfer: true,
+    };
+    let others = membership
+        .members
+        .iter()
+        .filter(|(id, _)| **id != group.own && **id != leader && is_voter(&membership, **id));
+    let asked = others.map(|(id, member)| ask(group, *id, member, request.clone()));
+    let mut agreed = BTreeSet::from([group.own]);
+    let mut is_first = true;
+    for (id, reply) in futures_util::future::join_all(asked).await {
+        let Some(reply) = reply else { continue };
+        is_first &= (reply.last, id) < (last, group.own);
+        if reply.granted {
+            agreed.insert(id);
+        }
+    }
+    if !is_majority(&membership, &agreed) {
+        return false;
+    }
+    if !is_first && another_leads(group, term).await {
+        return true;
+    }
+    let request = TransferLeaderRequest::new(raft::to_vote(vote), group.own.0, last.map(raft::to_log_id));
+    matches!(group.raft.handle_transfer_leader(request).await, Ok(Ok(()))) && another_leads(group, term).await
+}
+
+async fn ask(
+    group: &Group,
+    id: RaftId,
+    member: &Member,
+    request: VoteRequest,
+) -> (RaftId, Option<VoteReply>) {
+    let link = group.links.to(member);
+    let answer = link.call(Request::PreVote(request), Some(id), ANSWERS).await;
+    let reply = match answer {
+        Ok(Response::PreVote(reply)) => Some(reply),
+        _ => None,
+    };
+    (id, reply)
+}
+
+/// Waits for a leader of a later term, at most [`HANDICAP`].
+async fn another_leads(group: &Group, term: u64) -> bool {
+    let mut metrics = group.raft.metrics();
+    let later = async {
+        loop {
+            let leads = {
+                let metrics = metrics.borrow_watched();
+                metrics.current_term > term && metrics.current_leader.is_some()
+            };
+            if leads || metrics.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(HANDICAP, later).await.is_ok()
+}
+
+/// Whether this node would follow who asks because it knows its leader to be gone, too.
+pub async fn answer(group: &Group, request: &VoteRequest) -> VoteReply {
+    let leader_is_gone = match group.leader() {
+        Leader::Own { .. } => false,
+        Leader::Unknown => true,
+        Leader::Other { member, .. } => {
+            let mut presence = group.links.to(&member).presence();
+            let gone = presence.wait_for(|presence| *presence == Presence::Refused);
+            tokio::time::timeout(OWN_NEWS, gone)
+                .await
+                .is_ok_and(|gone| gone.is_ok())
+        }
+    };
+    let metrics = group.raft.metrics();
+    let vote = raft::from_vote(&metrics.borrow_watched().vote);
+    let last = last_log_id(group);
+    VoteReply {
+        vote,
+        last,
+        granted: leader_is_gone && request.vote.term > vote.term && request.last >= last,
+    }
+}
+
+fn last_log_id(group: &Group) -> Option<LogId> {
+    let last = group.log.log().last();
+    last.map(|(term, index)| LogId { term, index })
+}
+
+fn is_voter(membership: &Membership, id: RaftId) -> bool {
+    membership.voter_sets.iter().any(|set| set.contains(&id))
+}
+
+/// A majority of every voter set.
+fn is_majority(membership: &Membership, of: &BTreeSet<RaftId>) -> bool {
+    let holds = |set: &BTreeSet<RaftId>| set.intersection(of).count() * 2 > set.len();
+    membership.voter_sets.iter().all(holds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids<const N: usize>(of: [u64; N]) -> BTreeSet<RaftId> {
+        of.map(RaftId).into()
+    }
+
+    #[test]
+    fn a_majority_is_one_in_every_voter_set() {
+        let three = Membership {
+            voter_sets: vec![ids([1, 2, 3])],
+            ..Membership::default()
+        };
+        assert!(is_majority(&three, &ids([1, 2])));
+        assert!(!is_majority(&three, &ids([1, 9])));
+        let joint = Membership {
+            voter_sets: vec![ids([1, 2, 3]), ids([2, 3, 4])],
+            ..Membership::default()
+        };
+        assert!(is_majority(&joint, &ids([2, 3])));
+        assert!(!is_majority(&joint, &ids([1, 2])));
+    }
+}
