@@ -107,7 +107,8 @@ impl Host {
                     let sync = Duration::from_millis(host.dice.between(0, slowest_ms + 1));
                     tokio::time::sleep(sync).await;
                     if !writer.take_turn() {
-                        work.notified().await;
+                        let next_look = writer.next_look().unwrap_or(Duration::MAX);
+                        drop(tokio::time::timeout(next_look, work.notified()).await);
                     }
                 }
                 writer.finish();
