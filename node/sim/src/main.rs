@@ -110,7 +110,7 @@ fn many(args: &Args) -> ExitCode {
         started.elapsed().as_secs_f64()
     );
     if let Some((seed, failure)) = shared.failed.lock().take() {
-        println!("FAILED: seed {seed}: {failure}\nreplay: cargo run -p wiber-sim -- --seed {seed}");
+        println!("FAILED: seed {seed}: {failure}\nreplay: ./dev sim --seed {seed}");
         return ExitCode::FAILURE;
     }
     let zeros = shared.counters.zeros();
