@@ -18,6 +18,7 @@ pub mod lamport;
 pub mod line;
 pub mod machine;
 pub mod metrics;
+pub mod mutant;
 pub mod node;
 pub mod observe;
 pub mod ports;

@@ -209,6 +209,11 @@ impl Node {
         self.server.clone()
     }
 
+    /// The group, once the node is a member.
+    pub fn group(&self) -> GroupCell {
+        self.group.clone()
+    }
+
     /// What answers clients.
     pub fn clients(&self) -> Arc<Clients> {
         self.clients.clone()
@@ -270,6 +275,7 @@ impl Node {
         let group = self.start_group(fatal.clone(), ended).await?;
         runtime::spawn(changes::end(group.clone()));
         runtime::spawn(observe::run(group.clone(), self.board.clone(), fatal));
+        runtime::spawn(changes::end(group.clone()));
         let giving_way = room::run(group.clone(), self.names.clone(), self.room.subscribe());
         runtime::spawn(ended.clone().run_until_cancelled_owned(giving_way));
         runtime::spawn(succession::run(group.clone(), self.names.clone()));

@@ -9,7 +9,11 @@ use std::sync::{
 use bytes::Bytes;
 use wiber_protocol::record::Record;
 
-use crate::{clock::Clock, lamport::Lamport};
+use crate::{
+    clock::Clock,
+    lamport::Lamport,
+    mutant::{self, Mutant},
+};
 
 /// Stamps records on their way in.
 pub struct Stamper {
@@ -40,7 +44,7 @@ impl Stamper {
         Record {
             topic,
             id: id.map_or_else(|| self.make_id(), str::to_owned),
-            client_id: id.is_some(),
+            client_id: id.is_some() && !mutant::is_broken(Mutant::DedupOff),
             node: self.node.clone(),
             ts_us,
             corrected_us: ts_us,

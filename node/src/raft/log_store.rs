@@ -34,7 +34,12 @@ use super::{
     entry::LogEntry,
     types::{LogId, TypeConfig, Vote},
 };
-use crate::{rpc::names::Names, runtime, trace::Trace};
+use crate::{
+    mutant::{self, Mutant},
+    rpc::names::Names,
+    runtime,
+    trace::Trace,
+};
 
 /// One `AppendEntries` carries at most this many bytes of entries, and at least one entry.
 pub const APPEND_BYTES: usize = 1 << 20;
@@ -277,7 +282,8 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> Result<(), io::Error> {
-        let last = last_log_id.map(|log_id| log_id.index());
+        let last =
+            last_log_id.map(|log_id| log_id.index() + u64::from(mutant::is_broken(Mutant::TruncateOffByOne)));
         let (done, wait) = done();
         self.log.truncate_after(last, done);
         self.shared

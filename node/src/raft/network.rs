@@ -27,10 +27,13 @@ use super::{
     convert,
     types::{LogId, Snapshot, TypeConfig, Vote},
 };
-use crate::rpc::{
-    appends::APPEND_WINDOW,
-    link::{Link, LinkError},
-    links::Links,
+use crate::{
+    mutant::{self, Mutant},
+    rpc::{
+        appends::APPEND_WINDOW,
+        link::{Link, LinkError},
+        links::Links,
+    },
 };
 
 /// An append may take this long before the stream is given up. Whether the peer lives is told by heartbeats; a
@@ -193,7 +196,13 @@ impl RaftNetworkV2<TypeConfig> for Peer {
                             open = false;
                             continue;
                         };
+                        let last = request.entries.last().map(|entry| entry.log_id);
                         let reply = link.send(peer.append(request), Some(peer.target)).await;
+                        if last.is_some() && mutant::is_broken(Mutant::AckBeforeQuorum) {
+                            crate::runtime::spawn(reply);
+                            yield Ok(Ok(last));
+                            continue;
+                        }
                         in_flight.push_back(async move {
                             match tokio::time::timeout(patience, link.answer(reply)).await {
                                 Ok(answer) => answer,

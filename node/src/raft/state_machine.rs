@@ -1,7 +1,7 @@
 //! The engine's state machine over [`crate::state::State`]: decodes committed entries, applies them, answers
 //! their publishers and wakes the subscribers.
 
-use std::{collections::HashSet, io, sync::Arc};
+use std::{collections::BTreeSet, io, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt};
@@ -20,6 +20,7 @@ use super::{
 use crate::{
     index::{Index, MAX_JOBS},
     lamport::Lamport,
+    mutant::{self, Mutant},
     runtime,
     state::{self, Applied, Change, State},
     trace::Trace,
@@ -53,7 +54,8 @@ impl StateMachine {
         if let Change::Records(batch) = &change {
             // What this node does from here on is later than these records, whoever stamped them.
             self.lamport.observe(lamport);
-            let touched: HashSet<&str> = batch.records.iter().map(|record| &*record.topic).collect();
+            // In order: who is woken first must not be left to chance, or no simulation could be repeated.
+            let touched: BTreeSet<&str> = batch.records.iter().map(|record| &*record.topic).collect();
             self.watermarks
                 .touch(touched, |topic| self.state.read().topics.high_watermark(topic));
         }
@@ -84,8 +86,23 @@ impl StateMachine {
     }
 
     async fn cut_snapshot(&self) -> io::Result<Option<Snapshot>> {
+        if mutant::is_broken(Mutant::SnapshotAtLastApplied) {
+            return self.snapshot_at_last_applied();
+        }
         let index = self.index.clone();
         let snapshot = runtime::blocking(move || index.snapshot()).await??;
+        snapshot.map(|snapshot| to_engine(&snapshot)).transpose()
+    }
+}
+
+impl StateMachine {
+    /// What [`Mutant::SnapshotAtLastApplied`] takes for the state as of the cut.
+    fn snapshot_at_last_applied(&self) -> io::Result<Option<Snapshot>> {
+        let state = self.state.read();
+        let snapshot = state.cut.map(|_| state::Snapshot {
+            checkpoint: state.checkpoint().without_records(),
+            ids: state.dedup.newest(state::WINDOW_IDS).collect(),
+        });
         snapshot.map(|snapshot| to_engine(&snapshot)).transpose()
     }
 }

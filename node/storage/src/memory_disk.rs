@@ -102,6 +102,7 @@ impl MemoryDisk {
         let mut inner = self.inner.lock();
         inner.life += 1;
         inner.changes_left = None;
+        inner.fail_next_sync = false;
     }
 
     /// Ends this life of the disk: what was synced stays, of the rest any part.

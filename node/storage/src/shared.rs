@@ -18,7 +18,7 @@ use crate::{
 /// Entry bytes that may wait for the writer. One append may pass it by its own size.
 pub const QUEUE_BYTES: usize = 64 << 20;
 /// While there is no room on the disk, it is looked again so often.
-const LOOK_FOR_ROOM: Duration = Duration::from_secs(1);
+pub(crate) const LOOK_FOR_ROOM: Duration = Duration::from_secs(1);
 /// Commands that may wait for the writer.
 pub const QUEUE_COMMANDS: usize = 8192;
 

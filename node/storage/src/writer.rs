@@ -15,7 +15,7 @@ use crate::{
     disk::Disk,
     failure::Failure,
     segment::{Segment, SegmentId},
-    shared::{Command, Phase, Shared, Task},
+    shared::{Command, LOOK_FOR_ROOM, Phase, Shared, Task},
     tail::{End, Tail},
     vote::{Committed, SLOT_BYTES, Slots, Start},
 };
@@ -61,6 +61,11 @@ impl Writer {
     /// It must do no more than wake somebody.
     pub fn on_work(&self, hear: Box<dyn Fn() + Send + Sync>) {
         self.shared.on_work(hear);
+    }
+
+    /// Without room on the disk a turn is due after this long, though there is no work: there may be some again.
+    pub fn next_look(&self) -> Option<Duration> {
+        (!self.shared.lock().has_room).then_some(LOOK_FOR_ROOM)
     }
 
     /// Whether the log takes nothing more and everything is done: the driver's last act is [`Writer::finish`].

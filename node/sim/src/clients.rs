@@ -1,0 +1,117 @@
+//! The clients: they speak the line protocol to the nodes, survive everything, and tell the oracle what they did and saw.
+
+mod publisher;
+mod reader;
+mod subscriber;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, ReadHalf, WriteHalf},
+    time::timeout,
+};
+
+use crate::{cluster::Cluster, count::Count, dice::Dice, network::ClientStream};
+
+pub const TOPICS: [&str; 3] = ["alpha", "beta", "gamma"];
+
+/// A client hears nothing for so long and gives the connection up: longer than a node's own limit.
+const PATIENCE: Duration = Duration::from_secs(7);
+
+/// Numbers of the publishers that probe for progress.
+const PROBE: u64 = 1_000;
+
+/// What all clients share.
+#[derive(Clone)]
+pub struct Clients {
+    pub cluster: Cluster,
+    /// Nobody begins anything new.
+    pub winding_down: Arc<AtomicBool>,
+    /// Publishers that still have something under way.
+    pub busy: Arc<AtomicU64>,
+}
+
+impl Clients {
+    pub fn start(cluster: &Cluster, publishers: u64, readers: u64) -> Self {
+        let clients = Self {
+            cluster: cluster.clone(),
+            winding_down: Arc::default(),
+            busy: Arc::new(AtomicU64::new(publishers)),
+        };
+        for number in 0..publishers {
+            tokio::spawn(clients.publisher(number).run());
+        }
+        for number in 0..readers {
+            tokio::spawn(clients.reader(number).run());
+        }
+        for (number, topic) in (0..).zip(TOPICS) {
+            tokio::spawn(clients.subscriber(number, topic).run());
+        }
+        clients
+    }
+
+    /// Publishes one record through a node, until that is acknowledged.
+    pub async fn publish_through(&self, host: usize) {
+        self.publisher(PROBE + host as u64).publish_through(host).await;
+    }
+
+    fn dice(&self, name: &str, number: u64) -> Dice {
+        Dice::new(self.cluster.world.seed(), name, number)
+    }
+
+    fn is_winding_down(&self) -> bool {
+        self.winding_down.load(Relaxed)
+    }
+
+    /// Something was asked and answered.
+    fn operation(&self) {
+        self.cluster.world.count(Count::Operations);
+    }
+
+    /// A connection to some node.
+    fn connect(&self, dice: &Dice) -> Option<Wire> {
+        let host = dice.index(self.cluster.hosts.len());
+        self.connect_to(host)
+    }
+
+    pub fn connect_to(&self, host: usize) -> Option<Wire> {
+        let stream = self.cluster.network.connect_client(host)?;
+        let (read, write) = tokio::io::split(stream);
+        Some(Wire {
+            node: self.cluster.hosts[host].name.clone(),
+            read: BufReader::new(read),
+            write,
+        })
+    }
+}
+
+/// A connection to a node.
+pub struct Wire {
+    pub node: String,
+    read: BufReader<ReadHalf<ClientStream>>,
+    write: WriteHalf<ClientStream>,
+}
+
+impl Wire {
+    pub async fn send(&mut self, line: &str) -> Option<()> {
+        self.write.write_all(line.as_bytes()).await.ok()?;
+        self.write.write_all(b"\n").await.ok()
+    }
+
+    /// The next line; `None` when there will be none, or none came in time.
+    pub async fn line(&mut self, patience: Duration) -> Option<String> {
+        let mut line = String::new();
+        let read = timeout(patience, self.read.read_line(&mut line))
+            .await
+            .ok()?
+            .ok()?;
+        // What the node did not finish to say was not said.
+        (read > 0 && line.ends_with('\n')).then(|| line.trim_end().to_owned())
+    }
+}

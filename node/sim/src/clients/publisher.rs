@@ -1,0 +1,257 @@
+//! Publishes bursts of records, and the same ones again until it knows their fate.
+
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
+
+use wiber_protocol::line::Reply;
+
+use super::{Clients, PATIENCE, TOPICS, Wire};
+use crate::{count::Count, dice::Dice, oracle::Publish, say};
+
+/// Records in one burst.
+const BURST: u64 = 8;
+/// A client in a hurry goes away after this long.
+const HURRY: Duration = Duration::from_millis(150);
+
+pub(super) struct Publisher {
+    clients: Clients,
+    name: String,
+    dice: Dice,
+    wire: Option<Wire>,
+    made: u64,
+    /// The one node to talk to, for a publisher that has one.
+    home: Option<usize>,
+}
+
+/// One record on its way.
+struct Pending {
+    key: String,
+    publish: Publish,
+    /// Without an id a retry could publish twice, so there is none.
+    has_id: bool,
+}
+
+enum Fate {
+    Acknowledged {
+        told: Option<(u64, u64)>,
+        first_time: bool,
+    },
+    /// Nothing was published, or nobody knows.
+    Open,
+}
+
+impl Clients {
+    pub(super) fn publisher(&self, number: u64) -> Publisher {
+        Publisher {
+            clients: self.clone(),
+            name: format!("pub{number}"),
+            dice: self.dice("publisher", number),
+            wire: None,
+            made: 0,
+            home: None,
+        }
+    }
+}
+
+impl Publisher {
+    pub(super) async fn run(mut self) {
+        while !self.clients.is_winding_down() {
+            tokio::time::sleep(self.dice.pause(5, 200)).await;
+            let burst = self.burst();
+            self.publish(burst).await;
+        }
+        self.clients.busy.fetch_sub(1, Relaxed);
+    }
+
+    pub(super) async fn publish_through(mut self, host: usize) {
+        self.home = Some(host);
+        let burst = self.burst();
+        self.publish(burst).await;
+    }
+
+    fn burst(&mut self) -> Vec<Pending> {
+        let topic = self.dice.pick(&TOPICS);
+        let has_id = !self.dice.permille(100);
+        (0..self.dice.between(1, BURST + 1))
+            .map(|_| {
+                self.made += 1;
+                let key = format!("{}{}-{}", if has_id { "" } else { "x" }, self.name, self.made);
+                let longest = self.dice.pick(&[10, 100, 100, 2_000]);
+                let padding = "m".repeat(self.dice.index(longest) + 1);
+                let publish = Publish {
+                    topic: topic.to_owned(),
+                    text: format!("{key} {padding}"),
+                };
+                self.clients.cluster.world.oracle().asks(publish.clone());
+                Pending { key, publish, has_id }
+            })
+            .collect()
+    }
+
+    /// Publishes until every fate is known or cannot be.
+    async fn publish(&mut self, mut burst: Vec<Pending>) {
+        let mut is_first = true;
+        while !burst.is_empty() {
+            let keys: Vec<String> = burst.iter().map(|pending| pending.key.clone()).collect();
+            let fates = self.attempt(&burst).await;
+            self.clients.cluster.look();
+            let all_new = fates.len() == burst.len()
+                && fates
+                    .iter()
+                    .all(|fate| matches!(fate, Fate::Acknowledged { first_time: true, .. }));
+            let mut fates = fates.into_iter();
+            let mut left = Vec::new();
+            for pending in burst {
+                match fates.next().unwrap_or(Fate::Open) {
+                    Fate::Acknowledged { told, .. } => self.acknowledged(pending, told).await,
+                    Fate::Open if pending.has_id => left.push(pending),
+                    Fate::Open => {}
+                }
+            }
+            if is_first && all_new {
+                self.clients
+                    .cluster
+                    .world
+                    .oracle()
+                    .in_order(&self.clients.cluster.world, &keys);
+            }
+            burst = left;
+            if !burst.is_empty() {
+                self.clients.cluster.world.count(Count::ClientRetry);
+                self.wire = None;
+                tokio::time::sleep(self.dice.pause(5, 150)).await;
+            }
+            is_first = false;
+        }
+    }
+
+    /// Sends everything on one connection. A fate for each answer that came.
+    async fn attempt(&mut self, burst: &[Pending]) -> Vec<Fate> {
+        if self.wire.is_none() || self.dice.permille(100) {
+            self.wire = match self.home {
+                Some(host) => self.clients.connect_to(host),
+                None => self.clients.connect(&self.dice),
+            };
+        }
+        let Some(mut wire) = self.wire.take() else {
+            return Vec::new();
+        };
+        for pending in burst {
+            let (topic, text) = (&pending.publish.topic, &pending.publish.text);
+            let line = if pending.has_id {
+                format!("PUB {topic} --id {} {text}", pending.key)
+            } else {
+                format!("PUB {topic} {text}")
+            };
+            if wire.send(&line).await.is_none() {
+                return Vec::new();
+            }
+        }
+        let patience = if self.dice.permille(50) { HURRY } else { PATIENCE };
+        let mut fates = Vec::new();
+        for pending in burst {
+            let Some(line) = wire.line(patience).await else {
+                self.clients.cluster.world.count(Count::ClientGone);
+                return fates;
+            };
+            say!(
+                self.clients.cluster.world,
+                self.name,
+                "{} {}: {line}",
+                wire.node,
+                pending.key
+            );
+            fates.push(self.fate(pending, &line, &wire.node));
+        }
+        self.wire = Some(wire);
+        fates
+    }
+
+    fn fate(&self, pending: &Pending, line: &str, node: &str) -> Fate {
+        let acknowledged = |told, first_time| {
+            self.clients.operation();
+            Fate::Acknowledged { told, first_time }
+        };
+        match Reply::parse(line) {
+            Some(Reply::Published {
+                id,
+                offset,
+                logical_time,
+            }) if !pending.has_id || id == pending.key => acknowledged(offset.zip(logical_time), true),
+            Some(Reply::Redirected { id }) if !pending.has_id || id == pending.key => {
+                acknowledged(None, true)
+            }
+            Some(Reply::Duplicate { id }) if id == pending.key => {
+                self.clients.cluster.world.count(Count::Duplicate);
+                acknowledged(None, false)
+            }
+            Some(
+                Reply::NotLeader
+                | Reply::TimeoutWaitingCommit
+                | Reply::Redirect { .. }
+                | Reply::Unavailable { .. },
+            ) => Fate::Open,
+            _ => {
+                let key = &pending.key;
+                self.clients
+                    .cluster
+                    .world
+                    .fail(format!("{node} answers the publish {key} with: {line}"));
+                Fate::Open
+            }
+        }
+    }
+
+    async fn acknowledged(&mut self, pending: Pending, told: Option<(u64, u64)>) {
+        let world = &self.clients.cluster.world;
+        world.oracle().acknowledged(world, &pending.key, told, &self.name);
+        if pending.has_id && self.dice.permille(40) {
+            self.again(&pending).await;
+        }
+    }
+
+    /// The same id once more: with the same content it is the same record, with other content it is refused.
+    async fn again(&mut self, pending: &Pending) {
+        let is_conflict = self.dice.permille(500);
+        let Some(mut wire) = self.clients.connect(&self.dice) else {
+            return;
+        };
+        let (topic, key) = (&pending.publish.topic, &pending.key);
+        let text = if is_conflict {
+            format!("{key} other")
+        } else {
+            pending.publish.text.clone()
+        };
+        if wire
+            .send(&format!("PUB {topic} --id {key} {text}"))
+            .await
+            .is_none()
+        {
+            return;
+        }
+        let Some(line) = wire.line(PATIENCE).await else {
+            return;
+        };
+        let world = &self.clients.cluster.world;
+        say!(world, self.name, "{} {key} again: {line}", wire.node);
+        match (Reply::parse(&line), is_conflict) {
+            (Some(Reply::Duplicate { .. }), false) => world.count(Count::Duplicate),
+            (Some(Reply::IdConflict { .. }), true) => world.count(Count::Conflict),
+            (
+                Some(
+                    Reply::NotLeader
+                    | Reply::TimeoutWaitingCommit
+                    | Reply::Redirect { .. }
+                    | Reply::Unavailable { .. },
+                ),
+                _,
+            ) => {
+                return;
+            }
+            _ => world.fail(format!(
+                "{} answers {key}, published again, with: {line}",
+                wire.node
+            )),
+        }
+        self.clients.operation();
+    }
+}

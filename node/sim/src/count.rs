@@ -1,0 +1,103 @@
+//! What happened how often. A run in which a fault never struck, or an oracle never looked, proves nothing about it.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+macro_rules! counts {
+    ($($name:ident $text:literal,)*) => {
+        /// Something that is counted.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Count { $($name,)* }
+
+        impl Count {
+            pub const ALL: &[Count] = &[$(Count::$name,)*];
+
+            pub fn text(self) -> &'static str {
+                match self { $(Count::$name => $text,)* }
+            }
+        }
+    };
+}
+
+counts! {
+    Operations "operations",
+    FrameDropped "fault: frame dropped",
+    FrameDelayed "fault: frame delayed",
+    FrameReordered "fault: frame reordered",
+    FrameDuplicated "fault: frame duplicated",
+    ConnectionReset "fault: connection reset",
+    PartitionSymmetric "fault: partition, symmetric",
+    PartitionOneWay "fault: partition, one way",
+    PartitionBridge "fault: partition, bridge",
+    CrashAnywhere "fault: crash at any moment",
+    CrashAtAwait "fault: crash at an await",
+    CrashAtDiskStep "fault: crash at a disk step",
+    PowerLossOne "fault: power loss of one node",
+    PowerLossAtDiskStep "fault: power loss at a disk step",
+    PowerLossAll "fault: power loss of all nodes",
+    SlowDisk "fault: slow disk",
+    FullDisk "fault: full disk",
+    FailedSync "fault: failed sync",
+    Pause "fault: pause",
+    ClockJump "fault: clock jump",
+    Restart "fault: orderly restart",
+    Wipe "fault: folder wiped, rejoin",
+    Purged "fault: log purged under load",
+    Snapshot "fault: snapshot sent",
+    ClientGone "fault: client gone before its answer",
+    ClientRetry "fault: client retry",
+    LogEntry "oracle: log entry compared",
+    LogMatching "oracle: log matching",
+    LeaderOfTerm "oracle: one leader per term",
+    RecordKnown "oracle: no phantom, none twice",
+    AckKept "oracle: acknowledged record found",
+    LamportRises "oracle: Lamport time and offset as the log says",
+    RealTime "oracle: order agrees with real time",
+    ConnectionOrder "oracle: order of one connection",
+    Duplicate "oracle: duplicate recognised",
+    Conflict "oracle: conflict refused",
+    StrongRead "oracle: strong read is linearizable",
+    ShortHistory "oracle: short history linearizable (stateright)",
+    LocalRead "oracle: local read is a prefix",
+    OutOfRange "oracle: below the log's start, and told so",
+    Delivered "oracle: subscriber without gap or going back",
+    Recovered "oracle: restart recovers",
+    Progress "oracle: progress with a majority",
+    SameStart "oracle: same log start everywhere",
+    Converged "oracle: same log and records everywhere",
+}
+
+/// One number for each [`Count`].
+#[derive(Debug)]
+pub struct Counters(Vec<AtomicU64>);
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self(Count::ALL.iter().map(|_| AtomicU64::new(0)).collect())
+    }
+}
+
+impl Counters {
+    pub fn add(&self, count: Count) {
+        self.add_many(count, 1);
+    }
+
+    pub fn add_many(&self, count: Count, many: u64) {
+        self.0[count as usize].fetch_add(many, Relaxed);
+    }
+
+    pub fn get(&self, count: Count) -> u64 {
+        self.0[count as usize].load(Relaxed)
+    }
+
+    pub fn merge(&self, other: &Self) {
+        for count in Count::ALL {
+            self.add_many(*count, other.get(*count));
+        }
+    }
+
+    /// Everything that never happened.
+    pub fn zeros(&self) -> Vec<&'static str> {
+        let zero = Count::ALL.iter().filter(|count| self.get(**count) == 0);
+        zero.map(|count| count.text()).collect()
+    }
+}

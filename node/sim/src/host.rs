@@ -1,0 +1,284 @@
+//! One machine with its disk, and the node that runs on it, again and again.
+
+mod life;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use wiber_node::group::GroupCell;
+use wiber_protocol::config::ClusterConfig;
+use wiber_storage::MemoryDisk;
+
+use crate::{
+    clock::SimClock,
+    count::Count,
+    dice::Dice,
+    network::Network,
+    oracle::Cursor,
+    process::{Death, SimProcess},
+    say,
+    world::World,
+};
+
+/// A process has this long to end by itself.
+const ORDERLY_END: Duration = Duration::from_secs(3);
+
+/// How a process is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// `kill -9`: the machine's cache stays.
+    Kill,
+    /// The machine goes with it, and what was not synced.
+    PowerLoss,
+    /// It is asked to stop.
+    Orderly,
+    /// Killed, and its disk replaced by an empty one.
+    Wipe,
+}
+
+pub struct Host {
+    pub world: World,
+    pub network: Network,
+    pub config: ClusterConfig,
+    pub index: usize,
+    pub name: String,
+    pub clock: Arc<SimClock>,
+    dice: Dice,
+    disk: Mutex<MemoryDisk>,
+    /// The disk's time for a sync, milliseconds.
+    pub sync_ms: AtomicU64,
+    /// What a disk that dies in a step takes with it.
+    step_takes_power: AtomicBool,
+    /// A disk fault that may make a node give up was at work since it started.
+    excused: AtomicBool,
+    is_full: AtomicBool,
+    /// The host stays down until this is taken back.
+    pub held_down: AtomicBool,
+    /// Starts without a pause.
+    pub hurry: AtomicBool,
+    running: Mutex<Option<Running>>,
+    orders: Mutex<Option<End>>,
+    ordered: Notify,
+    released: Notify,
+    runs: AtomicU64,
+}
+
+/// The process that runs now.
+#[derive(Clone)]
+struct Running {
+    process: Arc<SimProcess>,
+    group: Arc<Mutex<Option<GroupCell>>>,
+    cursor: Arc<Mutex<Cursor>>,
+    stop: CancellationToken,
+    /// The log's writer has finished.
+    written: CancellationToken,
+}
+
+impl Host {
+    pub fn new(world: World, network: Network, config: ClusterConfig, index: usize) -> Arc<Self> {
+        Arc::new(Self {
+            name: config.nodes[index].id.clone(),
+            clock: Arc::new(SimClock::new(world.clone())),
+            dice: Dice::new(world.seed(), "host", index as u64),
+            world,
+            network,
+            config,
+            index,
+            disk: Mutex::new(MemoryDisk::new()),
+            sync_ms: AtomicU64::new(1),
+            step_takes_power: AtomicBool::new(false),
+            excused: AtomicBool::new(false),
+            is_full: AtomicBool::new(false),
+            held_down: AtomicBool::new(false),
+            hurry: AtomicBool::new(false),
+            running: Mutex::new(None),
+            orders: Mutex::new(None),
+            ordered: Notify::new(),
+            released: Notify::new(),
+            runs: AtomicU64::new(0),
+        })
+    }
+
+    pub fn disk(&self) -> MemoryDisk {
+        self.disk.lock().clone()
+    }
+
+    /// Ends the process that runs, if one does.
+    pub fn order(&self, end: End) {
+        *self.orders.lock() = Some(end);
+        self.ordered.notify_one();
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.running.lock().is_some()
+    }
+
+    pub fn process(&self) -> Option<Arc<SimProcess>> {
+        self.running
+            .lock()
+            .as_ref()
+            .map(|running| running.process.clone())
+    }
+
+    pub fn group(&self) -> Option<Arc<wiber_node::group::Group>> {
+        let running = self.running.lock().clone()?;
+        let cell = running.group.lock().clone()?;
+        cell.get()
+    }
+
+    /// Lets the oracle look at what the node holds.
+    pub fn look(&self) {
+        let Some(running) = self.running.lock().clone() else {
+            return;
+        };
+        if let Some(group) = self.group() {
+            self.world
+                .oracle()
+                .look(&self.world, &self.name, &group, &mut running.cursor.lock());
+        }
+    }
+
+    /// The disk dies with the process after so many steps.
+    pub fn die_after_disk_steps(&self, steps: u64, takes_power: bool) {
+        self.step_takes_power.store(takes_power, Relaxed);
+        self.disk().cut_power_after(steps);
+    }
+
+    /// The disk has so little room left, or enough again.
+    pub fn set_room(&self, room_bytes: Option<u64>) {
+        self.is_full.store(room_bytes.is_some(), Relaxed);
+        self.excused.fetch_or(room_bytes.is_some(), Relaxed);
+        self.disk().set_room(room_bytes);
+    }
+
+    /// The next sync fails.
+    pub fn fail_next_sync(&self) {
+        self.excused.store(true, Relaxed);
+        self.disk().fail_next_sync();
+    }
+
+    pub fn release(&self) {
+        self.held_down.store(false, Relaxed);
+        self.released.notify_one();
+    }
+
+    /// Runs the node for ever: starts it, sees it end, starts it again.
+    pub async fn keep(self: Arc<Self>) {
+        loop {
+            self.run_once().await;
+            let pause = if self.hurry.load(Relaxed) {
+                Duration::from_millis(1)
+            } else {
+                self.dice.pause(1, self.dice.pick(&[10, 300, 3_000]))
+            };
+            tokio::time::sleep(pause).await;
+            while self.held_down.load(Relaxed) {
+                self.released.notified().await;
+            }
+        }
+    }
+
+    async fn run_once(self: &Arc<Self>) {
+        let run = self.runs.fetch_add(1, Relaxed) + 1;
+        let process = SimProcess::new(&self.name, Dice::new(self.world.seed(), &self.name, run));
+        self.orders.lock().take();
+        self.excused.store(self.is_full.load(Relaxed), Relaxed);
+        let running = Running {
+            process: process.clone(),
+            group: Arc::default(),
+            cursor: Arc::default(),
+            stop: CancellationToken::new(),
+            written: CancellationToken::new(),
+        };
+        *self.running.lock() = Some(running.clone());
+        say!(self.world, self.name, "starts, run {run}");
+        let mut life = self.begin(&running);
+        let (end, death) = tokio::select! {
+            biased;
+            death = process.died() => (self.end_of(death), Some(death)),
+            ended = &mut life => (self.ended_by_itself(ended.unwrap_or(Ok(()))), None),
+            end = self.next_order() => (end, None),
+        };
+        // What it held to its end counts.
+        self.look();
+        if end == End::Orderly && death.is_none() {
+            running.stop.cancel();
+            let orderly = async {
+                let outcome = (&mut life).await;
+                // Nothing was opened by a node that stops early.
+                if self.group().is_some() {
+                    running.written.cancelled().await;
+                }
+                outcome
+            };
+            tokio::select! {
+                biased;
+                _ = process.died() => {}
+                _ = orderly => {}
+                () = tokio::time::sleep(ORDERLY_END) => {}
+            }
+            self.look();
+        }
+        self.bury(&running, end).await;
+    }
+
+    async fn next_order(&self) -> End {
+        loop {
+            if let Some(end) = self.orders.lock().take() {
+                return end;
+            }
+            self.ordered.notified().await;
+        }
+    }
+
+    fn end_of(&self, death: Death) -> End {
+        let count = match death {
+            Death::AtAwait => Count::CrashAtAwait,
+            Death::AtDiskStep if self.step_takes_power.load(Relaxed) => Count::PowerLossAtDiskStep,
+            Death::AtDiskStep => Count::CrashAtDiskStep,
+        };
+        self.world.count(count);
+        if count == Count::PowerLossAtDiskStep {
+            End::PowerLoss
+        } else {
+            End::Kill
+        }
+    }
+
+    /// A node gives up only for a reason.
+    fn ended_by_itself(&self, outcome: Result<(), String>) -> End {
+        let text = outcome.err().unwrap_or_else(|| "no reason".to_owned());
+        say!(self.world, self.name, "gives up: {text}");
+        if !self.excused.load(Relaxed) {
+            self.world
+                .fail(format!("{} gave up without a disk fault: {text}", self.name));
+        }
+        End::Kill
+    }
+
+    /// Takes the process off the machine, and with it what goes with its end.
+    async fn bury(&self, running: &Running, end: End) {
+        let silent = matches!(end, End::PowerLoss | End::Wipe);
+        say!(self.world, self.name, "ends: {end:?}");
+        self.network.unlisten(self.index, silent);
+        running.process.kill();
+        self.running.lock().take();
+        // Its tasks are dropped when the scheduler comes to them, and with them its handles and connections.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let disk = self.disk();
+        match end {
+            End::Kill | End::Orderly => disk.end_process(),
+            End::PowerLoss => disk.crash(self.dice.word()),
+            End::Wipe => {
+                *self.disk.lock() = MemoryDisk::new();
+                self.is_full.store(false, Relaxed);
+            }
+        }
+    }
+}

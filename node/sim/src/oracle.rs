@@ -1,0 +1,260 @@
+//! What must hold, whatever happens. The oracle builds its own picture of the one log out of what the nodes hold as
+//! committed, works out by itself which records that log means, and compares everything that nodes and clients say.
+//!
+//! Linearizability needs no search here: records have distinct offsets in one order, so a history of publishes and
+//! strong reads of a topic is linearizable exactly if every pair of operations, one of which ended before the other
+//! began, agrees with the offsets. [`short`] lets `stateright` come to the same verdict on short histories.
+
+mod log;
+mod short;
+
+use std::collections::BTreeMap;
+
+use parking_lot::Mutex;
+use wiber_protocol::{
+    ids::{RaftId, Vote},
+    line::RecordLine,
+};
+
+use self::{log::CommittedLog, short::Histories};
+pub use self::{
+    log::{Cursor, read_all},
+    short::Operation,
+};
+use crate::{count::Count, world::World};
+
+/// A publish that some client asked for. Retries are the same publish.
+#[derive(Clone, Debug)]
+pub struct Publish {
+    pub topic: String,
+    /// Starts with a word that no other publish has; it is the record's id where the client chose one.
+    pub text: String,
+}
+
+/// One run's oracle.
+#[derive(Default)]
+pub struct Oracle(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    log: CommittedLog,
+    /// By the first word of their text.
+    publishes: BTreeMap<String, Known>,
+    /// The highest offset of each topic that was acknowledged or seen by a strong read.
+    floors: BTreeMap<String, u64>,
+    leaders: BTreeMap<u64, RaftId>,
+    /// Records that clients were shown and that no node was seen to have committed yet.
+    unproven: Vec<(String, RecordLine)>,
+    /// Acknowledged publishes that no node was seen to have committed yet: key and who acknowledged it.
+    unlocated: Vec<(String, String)>,
+    histories: Histories,
+}
+
+#[derive(Debug)]
+struct Known {
+    publish: Publish,
+    /// The topic's floor when the client first asked.
+    floor: u64,
+    offset: Option<u64>,
+    acknowledged: bool,
+}
+
+impl Oracle {
+    /// A frame said that `vote` is a leader's.
+    pub fn leads(&self, world: &World, who: &str, vote: Vote, from: RaftId) {
+        if vote.voted_for != from {
+            return world.fail(format!(
+                "{who} leads in term {} with a vote for {}",
+                vote.term, vote.voted_for
+            ));
+        }
+        let leader = *self.0.lock().leaders.entry(vote.term).or_insert_with(|| {
+            world.count(Count::LeaderOfTerm);
+            from
+        });
+        if leader != from {
+            world.fail(format!(
+                "term {} has two leaders: {leader} and {from} ({who})",
+                vote.term
+            ));
+        }
+    }
+
+    /// A client is about to publish for the first time.
+    pub fn asks(&self, publish: Publish) {
+        let mut inner = self.0.lock();
+        let floor = inner.floors.get(&publish.topic).copied().unwrap_or(0);
+        let known = Known {
+            floor,
+            offset: None,
+            acknowledged: false,
+            publish,
+        };
+        let key = key_of(&known.publish.text).to_owned();
+        inner
+            .histories
+            .begin(&known.publish.topic, Operation::Publish(key.clone()));
+        inner.publishes.insert(key, known);
+    }
+
+    /// A client was told that its publish is committed, and where if `told`.
+    pub fn acknowledged(&self, world: &World, key: &str, told: Option<(u64, u64)>, who: &str) {
+        let mut inner = self.0.lock();
+        let inner = &mut *inner;
+        let Some(known) = inner.publishes.get_mut(key) else {
+            return world.fail(format!("{who} acknowledged {key}, which nobody asked for"));
+        };
+        known.acknowledged = true;
+        let topic = known.publish.topic.clone();
+        if let (Some((offset, lamport)), Some(record)) =
+            (told, known.offset.and_then(|at| inner.log.record(&topic, at)))
+            && (record.offset, record.logical_time) != (offset, lamport)
+        {
+            return world.fail(format!(
+                "{who} says {key} has offset {offset} and Lamport time {lamport}; the log says {} and {}",
+                record.offset, record.logical_time
+            ));
+        }
+        if let Some(offset) = known.offset {
+            world.count(Count::AckKept);
+            inner
+                .histories
+                .end(&topic, &Operation::Publish(key.to_owned()), offset);
+            raise(&mut inner.floors, &topic, offset);
+        } else {
+            // The node that knows is out of reach just now. Until it is seen, nothing may be built on the place.
+            inner.unlocated.push((key.to_owned(), who.to_owned()));
+        }
+    }
+
+    /// These were sent on one connection in this order, and acknowledged at the first try.
+    pub fn in_order(&self, world: &World, keys: &[String]) {
+        let inner = self.0.lock();
+        let offsets: Option<Vec<u64>> = keys.iter().map(|key| inner.publishes.get(key)?.offset).collect();
+        let Some(offsets) = offsets else { return };
+        world.count(Count::ConnectionOrder);
+        if !offsets.is_sorted() {
+            world.fail(format!(
+                "sent on one connection as {keys:?}, committed at {offsets:?}"
+            ));
+        }
+    }
+
+    /// A strong read begins; what it must show at least is to be handed back to [`Self::strong_read`].
+    pub fn strong_read_begins(&self, topic: &str, reader: usize) -> u64 {
+        let mut inner = self.0.lock();
+        inner.histories.begin(topic, Operation::Read(reader));
+        inner.floors.get(topic).copied().unwrap_or(0)
+    }
+
+    /// A strong read was answered with the topic's last offset.
+    pub fn strong_read(
+        &self,
+        world: &World,
+        topic: &str,
+        reader: usize,
+        floor: u64,
+        high_watermark: u64,
+        who: &str,
+    ) {
+        world.count(Count::StrongRead);
+        if high_watermark < floor {
+            return world.fail(format!(
+                "a strong read of {topic} through {who} ends at {high_watermark}; {floor} was acknowledged before it began"
+            ));
+        }
+        let mut inner = self.0.lock();
+        inner
+            .histories
+            .end(topic, &Operation::Read(reader), high_watermark);
+        raise(&mut inner.floors, topic, high_watermark);
+    }
+
+    /// A strong read got no answer.
+    pub fn strong_read_failed(&self, topic: &str, reader: usize) {
+        self.0.lock().histories.forget(topic, &Operation::Read(reader));
+    }
+
+    /// A client was shown a record.
+    pub fn shown(&self, world: &World, record: RecordLine, who: &str) {
+        let mut inner = self.0.lock();
+        match inner.log.record(&record.topic, record.offset) {
+            Some(known) => compare(world, known, &record, who),
+            None => inner.unproven.push((who.to_owned(), record)),
+        }
+    }
+
+    /// Looks again at what could not be judged when it happened.
+    pub fn look_again(&self, world: &World) {
+        let mut inner = self.0.lock();
+        let inner = &mut *inner;
+        inner.unproven.retain(
+            |(who, record)| match inner.log.record(&record.topic, record.offset) {
+                Some(known) => {
+                    compare(world, known, record, who);
+                    false
+                }
+                None => true,
+            },
+        );
+        let (publishes, floors, histories) = (&inner.publishes, &mut inner.floors, &mut inner.histories);
+        inner.unlocated.retain(|(key, _)| {
+            let Some(known) = publishes.get(key) else {
+                return false;
+            };
+            let Some(offset) = known.offset else { return true };
+            world.count(Count::AckKept);
+            histories.end(&known.publish.topic, &Operation::Publish(key.clone()), offset);
+            raise(floors, &known.publish.topic, offset);
+            false
+        });
+    }
+
+    /// Everything is healed and every node was looked at: nothing may be left open.
+    pub fn settle(&self, world: &World) {
+        self.look_again(world);
+        let inner = self.0.lock();
+        if let Some((who, record)) = inner.unproven.first() {
+            world.fail(format!(
+                "{who} showed offset {} of {} ({}), and no node has it",
+                record.offset, record.topic, record.id
+            ));
+        }
+        let lost = |known: &&Known| known.acknowledged && known.offset.is_none();
+        if let Some(known) = inner.publishes.values().find(lost) {
+            world.fail(format!(
+                "acknowledged and lost: {} in {}",
+                key_of(&known.publish.text),
+                known.publish.topic
+            ));
+        }
+        inner.histories.check(world);
+    }
+
+    /// How many entries are known to be committed.
+    pub fn committed(&self) -> u64 {
+        self.0.lock().log.len()
+    }
+
+    /// The last offset of a topic.
+    pub fn high_watermark(&self, topic: &str) -> u64 {
+        self.0.lock().log.high_watermark(topic)
+    }
+}
+
+fn raise(floors: &mut BTreeMap<String, u64>, topic: &str, offset: u64) {
+    let floor = floors.entry(topic.to_owned()).or_default();
+    *floor = offset.max(*floor);
+}
+
+fn compare(world: &World, known: &RecordLine, shown: &RecordLine, who: &str) {
+    world.count(Count::LamportRises);
+    if known != shown {
+        world.fail(format!("{who} shows {shown:?}, the log says {known:?}"));
+    }
+}
+
+/// What tells a publish from all others.
+pub fn key_of(text: &str) -> &str {
+    text.split(' ').next().unwrap_or_default()
+}

@@ -1,0 +1,234 @@
+//! The one log, as the nodes together hold it committed, and the records it means.
+
+use std::collections::BTreeMap;
+
+use wiber_node::group::Group;
+use wiber_protocol::{
+    entry::{Entry, EntryKind},
+    ids::LogId,
+    line::RecordLine,
+    record::{Batch, Record},
+};
+use wiber_storage::StoredEntry;
+
+use super::{Inner, Known, Oracle, key_of};
+use crate::{count::Count, world::World};
+
+/// One read of a node's log.
+const READ_BYTES: usize = 1 << 20;
+
+/// How far one run of one node was compared.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cursor {
+    /// The next entry to compare as committed.
+    next: u64,
+    /// The first entry that was there when it was last looked at.
+    start: u64,
+}
+
+/// Every entry that some node held as committed, from the first on.
+#[derive(Default)]
+pub(super) struct CommittedLog {
+    /// Term and checksum of each entry, by index.
+    entries: Vec<(u64, u32)>,
+    /// The checksum of every entry ever seen at an index with a term, committed or not.
+    seen: BTreeMap<(u64, u64), u32>,
+    topics: BTreeMap<String, Vec<RecordLine>>,
+    lamport: u64,
+}
+
+impl CommittedLog {
+    pub(super) fn len(&self) -> u64 {
+        self.entries.len() as u64
+    }
+
+    pub(super) fn record(&self, topic: &str, offset: u64) -> Option<&RecordLine> {
+        let at = usize::try_from(offset.checked_sub(1)?).ok()?;
+        self.topics.get(topic)?.get(at)
+    }
+
+    pub(super) fn high_watermark(&self, topic: &str) -> u64 {
+        self.topics.get(topic).map_or(0, |records| records.len() as u64)
+    }
+
+    /// Two logs that hold an entry of one index and term hold the same entry.
+    fn matches(&mut self, world: &World, who: &str, stored: &StoredEntry) -> u32 {
+        let crc = crc32c::crc32c(&stored.bytes);
+        let known = *self.seen.entry((stored.index, stored.term)).or_insert(crc);
+        world.count(Count::LogMatching);
+        if known != crc {
+            world.fail(format!(
+                "{who} holds another entry {}/{} than a node before",
+                stored.term, stored.index
+            ));
+        }
+        crc
+    }
+}
+
+impl Oracle {
+    /// Looks at what `who` holds, from where `cursor` left off.
+    pub fn look(&self, world: &World, who: &str, group: &Group, cursor: &mut Cursor) {
+        let mut inner = self.0.lock();
+        let log = group.log.log();
+        let applied = group.applied_index();
+        let purged = log.purged().map_or(0, |(_, index)| index + 1);
+        if purged > cursor.start {
+            world.count(Count::Purged);
+            cursor.start = purged;
+        }
+        cursor.next = cursor.next.max(purged);
+        while cursor.next <= applied {
+            // A log that ends in this moment cannot be read; another look will come.
+            let Ok(part) = log.read(cursor.next, applied + 1, READ_BYTES) else {
+                return;
+            };
+            if part.is_empty() {
+                return;
+            }
+            for stored in part {
+                cursor.next = stored.index + 1;
+                let crc = inner.log.matches(world, who, &stored);
+                inner.committed(world, who, &stored, crc);
+            }
+        }
+        let end = log.last().map_or(0, |(_, index)| index + 1);
+        for stored in log.read(cursor.next, end, READ_BYTES).unwrap_or_default() {
+            inner.log.matches(world, who, &stored);
+        }
+    }
+}
+
+/// Reads every record of a topic from one node and compares it.
+pub async fn read_all(world: &World, who: &str, group: &Group, topic: &str) {
+    let end = world.oracle().high_watermark(topic);
+    let mut next = group.state.read().topics.log_start_offset(topic);
+    while next <= end {
+        let page = match group.fetch(topic, next, 1_000, READ_BYTES).await {
+            Ok(page) => page,
+            Err(error) => return world.fail(format!("{who} cannot read {topic} at {next}: {error}")),
+        };
+        if page.is_empty() {
+            return world.fail(format!(
+                "{who} has no record {next} of {topic}, which ends at {end}"
+            ));
+        }
+        for committed in page {
+            let mut line = Vec::new();
+            committed.view().write_record(&mut line);
+            let line = String::from_utf8_lossy(&line);
+            match RecordLine::parse(line.trim_end()) {
+                Ok(record) if record.offset == next => world.oracle().shown(world, record, who),
+                Ok(_) | Err(_) => {
+                    return world.fail(format!("{who} has {line} where {next} of {topic} belongs"));
+                }
+            }
+            next += 1;
+        }
+    }
+}
+
+impl Inner {
+    fn committed(&mut self, world: &World, who: &str, stored: &StoredEntry, crc: u32) {
+        world.count(Count::LogEntry);
+        let len = self.log.len();
+        if stored.index > len {
+            return world.fail(format!(
+                "{who} has committed {} and nobody has committed {len}",
+                stored.index
+            ));
+        }
+        if let Some(known) = usize::try_from(stored.index)
+            .ok()
+            .and_then(|at| self.log.entries.get(at))
+        {
+            if *known != (stored.term, crc) {
+                world.fail(format!(
+                    "{who} has committed another entry {} (term {}) than a node before (term {})",
+                    stored.index, stored.term, known.0
+                ));
+            }
+            return;
+        }
+        self.log.entries.push((stored.term, crc));
+        let entry = match Entry::decode(stored.bytes.clone()) {
+            Ok(entry) => entry,
+            Err(error) => {
+                return world.fail(format!(
+                    "{who} has committed an entry that nobody can read: {error}"
+                ));
+            }
+        };
+        if entry.kind != EntryKind::Records {
+            return;
+        }
+        match Batch::decode(entry.payload()) {
+            Ok(batch) => batch
+                .records
+                .into_iter()
+                .for_each(|record| self.record(world, entry.log_id, record)),
+            Err(error) => world.fail(format!(
+                "{who} has committed a batch that nobody can read: {error}"
+            )),
+        }
+    }
+
+    /// What the log means, worked out independently of the nodes.
+    fn record(&mut self, world: &World, at: LogId, record: Record) {
+        let text = String::from_utf8_lossy(&record.body).into_owned();
+        let key = key_of(&text);
+        let Some(known) = self
+            .publishes
+            .get_mut(key)
+            .filter(|known| *known.publish.topic == *record.topic)
+        else {
+            return world.fail(format!("a phantom in {}: {text}", record.topic));
+        };
+        world.count(Count::RecordKnown);
+        if known.offset.is_some() {
+            if record.id != key {
+                world.fail(format!(
+                    "twice in {}: {text}, which was not sent again",
+                    record.topic
+                ));
+            }
+            // The same id again: a retry, or other content under a used id. Either way no new record.
+            return;
+        }
+        if known.publish.text != text {
+            return world.fail(format!(
+                "another content in {} than was asked for: {text}",
+                record.topic
+            ));
+        }
+        let records = self.log.topics.entry(record.topic.to_string()).or_default();
+        let offset = records.len() as u64 + 1;
+        real_time(world, known, offset);
+        known.offset = Some(offset);
+        self.log.lamport = record.lamport.max(self.log.lamport + 1);
+        records.push(RecordLine {
+            topic: record.topic.to_string(),
+            id: record.id,
+            offset,
+            ts_us: record.ts_us,
+            corrected_us: record.corrected_us,
+            logical_time: self.log.lamport,
+            clock_type: "logical".to_owned(),
+            node: record.node.to_string(),
+            log_index: at.index,
+            text,
+        });
+    }
+}
+
+/// What was asked for after another offset was known stands behind it.
+fn real_time(world: &World, known: &Known, offset: u64) {
+    world.count(Count::RealTime);
+    if offset <= known.floor {
+        world.fail(format!(
+            "{} has offset {offset}, though {} was known before it was asked for",
+            key_of(&known.publish.text),
+            known.floor
+        ));
+    }
+}
