@@ -273,7 +273,6 @@ impl Node {
         let saying = self.board.clone();
         forming.run(move || saying.touch()).await?;
         let group = self.start_group(fatal.clone(), ended).await?;
-        runtime::spawn(changes::end(group.clone()));
         runtime::spawn(observe::run(group.clone(), self.board.clone(), fatal));
         runtime::spawn(changes::end(group.clone()));
         let giving_way = room::run(group.clone(), self.names.clone(), self.room.subscribe());
