@@ -29,7 +29,11 @@ fn main() -> ExitCode {
         Ok(prepared) => prepared,
         Err(error) => return cli::start_error(error),
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if std::env::var_os("TOKIO_WORKER_THREADS").is_none() {
+        builder.worker_threads(worker_threads());
+    }
+    let runtime = match builder.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return cli::start_error(error),
     };
@@ -44,6 +48,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Half of the processors, at most eight. A message passes many tasks on its way, and to wake one on the same thread costs a
+/// fraction of waking another thread (`docs/performance.md`).
+fn worker_threads() -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    (processors / 2).clamp(1, 8)
 }
 
 /// Everything that may refuse the start: first what touches nothing, then the folder.
