@@ -19,7 +19,7 @@ const TOPIC: &str = "history";
 /// A disk of a virtual machine is fast until its allowance is used up, which so many messages do. A rest before each measure
 /// of speed gives both the same.
 const MANY: u64 = 5_000_000;
-const REST: Duration = Duration::from_secs(60);
+const REST: Duration = Duration::from_mins(1);
 
 pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let empty = publish_speed(bench, "before")?;
