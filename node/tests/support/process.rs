@@ -6,7 +6,7 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
 };
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, waitpid};
 
 use super::{PATIENCE, wait_for};
 
@@ -37,8 +37,13 @@ impl Process {
             .count()
     }
 
+    /// After `STOP` it stands still when this returns: until then its threads may go on for a moment.
     pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).expect("a running process");
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).expect("a running process");
+        if signal == Signal::STOP {
+            waitpid(Some(pid), WaitOptions::UNTRACED).expect("a child that stops");
+        }
     }
 
     /// `kill -9`, without waiting for the end.
