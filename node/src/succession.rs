@@ -18,7 +18,7 @@ use wiber_protocol::{
 
 use crate::{
     group::{Group, Leader},
-    raft,
+    raft::{self, Metrics},
     rpc::{link::Presence, names::Names},
 };
 
@@ -32,19 +32,36 @@ const HANDICAP: Duration = Duration::from_millis(150);
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// Elections in a row that one campaign may take, see [`campaign`].
+const MOST_ELECTIONS: u64 = 3;
+
+/// A leader that this node followed, and the term in which it led.
+struct Followed {
+    id: RaftId,
+    member: Member,
+    term: u64,
+}
+
 /// Watches the leader's process and campaigns when it is gone. Runs until the engine stops.
 pub async fn run(group: Arc<Group>, names: Arc<Names>) {
     let mut metrics = group.raft.metrics();
+    let mut last: Option<Followed> = None;
     let mut told = None;
     let mut pause = FIRST_PAUSE;
     loop {
-        let Leader::Other { id, member, term } = group.followed() else {
+        match group.followed() {
+            Leader::Own { .. } => last = None,
+            Leader::Other { id, member, term } => last = Some(Followed { id, member, term }),
+            // Who lost an election follows nobody, and its leader is as gone as before.
+            Leader::Unknown => {}
+        }
+        let Some(leader) = &last else {
             if metrics.changed().await.is_err() {
                 return;
             }
             continue;
         };
-        let mut presence = group.links.to(&member).presence();
+        let mut presence = group.links.to(&leader.member).presence();
         tokio::select! {
             biased;
             changed = metrics.changed() => {
@@ -59,11 +76,11 @@ pub async fn run(group: Arc<Group>, names: Arc<Names>) {
                 }
             }
         }
-        if told.replace((id, term)) != Some((id, term)) {
-            tracing::info!(target: "raft", "{}'s process is gone", names.of(id));
+        if told.replace((leader.id, leader.term)) != Some((leader.id, leader.term)) {
+            tracing::info!(target: "raft", "{}'s process is gone", names.of(leader.id));
             pause = FIRST_PAUSE;
         }
-        if !campaign(&group, id, term).await {
+        if !campaign(&group, leader).await {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
@@ -71,20 +88,28 @@ pub async fn run(group: Arc<Group>, names: Arc<Names>) {
 }
 
 /// Asks the other voters and campaigns if it may. `true` when there is another leader, or soon will be.
-async fn campaign(group: &Group, leader: RaftId, term: u64) -> bool {
-    let (vote, membership) = {
+///
+/// A voter that had the longest log when it asked may have lost an election since, because another one was still taking in
+/// what the leader had sent: that one is now a term behind it, and its first election only catches up with that term.
+async fn campaign(group: &Group, leader: &Followed) -> bool {
+    let (mut vote, membership) = {
         let metrics = group.raft.metrics();
         let metrics = metrics.borrow_watched();
         let membership = raft::from_membership(metrics.membership_config.membership());
         (raft::from_vote(&metrics.vote), membership)
     };
-    if vote.term != term || !is_voter(&membership, group.own) {
+    let is_of = (vote.term, vote.voted_for) == (leader.term, leader.id);
+    if vote.committed && !is_of || !is_voter(&membership, group.own) {
         return false;
+    }
+    // This node has just voted for another one, which may be about to lead.
+    if !vote.committed && vote.voted_for != group.own && another_leads(group, vote.term.saturating_sub(1)).await {
+        return true;
     }
     let last = last_log_id(group);
     let request = VoteRequest {
         vote: Vote {
-            term: term + 1,
+            term: vote.term + 1,
             voted_for: group.own,
             committed: false,
         },
@@ -94,13 +119,15 @@ async fn campaign(group: &Group, leader: RaftId, term: u64) -> bool {
     let others = membership
         .members
         .iter()
-        .filter(|(id, _)| **id != group.own && **id != leader && is_voter(&membership, **id));
+        .filter(|(id, _)| **id != group.own && **id != leader.id && is_voter(&membership, **id));
     let asked = others.map(|(id, member)| ask(group, *id, member, request.clone()));
     let mut agreed = BTreeSet::from([group.own]);
     let mut is_first = true;
+    let mut newest_term = vote.term;
     for (id, reply) in futures_util::future::join_all(asked).await {
         let Some(reply) = reply else { continue };
         is_first &= (reply.last, id) < (last, group.own);
+        newest_term = newest_term.max(reply.vote.term);
         if reply.granted {
             agreed.insert(id);
         }
@@ -108,11 +135,30 @@ async fn campaign(group: &Group, leader: RaftId, term: u64) -> bool {
     if !is_majority(&membership, &agreed) {
         return false;
     }
-    if !is_first && another_leads(group, term).await {
+    if !is_first && another_leads(group, newest_term).await {
         return true;
     }
+    for _ in 0..MOST_ELECTIONS {
+        if !elect(group, vote, last).await {
+            return false;
+        }
+        vote = Vote {
+            term: vote.term + 1,
+            voted_for: group.own,
+            committed: false,
+        };
+        if vote.term > newest_term {
+            break;
+        }
+    }
+    another_leads(group, vote.term.saturating_sub(1)).await
+}
+
+/// Stands for election in the term after `vote`'s, and waits until that has begun. `false` if the vote is another one by now.
+async fn elect(group: &Group, vote: Vote, last: Option<LogId>) -> bool {
     let request = TransferLeaderRequest::new(raft::to_vote(vote), group.own.0, last.map(raft::to_log_id));
-    matches!(group.raft.handle_transfer_leader(request).await, Ok(Ok(()))) && another_leads(group, term).await
+    matches!(group.raft.handle_transfer_leader(request).await, Ok(Ok(())))
+        && comes_true(group, |metrics| metrics.current_term > vote.term).await
 }
 
 async fn ask(
@@ -130,21 +176,26 @@ async fn ask(
     (id, reply)
 }
 
-/// Waits for a leader of a later term, at most [`HANDICAP`].
+/// Waits for a leader of a term after `term`, at most [`HANDICAP`].
 async fn another_leads(group: &Group, term: u64) -> bool {
+    comes_true(group, |metrics| {
+        metrics.current_term > term && metrics.current_leader.is_some()
+    })
+    .await
+}
+
+/// Whether `condition` holds within [`HANDICAP`].
+async fn comes_true(group: &Group, condition: impl Fn(&Metrics) -> bool) -> bool {
     let mut metrics = group.raft.metrics();
-    let later = async {
+    let met = async {
         loop {
-            let leads = {
-                let metrics = metrics.borrow_watched();
-                metrics.current_term > term && metrics.current_leader.is_some()
-            };
-            if leads || metrics.changed().await.is_err() {
-                return;
+            let is_met = condition(&metrics.borrow_watched());
+            if is_met || metrics.changed().await.is_err() {
+                return is_met;
             }
         }
     };
-    tokio::time::timeout(HANDICAP, later).await.is_ok()
+    tokio::time::timeout(HANDICAP, met).await.unwrap_or(false)
 }
 
 /// Whether this node would follow who asks because it knows its leader to be gone, too.
@@ -166,7 +217,8 @@ pub async fn answer(group: &Group, request: &VoteRequest) -> VoteReply {
     VoteReply {
         vote,
         last,
-        granted: leader_is_gone && request.vote.term > vote.term && request.last >= last,
+        // Whatever the terms are: who asks learns this node's and goes beyond it.
+        granted: leader_is_gone && request.last >= last,
     }
 }
 

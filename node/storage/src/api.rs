@@ -43,6 +43,9 @@ pub struct LogOptions {
     /// room, see [`crate::Log::has_room`], and still takes what fits the reserve. At least the largest entry, or what
     /// comes then may fail. 0 reserves nothing.
     pub reserve_bytes: u64,
+    /// A small flush that grows the file writes so many zeros behind it, within the reserve: the flushes that follow
+    /// change neither its size nor its blocks, and are faster. 0 fills nothing.
+    pub fill_bytes: u64,
     pub stamp: Stamp,
     /// Whether a log was made here before: then a folder without one is refused, as a vote it held is lost with it.
     pub must_exist: bool,
@@ -52,12 +55,13 @@ impl LogOptions {
     /// Positions inside a segment are kept as 32 bits in memory.
     pub const MAX_SEGMENT_BYTES: u64 = 1 << 30;
 
-    /// 64 MiB segments, a hot tail of 32 MiB, and room for 8 MiB to come, for a folder that may be blank.
+    /// 64 MiB segments, a hot tail of 32 MiB, room for 8 MiB to come and 256 KiB filled ahead, for a folder that may be blank.
     pub fn new(stamp: Stamp) -> Self {
         Self {
             segment_bytes: 64 << 20,
             hot_tail_bytes: 32 << 20,
             reserve_bytes: 8 << 20,
+            fill_bytes: 256 << 10,
             stamp,
             must_exist: false,
         }
@@ -74,7 +78,7 @@ pub struct Recovered {
     pub purged: Option<(u64, u64)>,
     /// `(term, index)` of the last entry; `purged` when the log is empty.
     pub last: Option<(u64, u64)>,
-    /// Bytes of a torn tail that were cut off. They were never acknowledged.
+    /// Bytes of a torn tail that were cut off. They were never acknowledged. Zeros that only kept room do not count.
     pub cut_bytes: u64,
 }
 

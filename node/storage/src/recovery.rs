@@ -14,7 +14,7 @@ use crate::{
     disk::Disk,
     error::OpenError,
     format::{FORMAT_VERSION, Flaw, FrameSeed, HeaderFlaw, SEGMENT_HEADER_BYTES, SegmentHeader},
-    scan::{Scanned, Stop, Window, flushed_end_after, scan_frames},
+    scan::{Scanned, Stop, Window, flushed_end_after, is_zero_from, scan_frames},
     segment::{Segment, SegmentId, parse_name, segment_path},
     terms::TermRuns,
     vote::{Committed, SlotKind, Slots, Start},
@@ -116,6 +116,7 @@ pub(crate) fn examine(dir: &Path, stamp: Stamp, disk: &dyn Disk) -> Result<Plan,
         terms,
         last_header,
         scanned,
+        behind_bytes,
         cut_bytes,
     } = examined;
     let restart = scanned.end_index < start.first_index;
@@ -162,7 +163,7 @@ pub(crate) fn examine(dir: &Path, stamp: Stamp, disk: &dyn Disk) -> Result<Plan,
         last_header,
         scanned,
         restart,
-        cut: cut_bytes > 0,
+        cut: behind_bytes > 0,
         leftovers,
     })))
 }
@@ -286,6 +287,9 @@ struct Examined {
     terms: TermRuns,
     last_header: SegmentHeader,
     scanned: Scanned,
+    /// Bytes of the last segment behind its last good frame.
+    behind_bytes: u64,
+    /// The same, unless they are zeros, as they are where room was filled ahead.
     cut_bytes: u64,
 }
 
@@ -302,8 +306,9 @@ fn examine_segments(
     let mut terms = TermRuns::default();
     let mut segments: Vec<Segment> = Vec::with_capacity(bases.len());
     let mut before: Option<(SegmentHeader, Scanned)> = None;
-    let mut cut_bytes = 0;
+    let (mut behind_bytes, mut cut_bytes) = (0, 0);
     for (at, &base) in bases.iter().enumerate() {
+        (behind_bytes, cut_bytes) = (0, 0);
         let path = segment_path(dir, base);
         let (header, mut window) = open_segment(&path, stamp, disk)?;
         let header = header.map_err(|flaw| damaged(&path, 0, flaw))?;
@@ -324,7 +329,9 @@ fn examine_segments(
             if marked.max(next).unwrap_or(0) > scanned.end_index {
                 return Err(damaged(&path, *position, flaw.clone()));
             }
-            cut_bytes = window.size_bytes() - position;
+            behind_bytes = window.size_bytes() - position;
+            let is_room = is_zero_from(&mut window, *position).map_err(io("read", &path))?;
+            cut_bytes = if is_room { 0 } else { behind_bytes };
         }
         if let Some(next) = next.filter(|next| *next != scanned.end_index) {
             let flaw = Flaw::new(format!("entries up to {next}, where the next segment starts"), {
@@ -358,6 +365,7 @@ fn examine_segments(
         terms,
         last_header,
         scanned,
+        behind_bytes,
         cut_bytes,
     })
 }

@@ -199,3 +199,16 @@ pub(crate) fn flushed_end_after(
     }
     Ok(highest)
 }
+
+/// Whether there is nothing but zeros from `position` to the end of the file.
+pub(crate) fn is_zero_from(window: &mut Window, position: u64) -> io::Result<bool> {
+    let mut at = position;
+    while at < window.size_bytes {
+        let bytes = window.get(at, WINDOW_BYTES)?;
+        if bytes.iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+        at += bytes.len().max(1) as u64;
+    }
+    Ok(true)
+}

@@ -17,6 +17,8 @@ use crate::{
 
 /// Frames are written out when so much of them is waiting, so that the buffer stays small.
 const WRITE_CHUNK_BYTES: usize = 4 << 20;
+/// Flushes of more than this are not worth filling ahead for: their own bytes take longer than what it saves.
+const FILL_FOR_BYTES: usize = 16 << 10;
 
 pub(crate) struct Tail {
     pub(crate) id: SegmentId,
@@ -27,6 +29,8 @@ pub(crate) struct Tail {
     written_bytes: u64,
     /// The size up to which the disk keeps room for the file.
     reserved_bytes: u64,
+    /// The file's size: beyond `written_bytes` it holds zeros.
+    filled_bytes: u64,
     /// Frames that follow them.
     buf: Vec<u8>,
     /// `(index, position)` of frames since the last flush, about one per [`MARK_SPACING_BYTES`].
@@ -140,7 +144,7 @@ impl Tail {
             path: self.path.clone(),
             file: Arc::clone(&self.file),
             size_bytes: self.written_bytes,
-            is_some: self.reserved_bytes > self.written_bytes,
+            is_some: self.reserved_bytes.max(self.filled_bytes) > self.written_bytes,
         }
     }
 
@@ -161,6 +165,7 @@ impl Tail {
             seed: FrameSeed::new(stamp, base_index),
             written_bytes,
             reserved_bytes: written_bytes,
+            filled_bytes: written_bytes,
             buf: Vec::new(),
             places: Vec::new(),
             unsynced_bytes: 0,
@@ -226,21 +231,35 @@ impl Tail {
         self.last_term = entry.term;
         self.prefix_hash = prefix_hash;
         if self.buf.len() >= WRITE_CHUNK_BYTES {
-            self.write_out()?;
+            self.write_out(0)?;
         }
         Ok(())
     }
 
-    fn write_out(&mut self) -> Result<(), Failure> {
+    /// How many zeros to write behind what is buffered. A sync that finds the file's size and blocks as they were need not
+    /// wait for the file system's journal, which all logs on a disk share; so a small flush makes room for many.
+    fn zeros_ahead(&self, fill_bytes: u64) -> u64 {
+        let end = self.len_bytes();
+        if self.buf.len() > FILL_FOR_BYTES || end <= self.filled_bytes {
+            return 0;
+        }
+        // Never beyond what is reserved: that write could find the disk full.
+        (end + fill_bytes).min(self.reserved_bytes).saturating_sub(end)
+    }
+
+    fn write_out(&mut self, zeros: u64) -> Result<(), Failure> {
         if self.buf.is_empty() {
             return Ok(());
         }
+        let len = self.buf.len();
+        self.buf.resize(len + usize::try_from(zeros).unwrap_or(0), 0);
         tried(
             "write",
             &self.path,
             self.file.write_at(&self.buf, self.written_bytes),
         )?;
-        self.written_bytes += self.buf.len() as u64;
+        self.filled_bytes = self.filled_bytes.max(self.written_bytes + self.buf.len() as u64);
+        self.written_bytes += len as u64;
         self.buf.clear();
         // One large entry must not hold its memory for ever.
         self.buf.shrink_to(2 * WRITE_CHUNK_BYTES);
@@ -248,12 +267,12 @@ impl Tail {
     }
 
     /// Writes what is buffered and syncs. Returns the bytes that became durable and the microseconds the sync took; `None`
-    /// if there were none.
-    pub(crate) fn flush(&mut self, disk: &dyn Disk) -> Result<Option<(u64, u64)>, Failure> {
+    /// if there were none. A small flush that grows the file grows it by `fill_bytes` more.
+    pub(crate) fn flush(&mut self, disk: &dyn Disk, fill_bytes: u64) -> Result<Option<(u64, u64)>, Failure> {
         if self.unsynced_bytes == 0 {
             return Ok(None);
         }
-        self.write_out()?;
+        self.write_out(self.zeros_ahead(fill_bytes))?;
         let start_us = disk.now_us();
         tried("fdatasync", &self.path, self.file.sync_data())?;
         let elapsed_us = disk.now_us().saturating_sub(start_us);

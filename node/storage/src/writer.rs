@@ -206,7 +206,7 @@ impl Writer {
 
     /// Makes everything staged durable, tells everyone, and calls the callbacks that waited for it.
     fn settle(&mut self) -> Result<(), Failure> {
-        if let Some((bytes, elapsed_us)) = self.tail.flush(&*self.disk)? {
+        if let Some((bytes, elapsed_us)) = self.tail.flush(&*self.disk, self.options.fill_bytes)? {
             self.flushed_end = self.tail.end_index;
             let places = self.tail.take_places();
             self.shared

@@ -9,7 +9,7 @@ mod support;
 use bytes::Bytes;
 use proptest::prelude::*;
 use support::{Acks, Driven, entry, options};
-use wiber_storage::{MemoryDisk, OpenError, StoredEntry};
+use wiber_storage::{LogOptions, MemoryDisk, OpenError, StoredEntry};
 
 /// What the outside can see of a log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -122,6 +122,7 @@ fn life() -> impl Strategy<Value = Life> {
 struct Model {
     disk: MemoryDisk,
     hot_tail_bytes: usize,
+    fill_bytes: u64,
     view: View,
     /// No log that was ever empty may start below this.
     floor: u64,
@@ -133,7 +134,11 @@ struct Model {
 
 impl Model {
     fn open(&self) -> Result<Driven, OpenError> {
-        Driven::open(&self.disk, options(900, self.hot_tail_bytes))
+        let options = LogOptions {
+            fill_bytes: self.fill_bytes,
+            ..options(900, self.hot_tail_bytes)
+        };
+        Driven::open(&self.disk, options)
     }
 
     fn command(&mut self, step: &Step) -> Option<Command> {
@@ -240,10 +245,11 @@ impl Model {
     }
 }
 
-fn run(lives: &[Life], hot_tail_bytes: usize) {
+fn run(lives: &[Life], hot_tail_bytes: usize, fill_bytes: u64) {
     let mut model = Model {
         disk: MemoryDisk::new(),
         hot_tail_bytes,
+        fill_bytes,
         view: View::default(),
         floor: 0,
         term: 1,
@@ -292,8 +298,9 @@ proptest! {
     fn whatever_the_power_cut_takes_the_log_is_a_prefix_with_everything_acknowledged(
         lives in proptest::collection::vec(life(), 1..6),
         hot_tail_bytes in prop_oneof![Just(0_usize), Just(2_000)],
+        fill_bytes in prop_oneof![Just(0_u64), Just(150), Just(2_000)],
     ) {
-        run(&lives, hot_tail_bytes);
+        run(&lives, hot_tail_bytes, fill_bytes);
     }
 }
 

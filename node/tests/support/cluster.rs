@@ -206,15 +206,20 @@ impl Cluster {
             .expect("a follower")
     }
 
-    /// Waits until all running nodes have the same history of a topic, and gives its lines.
+    /// Waits until all running nodes have everything of a topic that is committed by then, and gives its lines. A strong read
+    /// comes first: a node that has just started may have applied less than it knows to be committed later.
     #[track_caller]
     pub(crate) fn settled_history(&self, topic: &str) -> Vec<String> {
         let running = self.running();
         wait_for("every node has the same history", PATIENCE, || {
             let mut histories: Vec<_> = running
                 .iter()
-                .map(|at| self.conn(*at).history(topic, 1_000_000))
-                .collect();
+                .map(|at| {
+                    let mut conn = self.conn(*at);
+                    conn.reads_strongly(topic)
+                        .then(|| conn.history(topic, 1_000_000))
+                })
+                .collect::<Option<_>>()?;
             let last = histories.pop()?;
             histories.iter().all(|history| *history == last).then_some(last)
         })

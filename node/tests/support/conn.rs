@@ -115,6 +115,18 @@ impl Conn {
         self.until("OK history_end")
     }
 
+    /// Whether a majority confirms what the node has of a topic.
+    #[track_caller]
+    pub(crate) fn reads_strongly(&mut self, topic: &str) -> bool {
+        self.send(format!("READ {topic} --last 1 --strong\n"));
+        loop {
+            let line = self.line();
+            if !line.starts_with("RECORD ") {
+                return line.starts_with("OK read_end ");
+            }
+        }
+    }
+
     /// The lines up to `last`, that one left out.
     #[track_caller]
     pub(crate) fn until(&mut self, last: &str) -> Vec<String> {

@@ -25,6 +25,8 @@ use crate::{count::Count, disk::SimDisk, network::Listening};
 /// Small, so that a short run has many segments and reads go to files.
 const SEGMENT_BYTES: u64 = 24 << 10;
 const HOT_TAIL_BYTES: usize = 8 << 10;
+/// Filled up every few flushes.
+const FILL_BYTES: u64 = 2 << 10;
 /// So small that a run has many parts of the index, and retention something to drop.
 const PART_LIMITS: PartLimits = PartLimits {
     bytes: 12 << 10,
@@ -71,6 +73,7 @@ impl Host {
             log_options: LogOptions {
                 segment_bytes: SEGMENT_BYTES,
                 hot_tail_bytes: HOT_TAIL_BYTES,
+                fill_bytes: FILL_BYTES,
                 ..LogOptions::new(Stamp::default())
             },
             lamport: Arc::new(lamport),

@@ -48,6 +48,7 @@ pub(crate) fn options(segment_bytes: u64, hot_tail_bytes: usize) -> LogOptions {
         segment_bytes,
         hot_tail_bytes,
         reserve_bytes: 1_000,
+        fill_bytes: 0,
         stamp: STAMP,
         must_exist: false,
     }
