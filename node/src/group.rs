@@ -48,6 +48,8 @@ pub struct Group {
     pub publisher: Publisher,
     pub links: Arc<Links>,
     pub clock: Arc<dyn Clock>,
+    /// Whether local reads show at least what was committed when this process started.
+    pub caught_up: watch::Sender<bool>,
     /// When a leader was last heard, by the monotonic clock.
     pub leader_heard_us: AtomicU64,
     /// The node is about to stop the engine: peers are turned away.
@@ -196,6 +198,12 @@ impl Group {
                 .wait_for(|at| *at >= index && self.applied_index() >= index)
                 .await,
         );
+    }
+
+    /// Waits while this node has just started and is still learning what is committed.
+    pub async fn await_caught_up(&self) {
+        // The sender lives as long as the group.
+        drop(self.caught_up.subscribe().wait_for(|caught_up| *caught_up).await);
     }
 
     /// Waits until `topic` has a record at `offset` here.

@@ -1,5 +1,6 @@
 //! One node put together: ports, folder, peers, forming, the group, and an orderly end.
 
+mod catch_up;
 mod flushes;
 mod hand_over;
 mod room;
@@ -275,6 +276,11 @@ impl Node {
         let group = self.start_group(fatal.clone(), ended).await?;
         runtime::spawn(observe::run(group.clone(), self.board.clone(), fatal));
         runtime::spawn(changes::end(group.clone()));
+        runtime::spawn(
+            ended
+                .clone()
+                .run_until_cancelled_owned(catch_up::run(group.clone())),
+        );
         let giving_way = room::run(group.clone(), self.names.clone(), self.room.subscribe());
         runtime::spawn(ended.clone().run_until_cancelled_owned(giving_way));
         runtime::spawn(succession::run(group.clone(), self.names.clone()));

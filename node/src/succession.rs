@@ -103,7 +103,10 @@ async fn campaign(group: &Group, leader: &Followed) -> bool {
         return false;
     }
     // This node has just voted for another one, which may be about to lead.
-    if !vote.committed && vote.voted_for != group.own && another_leads(group, vote.term.saturating_sub(1)).await {
+    if !vote.committed
+        && vote.voted_for != group.own
+        && another_leads(group, vote.term.saturating_sub(1)).await
+    {
         return true;
     }
     let last = last_log_id(group);

@@ -9,6 +9,8 @@ mod crashes;
 mod damage;
 #[path = "cluster/membership.rs"]
 mod membership;
+#[path = "cluster/pauses.rs"]
+mod pauses;
 #[path = "cluster/quorum.rs"]
 mod quorum;
 #[path = "cluster/retention.rs"]

@@ -210,6 +210,14 @@ impl Responder {
         Ok(())
     }
 
+    async fn await_caught_up(&mut self, group: &Group) -> Result<(), Gone> {
+        if !*group.caught_up.borrow() {
+            self.flush().await?;
+            group.await_caught_up().await;
+        }
+        Ok(())
+    }
+
     async fn await_own_writes(&self, group: &Group, topic: &str) {
         if let Some((_, offset)) = self.own_writes.iter().find(|(known, _)| known == topic) {
             // Past that the node is behind, and a local read says what it has.

@@ -150,6 +150,7 @@ impl Node {
             publisher,
             links: self.links.clone(),
             clock: self.local.clock.clone(),
+            caught_up: watch::Sender::new(false),
             leader_heard_us: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
         });

@@ -44,7 +44,10 @@ fn most_small_flushes_leave_the_size_as_it_is() {
 
     // What only kept room is no torn tail, and the log goes on where it ended.
     let mut driven = Driven::open(&disk, filling()).unwrap();
-    assert_eq!((driven.recovered.last, driven.recovered.cut_bytes), (Some((1, 99)), 0));
+    assert_eq!(
+        (driven.recovered.last, driven.recovered.cut_bytes),
+        (Some((1, 99)), 0)
+    );
     driven.store(entries(100..101, 1, 400));
     assert_eq!(driven.read_all().len(), 101);
 }

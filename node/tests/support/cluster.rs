@@ -216,8 +216,7 @@ impl Cluster {
                 .iter()
                 .map(|at| {
                     let mut conn = self.conn(*at);
-                    conn.reads_strongly(topic)
-                        .then(|| conn.history(topic, 1_000_000))
+                    conn.reads_strongly(topic).then(|| conn.history(topic, 1_000_000))
                 })
                 .collect::<Option<_>>()?;
             let last = histories.pop()?;

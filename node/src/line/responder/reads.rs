@@ -18,6 +18,7 @@ impl Responder {
         let Some(group) = self.group_in_time().await? else {
             return Ok(());
         };
+        self.await_caught_up(&group).await?;
         self.await_own_writes(&group, topic).await;
         let (start, end) = {
             let state = group.state.read();
@@ -51,7 +52,10 @@ impl Responder {
                     return Ok(());
                 }
             }
-            Consistency::Local => self.await_own_writes(&group, topic).await,
+            Consistency::Local => {
+                self.await_caught_up(&group).await?;
+                self.await_own_writes(&group, topic).await;
+            }
         }
         let (high_watermark, log_start_offset) = {
             let state = group.state.read();
