@@ -38,7 +38,9 @@ fn main() -> ExitCode {
         Err(error) => return cli::start_error(error),
     };
     let name = start.own.name.clone();
-    match runtime.block_on(run(start, ports)) {
+    // On a worker: what this thread waits for itself would wake another thread each time.
+    let ended = runtime.block_on(runtime.spawn(run(start, ports)));
+    match ended.map_err(anyhow::Error::from).flatten() {
         Ok(()) => {
             tracing::info!(target: "node", "{name} stopped");
             ExitCode::SUCCESS

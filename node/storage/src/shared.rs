@@ -19,6 +19,8 @@ use crate::{
 pub const QUEUE_BYTES: usize = 64 << 20;
 /// While there is no room on the disk, it is looked again so often.
 pub(crate) const LOOK_FOR_ROOM: Duration = Duration::from_secs(1);
+/// A commit hint waits at most so long for something that it can be written with.
+const HINT_PATIENCE: Duration = Duration::from_millis(100);
 /// Commands that may wait for the writer.
 pub const QUEUE_COMMANDS: usize = 8192;
 
@@ -99,6 +101,8 @@ pub(crate) struct Inside {
     queue_bytes: usize,
     /// The newest commit hint that is not written yet. It has no place in the queue: a newer one replaces it.
     pub(crate) committed: Option<(u64, u64)>,
+    /// Whether the writer's thread waits until it is woken: then it must be woken for a commit hint, too.
+    is_asleep: bool,
     /// Whether the disk has room for what may come.
     pub(crate) has_room: bool,
     /// Whether a thread takes the queue. Without one nobody may wait for room: who drives the writer decides.
@@ -144,6 +148,7 @@ impl Shared {
                 queue: VecDeque::new(),
                 queue_bytes: 0,
                 committed: None,
+                is_asleep: false,
                 has_room: true,
                 has_thread: false,
             }),
@@ -175,11 +180,18 @@ impl Shared {
         self.say_work();
     }
 
+    /// Wakes nobody who will look by himself: most hints come right after an append and just before the next.
     pub(crate) fn set_committed(&self, term: u64, index: u64) {
         let mut inside = self.inside.lock();
-        if inside.phase == Phase::Open {
-            inside.committed = Some((term, index));
-            self.say_work();
+        if inside.phase != Phase::Open {
+            return;
+        }
+        inside.committed = Some((term, index));
+        if inside.is_asleep {
+            self.work.notify_one();
+        }
+        if let Some(hear) = self.on_work.get() {
+            hear();
         }
     }
 
@@ -202,19 +214,34 @@ impl Shared {
         commands
     }
 
-    /// Waits for work and takes all of it; takes nothing if `other_work` waits, or when it is time to look for room; `None` when the log is closed and everything
-    /// is done, or when it failed.
+    /// Waits for work and takes all of it; takes nothing if `other_work` waits, or when it is time to look for room;
+    /// `None` when the log is closed and everything is done, or when it failed.
     pub(crate) fn wait_and_take(&self, other_work: bool) -> Option<Vec<Command>> {
         let mut inside = self.inside.lock();
-        while !inside.has_work() && !other_work {
+        // A hint is likely to follow what was just written.
+        let mut awaits_hint = true;
+        while inside.queue.is_empty() && !other_work {
             if inside.phase != Phase::Open {
-                return None;
-            }
-            if inside.has_room {
-                self.work.wait(&mut inside);
-            } else if self.work.wait_for(&mut inside, LOOK_FOR_ROOM).timed_out() {
+                if inside.committed.is_none() {
+                    return None;
+                }
                 break;
             }
+            let is_over = if awaits_hint {
+                self.work.wait_for(&mut inside, HINT_PATIENCE).timed_out()
+            } else if !inside.has_room {
+                self.work.wait_for(&mut inside, LOOK_FOR_ROOM).timed_out()
+            } else {
+                inside.is_asleep = true;
+                self.work.wait(&mut inside);
+                inside.is_asleep = false;
+                false
+            };
+            let looks_for_room = !inside.has_room && !awaits_hint;
+            if is_over && (inside.committed.is_some() || looks_for_room) {
+                break;
+            }
+            awaits_hint = inside.committed.is_some();
         }
         let commands = inside.take();
         self.room.notify_all();
