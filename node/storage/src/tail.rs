@@ -236,8 +236,8 @@ impl Tail {
         Ok(())
     }
 
-    /// How many zeros to write behind what is buffered. A sync that finds the file's size and blocks as they were need not
-    /// wait for the file system's journal, which all logs on a disk share; so a small flush makes room for many.
+    /// How many zeros to write behind what is buffered. A sync that finds the file's size and blocks as they were writes
+    /// nothing but them, no metadata and no journal of the file system; so a small flush makes room for many.
     fn zeros_ahead(&self, fill_bytes: u64) -> u64 {
         let end = self.len_bytes();
         if self.buf.len() > FILL_FOR_BYTES || end <= self.filled_bytes {
