@@ -20,7 +20,11 @@ pub async fn run(group: &Arc<Group>, forming: &Forming) -> anyhow::Result<Infall
             .voter_ids()
             .any(|id| id == group.own.0);
         if is_voter {
-            metrics.changed().await?;
+            if metrics.changed().await.is_err() {
+                // Whoever reads this wants to know why.
+                metrics.borrow_watched().running_state.clone()?;
+                anyhow::bail!("the engine stopped");
+            }
         } else {
             forming.ask_again().await;
             tokio::time::sleep(PAUSE).await;

@@ -6,11 +6,13 @@ use std::{
     sync::Arc,
 };
 
-use wiber_storage::{Disk, DiskFile, MemoryDisk};
+use wiber_storage::{Disk, DiskFile, DiskOp, MemoryDisk};
 
 use crate::{
+    count::Count,
     mutants::Broken,
     process::{Death, SimProcess},
+    say,
     world::World,
 };
 
@@ -24,7 +26,16 @@ pub struct SimDisk {
 
 impl SimDisk {
     /// A process whose disk took its last step is dead before anybody else runs.
-    fn seen<T>(&self, outcome: io::Result<T>) -> io::Result<T> {
+    fn seen<T>(&self, path: &Path, outcome: io::Result<T>) -> io::Result<T> {
+        if let Some(op) = self.memory.take_failed() {
+            self.world.count(match op {
+                DiskOp::Write => Count::FailedWrite,
+                DiskOp::Sync => Count::FailedSync,
+                DiskOp::DirSync => Count::FailedDirSync,
+            });
+            say!(self.world, "DISK", "{op:?} of {} fails", path.display());
+            self.process.disk_fails(op, may_be_tried_again(path));
+        }
         if self.memory.is_off() {
             self.process.die(Death::AtDiskStep);
         }
@@ -42,21 +53,21 @@ impl SimDisk {
 
 impl Disk for SimDisk {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let file = self.seen(self.memory.create(path))?;
+        let file = self.seen(path, self.memory.create(path))?;
         Ok(self.file(path, file))
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let file = self.seen(self.memory.open(path))?;
+        let file = self.seen(path, self.memory.open(path))?;
         Ok(self.file(path, file))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.seen(self.memory.rename(from, to))
+        self.seen(to, self.memory.rename(from, to))
     }
 
     fn unlink(&self, path: &Path) -> io::Result<()> {
-        self.seen(self.memory.unlink(path))
+        self.seen(path, self.memory.unlink(path))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
@@ -72,12 +83,18 @@ impl Disk for SimDisk {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.seen(self.memory.sync_dir(dir))
+        self.seen(dir, self.memory.sync_dir(dir))
     }
 
     fn now_us(&self) -> u64 {
         self.memory.now_us()
     }
+}
+
+/// The ceiling of the Lamport clock may be written later, as long as there are times left below the one on disk.
+fn may_be_tried_again(path: &Path) -> bool {
+    let is_folder = path.parent() == Some(Path::new("/"));
+    is_folder || path.file_stem().is_some_and(|stem| stem == "lamport")
 }
 
 struct SimFile {
@@ -107,25 +124,25 @@ impl DiskFile for SimFile {
     }
 
     fn write_at(&self, buf: &[u8], position: u64) -> io::Result<()> {
-        self.disk.seen(self.file.write_at(buf, position))
+        self.disk.seen(&self.path, self.file.write_at(buf, position))
     }
 
     fn reserve(&self, size_bytes: u64) -> io::Result<()> {
-        self.disk.seen(self.file.reserve(size_bytes))
+        self.disk.seen(&self.path, self.file.reserve(size_bytes))
     }
 
     fn set_len(&self, size_bytes: u64) -> io::Result<()> {
-        self.disk.seen(self.file.set_len(size_bytes))
+        self.disk.seen(&self.path, self.file.set_len(size_bytes))
     }
 
     fn sync_data(&self) -> io::Result<()> {
         if self.is_skipped() {
             return Ok(());
         }
-        self.disk.seen(self.file.sync_data())
+        self.disk.seen(&self.path, self.file.sync_data())
     }
 
     fn sync_all(&self) -> io::Result<()> {
-        self.disk.seen(self.file.sync_all())
+        self.disk.seen(&self.path, self.file.sync_all())
     }
 }

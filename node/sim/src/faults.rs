@@ -7,6 +7,7 @@
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use tokio::time::sleep;
+use wiber_storage::DiskOp;
 
 use crate::{
     cluster::Cluster,
@@ -32,6 +33,8 @@ enum Fault {
     SlowDisk,
     FullDisk,
     FailedSync,
+    FailedDirSync,
+    FailedWrite,
     ClockJump,
     Noise,
     Reset,
@@ -40,7 +43,7 @@ enum Fault {
     Bridge,
 }
 
-const ALL: [Fault; 18] = [
+const ALL: [Fault; 20] = [
     Fault::Crash,
     Fault::CrashAtAwait,
     Fault::CrashAtDiskStep,
@@ -53,6 +56,8 @@ const ALL: [Fault; 18] = [
     Fault::SlowDisk,
     Fault::FullDisk,
     Fault::FailedSync,
+    Fault::FailedDirSync,
+    Fault::FailedWrite,
     Fault::ClockJump,
     Fault::Noise,
     Fault::Reset,
@@ -151,12 +156,9 @@ impl Faults {
                 self.while_it_lasts(3_000).await;
                 host.set_room(None);
             }
-            Fault::FailedSync => {
-                if host.is_running() {
-                    self.count(Count::FailedSync);
-                    host.fail_next_sync();
-                }
-            }
+            Fault::FailedSync => host.fail_next(DiskOp::Sync),
+            Fault::FailedDirSync => host.fail_next(DiskOp::DirSync),
+            Fault::FailedWrite => host.fail_next(DiskOp::Write),
             Fault::ClockJump => {
                 self.count(Count::ClockJump);
                 let by_us = i64::try_from(self.dice.between(0, 7_200_000_000)).unwrap_or(0);

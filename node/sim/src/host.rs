@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use wiber_node::group::GroupCell;
 use wiber_protocol::config::ClusterConfig;
-use wiber_storage::MemoryDisk;
+use wiber_storage::{DiskOp, MemoryDisk};
 
 use crate::{
     clock::SimClock,
@@ -28,6 +28,8 @@ use crate::{
 
 /// A process has this long to end by itself.
 const ORDERLY_END: Duration = Duration::from_secs(3);
+/// A process whose disk failed gives up within this time.
+const GIVING_UP: Duration = Duration::from_secs(5);
 
 /// How a process is to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +57,7 @@ pub struct Host {
     pub sync_ms: AtomicU64,
     /// What a disk that dies in a step takes with it.
     step_takes_power: AtomicBool,
-    /// A disk fault that may make a node give up was at work since it started.
+    /// The disk was full since the node started: then it may not be able to open its files.
     excused: AtomicBool,
     is_full: AtomicBool,
     /// The host stays down until this is taken back.
@@ -157,10 +159,9 @@ impl Host {
         self.disk().set_room(room_bytes);
     }
 
-    /// The next sync fails.
-    pub fn fail_next_sync(&self) {
-        self.excused.store(true, Relaxed);
-        self.disk().fail_next_sync();
+    /// The next operation of this kind fails.
+    pub fn fail_next(&self, op: DiskOp) {
+        self.disk().fail_next(op);
     }
 
     pub fn release(&self) {
@@ -202,7 +203,8 @@ impl Host {
         let (end, death) = tokio::select! {
             biased;
             death = process.died() => (self.end_of(death), Some(death)),
-            ended = &mut life => (self.ended_by_itself(ended.unwrap_or(Ok(()))), None),
+            ended = &mut life => (self.ended_by_itself(&process, ended.unwrap_or(Ok(()))), None),
+            op = process.outlives_disk(GIVING_UP) => (self.goes_on(op), None),
             end = self.next_order() => (end, None),
         };
         // What it held to its end counts.
@@ -252,13 +254,28 @@ impl Host {
     }
 
     /// A node gives up only for a reason.
-    fn ended_by_itself(&self, outcome: Result<(), String>) -> End {
+    fn ended_by_itself(&self, process: &SimProcess, outcome: Result<(), String>) -> End {
         let text = outcome.err().unwrap_or_else(|| "no reason".to_owned());
         say!(self.world, self.name, "gives up: {text}");
-        if !self.excused.load(Relaxed) {
-            self.world
-                .fail(format!("{} gave up without a disk fault: {text}", self.name));
+        let names_file = text.contains(&format!("/{}", self.name));
+        match process.disk_failure() {
+            Some(_) if names_file => self.world.count(Count::EndedByDisk),
+            Some(op) => self.world.fail(format!(
+                "{} gave up after a failed {op:?} without saying of which file: {text}",
+                self.name
+            )),
+            None if self.excused.load(Relaxed) => {}
+            None => self
+                .world
+                .fail(format!("{} gave up without a disk fault: {text}", self.name)),
         }
+        End::Kill
+    }
+
+    /// After a failure nobody knows what the disk holds.
+    fn goes_on(&self, op: DiskOp) -> End {
+        self.world
+            .fail(format!("{} goes on after a failed {op:?}", self.name));
         End::Kill
     }
 

@@ -4,16 +4,20 @@ use std::{
     cell::RefCell,
     sync::Arc,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use parking_lot::Mutex;
 use tokio::{sync::Notify, task::AbortHandle};
 use wiber_node::runtime::Process;
+use wiber_storage::DiskOp;
 
 use crate::dice::Dice;
 
 /// Finished tasks are forgotten when so many handles have gathered.
 const HANDLES: usize = 256;
+/// How often it is looked whether a process stands still.
+const LOOK: Duration = Duration::from_millis(100);
 
 thread_local! {
     static RUNNING: RefCell<Arc<str>> = RefCell::new(Arc::from(""));
@@ -38,6 +42,7 @@ pub struct SimProcess {
     dice: Dice,
     state: Mutex<State>,
     died: Notify,
+    disk_failed: Notify,
 }
 
 #[derive(Default)]
@@ -47,6 +52,9 @@ struct State {
     paused: bool,
     dead: Option<Death>,
     killed: bool,
+    disk_failure: Option<DiskOp>,
+    /// A failure after which it must end.
+    last_failure: Option<DiskOp>,
     polls_left: Option<u64>,
     waiting: Vec<Waker>,
 }
@@ -61,6 +69,7 @@ impl SimProcess {
                 ..State::default()
             }),
             died: Notify::new(),
+            disk_failed: Notify::new(),
         })
     }
 
@@ -94,6 +103,38 @@ impl SimProcess {
             }
             self.died.notified().await;
         }
+    }
+
+    /// Its disk failed to do something, which it may be allowed to try again.
+    pub fn disk_fails(&self, op: DiskOp, may_be_tried_again: bool) {
+        let mut state = self.state.lock();
+        state.disk_failure.get_or_insert(op);
+        if !may_be_tried_again {
+            state.last_failure.get_or_insert(op);
+            self.disk_failed.notify_one();
+        }
+    }
+
+    pub fn disk_failure(&self) -> Option<DiskOp> {
+        self.state.lock().disk_failure
+    }
+
+    /// Resolves when the process has run for `longest` after a failure of its disk that must end it.
+    pub async fn outlives_disk(&self, longest: Duration) -> DiskOp {
+        let op = loop {
+            if let Some(op) = self.state.lock().last_failure {
+                break op;
+            }
+            self.disk_failed.notified().await;
+        };
+        let mut ran = Duration::ZERO;
+        while ran < longest {
+            tokio::time::sleep(LOOK).await;
+            if !self.state.lock().paused {
+                ran += LOOK;
+            }
+        }
+        op
     }
 
     pub fn pause(&self) {

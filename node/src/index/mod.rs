@@ -25,7 +25,10 @@ use wiber_storage::{Disk, DiskFile, Log, Stamp};
 pub use keeper::{Keeper, MAX_JOBS};
 pub use open::{Opened, open};
 
-use crate::state::{PartLimits, Remembered, SealedPart, Snapshot, Tables, WINDOW_IDS};
+use crate::{
+    small_files::at,
+    state::{PartLimits, Remembered, SealedPart, Snapshot, Tables, WINDOW_IDS},
+};
 
 /// Tables of parts kept in memory for readers of old records.
 const CACHED_PARTS: usize = 8;
@@ -216,28 +219,38 @@ impl Index {
     fn remove(&self, firsts: impl Iterator<Item = u64>) -> io::Result<()> {
         let mut removed = false;
         for first in firsts {
-            self.disk.unlink(&self.dir.join(part_name(first)))?;
+            let path = self.dir.join(part_name(first));
+            self.disk
+                .unlink(&path)
+                .map_err(|e| at(&path, "cannot remove", &e))?;
             self.cached.lock().retain(|(cached, _)| *cached != first);
             removed = true;
         }
-        if removed {
-            self.disk.sync_dir(&self.dir)
-        } else {
-            Ok(())
-        }
+        if removed { self.sync_dir() } else { Ok(()) }
     }
 
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let path = self.dir.join(name);
         let temporary = self.dir.join(format!("{name}{TEMPORARY_SUFFIX}"));
-        match self.disk.unlink(&temporary) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let file = self.disk.create(&temporary)?;
-        file.write_at(bytes, 0)?;
-        file.sync_all()?;
-        self.disk.rename(&temporary, &self.dir.join(name))?;
-        self.disk.sync_dir(&self.dir)
+        let write = || {
+            match self.disk.unlink(&temporary) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let file = self.disk.create(&temporary)?;
+            file.write_at(bytes, 0)?;
+            file.sync_all()
+        };
+        write().map_err(|e| at(&temporary, "cannot write", &e))?;
+        self.disk
+            .rename(&temporary, &path)
+            .map_err(|e| at(&path, "cannot replace", &e))?;
+        self.sync_dir()
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        let synced = self.disk.sync_dir(&self.dir);
+        synced.map_err(|e| at(&self.dir, "cannot sync", &e))
     }
 }
 

@@ -95,7 +95,7 @@ pub use crate::{
     disk::{Disk, DiskFile},
     error::OpenError,
     log::Log,
-    memory_disk::{DiskCounts, MemoryDisk},
+    memory_disk::{DiskCounts, DiskOp, MemoryDisk},
     shared::{Command, QUEUE_BYTES, QUEUE_COMMANDS},
     writer::Writer,
 };

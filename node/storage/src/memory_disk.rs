@@ -33,7 +33,9 @@ struct Inner {
     life: u64,
     /// Changes until the power goes; `None` for never.
     changes_left: Option<u64>,
-    fail_next_sync: bool,
+    fail_next: Option<DiskOp>,
+    /// What failed as asked, until somebody takes note.
+    failed: Option<DiskOp>,
     /// Bytes by which files may still grow; `None` for without end.
     room_bytes: Option<u64>,
     counts: DiskCounts,
@@ -60,6 +62,17 @@ enum NameChange {
     Gone,
 }
 
+/// Something a disk can fail to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskOp {
+    /// A write, of which half arrives, or a new length.
+    Write,
+    /// A sync of a file: what it was to cover is lost.
+    Sync,
+    /// A sync of a folder: what it was to cover waits for the next one.
+    DirSync,
+}
+
 /// What was asked of a disk since it was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DiskCounts {
@@ -78,9 +91,14 @@ impl MemoryDisk {
         self.inner.lock().changes_left = Some(changes);
     }
 
-    /// The next sync of a file fails, and what it was to cover is lost.
-    pub fn fail_next_sync(&self) {
-        self.inner.lock().fail_next_sync = true;
+    /// The next operation of this kind fails.
+    pub fn fail_next(&self, op: DiskOp) {
+        self.inner.lock().fail_next = Some(op);
+    }
+
+    /// What failed as [`MemoryDisk::fail_next`] said, told once.
+    pub fn take_failed(&self) -> Option<DiskOp> {
+        self.inner.lock().failed.take()
     }
 
     /// From now on files may grow by so many bytes together, then writes fail as on a full disk.
@@ -102,7 +120,7 @@ impl MemoryDisk {
         let mut inner = self.inner.lock();
         inner.life += 1;
         inner.changes_left = None;
-        inner.fail_next_sync = false;
+        inner.fail_next = None;
     }
 
     /// Ends this life of the disk: what was synced stays, of the rest any part.
@@ -134,7 +152,7 @@ impl MemoryDisk {
         inner.durable_names = names;
         inner.life += 1;
         inner.changes_left = None;
-        inner.fail_next_sync = false;
+        inner.fail_next = None;
     }
 
     /// All files as whoever looks sees them.
@@ -203,6 +221,14 @@ impl Inner {
             }
             None => Ok(()),
         }
+    }
+
+    fn fails(&mut self, op: DiskOp) -> io::Result<()> {
+        if self.fail_next != Some(op) {
+            return Ok(());
+        }
+        self.failed = self.fail_next.take();
+        Err(io::Error::other("the disk did not answer"))
     }
 
     fn take_room(&mut self, file: usize, change: &Change) -> io::Result<()> {
@@ -275,6 +301,17 @@ impl Change {
                 bytes[*position..end].copy_from_slice(written);
             }
             Self::SetLen(len) => bytes.resize(*len, 0),
+        }
+    }
+
+    /// What arrives of a change that fails in the middle; `len` is the file's length before it.
+    fn half(self, len: usize) -> Self {
+        match self {
+            Self::Write { position, mut bytes } => {
+                bytes.truncate(bytes.len() / 2);
+                Self::Write { position, bytes }
+            }
+            Self::SetLen(_) => Self::SetLen(len),
         }
     }
 
@@ -361,6 +398,7 @@ impl Disk for MemoryDisk {
         let mut inner = self.inner.lock();
         inner.change()?;
         inner.counts.dir_syncs += 1;
+        inner.fails(DiskOp::DirSync)?;
         let (here, elsewhere) = std::mem::take(&mut inner.unsynced_names)
             .into_iter()
             .partition(|(path, _)| path.parent() == Some(dir));
@@ -392,9 +430,13 @@ impl MemoryFile {
         run(&mut inner, self.file)
     }
 
-    fn change(&self, change: Change) -> io::Result<()> {
+    fn change(&self, mut change: Change) -> io::Result<()> {
         self.with(|inner, file| {
             inner.take_room(file, &change)?;
+            let outcome = inner.fails(DiskOp::Write);
+            if outcome.is_err() {
+                change = change.half(inner.files[file].now.len());
+            }
             if let Change::SetLen(len) = &change {
                 inner.give_back(file, *len);
             }
@@ -404,7 +446,7 @@ impl MemoryFile {
                 inner.files[file].unsynced.push(change);
             }
             inner.counts.writes += 1;
-            powered
+            outcome.and(powered)
         })
     }
 }
@@ -443,13 +485,10 @@ impl DiskFile for MemoryFile {
         self.with(|inner, file| {
             inner.change()?;
             inner.counts.syncs += 1;
-            let content = &mut inner.files[file];
-            let unsynced = std::mem::take(&mut content.unsynced);
-            if std::mem::take(&mut inner.fail_next_sync) {
-                return Err(io::Error::other("the disk did not answer"));
-            }
+            let unsynced = std::mem::take(&mut inner.files[file].unsynced);
+            inner.fails(DiskOp::Sync)?;
             for change in unsynced {
-                change.apply(&mut content.durable);
+                change.apply(&mut inner.files[file].durable);
             }
             Ok(())
         })

@@ -8,7 +8,7 @@ use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;
 use support::{Acks, Driven, Heard, entries, entry, options, waiting};
-use wiber_storage::{Log, MemoryDisk, NoObserver};
+use wiber_storage::{DiskOp, Log, MemoryDisk, NoObserver};
 
 #[test]
 fn after_a_failed_sync_nothing_is_acknowledged_again() {
@@ -17,7 +17,7 @@ fn after_a_failed_sync_nothing_is_acknowledged_again() {
     let mut driven = Driven::observed(&disk, options(1 << 20, 1 << 20), heard.clone()).unwrap();
     driven.store(entries(0..2, 1, 10));
     let acks = Acks::default();
-    disk.fail_next_sync();
+    disk.fail_next(DiskOp::Sync);
     driven.log.append(entries(2..4, 1, 10), acks.done()).unwrap();
     driven.log.append(entries(4..5, 1, 10), acks.done()).unwrap();
     driven.log.save_vote(Bytes::from_static(b"late"), acks.done());
@@ -58,7 +58,7 @@ fn a_segment_whose_first_sync_failed_is_whole_after_a_restart_and_a_power_cut() 
         driven.store(entries(0..5, 1, 100));
         let refused = Acks::default();
         driven.log.append(entries(5..8, 1, 100), refused.done()).unwrap();
-        disk.fail_next_sync();
+        disk.fail_next(DiskOp::Sync);
         driven.turn();
         assert!(refused.called()[0].1.is_err());
         drop(driven);
@@ -84,7 +84,7 @@ fn a_poisoned_writer_thread_ends_and_refuses() {
         Arc::clone(&heard) as Arc<dyn wiber_storage::Observer>,
     )
     .unwrap();
-    disk.fail_next_sync();
+    disk.fail_next(DiskOp::Sync);
     let (done, wait) = waiting();
     log.save_vote(Bytes::from_static(b"v"), done);
     assert!(wait().is_err());
@@ -175,7 +175,7 @@ fn a_probe_flushes_changes_nothing_and_notices_a_dead_disk() {
     driven.turn();
     assert!(acks.called()[0].1.is_ok());
     assert_eq!(disk.counts().syncs, before + 1);
-    disk.fail_next_sync();
+    disk.fail_next(DiskOp::Sync);
     driven.log.probe(acks.done());
     driven.turn();
     assert!(acks.called()[1].1.is_err());
