@@ -222,9 +222,8 @@ impl Shared {
         let mut awaits_hint = true;
         while inside.queue.is_empty() && !other_work {
             if inside.phase != Phase::Open {
-                if inside.committed.is_none() {
-                    return None;
-                }
+                // The hint is the last thing to write.
+                inside.committed?;
                 break;
             }
             let is_over = if awaits_hint {
