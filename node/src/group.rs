@@ -27,7 +27,7 @@ use crate::{
     index::Index,
     publish::Publisher,
     raft::{self, LogStore, Raft},
-    rpc::links::Links,
+    rpc::{inbound::Inbound, link::Presence, links::Links},
     state::State,
     watermark::Watermarks,
 };
@@ -47,6 +47,7 @@ pub struct Group {
     pub watermarks: Arc<Watermarks>,
     pub publisher: Publisher,
     pub links: Arc<Links>,
+    pub inbound: Inbound,
     pub clock: Arc<dyn Clock>,
     /// Whether local reads show at least what was committed when this process started.
     pub caught_up: watch::Sender<bool>,
@@ -198,6 +199,22 @@ impl Group {
                 .wait_for(|at| *at >= index && self.applied_index() >= index)
                 .await,
         );
+    }
+
+    /// Waits until a peer's process is gone, as far as this node can see: nobody listens at its address, and no connection
+    /// from it is open. `None` when the node stops.
+    pub async fn await_gone(&self, id: RaftId, member: &Member) -> Option<()> {
+        let mut presence = self.links.to(member).presence();
+        loop {
+            presence
+                .wait_for(|presence| *presence == Presence::Refused)
+                .await
+                .ok()?;
+            self.inbound.await_none_from(id).await;
+            if *presence.borrow() == Presence::Refused {
+                return Some(());
+            }
+        }
     }
 
     /// Waits while this node has just started and is still learning what is committed.

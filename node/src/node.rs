@@ -44,7 +44,7 @@ use crate::{
     observe,
     ports::Ports,
     rejoin, retention,
-    rpc::{self, link::Local, links::Links, names::Names, server::Server},
+    rpc::{self, inbound::Inbound, link::Local, links::Links, names::Names, server::Server},
     runtime,
     shared_identity::SharedIdentity,
     state::PartLimits,
@@ -331,6 +331,7 @@ fn server(
     Arc::new(Server {
         local: local.clone(),
         names: names.clone(),
+        inbound: Inbound::default(),
         group: group.clone(),
         handlers: Handlers {
             name: own.name.clone(),

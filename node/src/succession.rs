@@ -1,6 +1,6 @@
 //! A follower that knows its leader's process is gone need not wait for silence.
 //!
-//! A process that ends lets go of its port, so its peers' connections break and new ones are refused at once. That can
+//! A process that ends lets go of its port, so all connections with it break and new ones are refused at once. That can
 //! also be the work of a firewall between two healthy nodes, so one node's word is not enough: it asks the other
 //! voters, and only when a majority knows the leader to be gone does the one with the longest log campaign, in spite of
 //! the leader's lease. Leases guard nothing here but elections: strong reads use the read index.
@@ -19,7 +19,7 @@ use wiber_protocol::{
 use crate::{
     group::{Group, Leader},
     raft::{self, Metrics},
-    rpc::{link::Presence, names::Names},
+    rpc::names::Names,
 };
 
 /// A voter that is asked waits this long for its own news of the leader's end.
@@ -61,7 +61,6 @@ pub async fn run(group: Arc<Group>, names: Arc<Names>) {
             }
             continue;
         };
-        let mut presence = group.links.to(&leader.member).presence();
         tokio::select! {
             biased;
             changed = metrics.changed() => {
@@ -70,8 +69,8 @@ pub async fn run(group: Arc<Group>, names: Arc<Names>) {
                 }
                 continue;
             }
-            gone = presence.wait_for(|presence| *presence == Presence::Refused) => {
-                if gone.is_err() {
+            gone = group.await_gone(leader.id, &leader.member) => {
+                if gone.is_none() {
                     return;
                 }
             }
@@ -206,12 +205,9 @@ pub async fn answer(group: &Group, request: &VoteRequest) -> VoteReply {
     let leader_is_gone = match group.followed() {
         Leader::Own { .. } => false,
         Leader::Unknown => true,
-        Leader::Other { member, .. } => {
-            let mut presence = group.links.to(&member).presence();
-            let gone = presence.wait_for(|presence| *presence == Presence::Refused);
-            tokio::time::timeout(OWN_NEWS, gone)
-                .await
-                .is_ok_and(|gone| gone.is_ok())
+        Leader::Other { id, member, .. } => {
+            let gone = tokio::time::timeout(OWN_NEWS, group.await_gone(id, &member));
+            gone.await.is_ok_and(|gone| gone.is_some())
         }
     };
     let metrics = group.raft.metrics();

@@ -149,6 +149,7 @@ impl Node {
             watermarks,
             publisher,
             links: self.links.clone(),
+            inbound: self.server.inbound.clone(),
             clock: self.local.clock.clone(),
             caught_up: watch::Sender::new(false),
             leader_heard_us: AtomicU64::new(0),

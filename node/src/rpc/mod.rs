@@ -3,6 +3,7 @@
 
 pub mod appends;
 mod frames;
+pub mod inbound;
 pub mod link;
 pub mod links;
 pub mod names;

@@ -20,6 +20,7 @@ use wiber_protocol::{
 
 use super::{
     appends, frames,
+    inbound::{Entered, Inbound},
     link::Local,
     names::Names,
     transport::{Connection, FramesIn, FramesOut, over_tcp},
@@ -41,6 +42,7 @@ const KEEPALIVE_AFTER: Duration = Duration::from_secs(15);
 pub struct Server {
     pub local: Arc<Local>,
     pub names: Arc<Names>,
+    pub inbound: Inbound,
     pub group: GroupCell,
     pub handlers: handlers::Handlers,
 }
@@ -136,6 +138,7 @@ async fn read_requests(mut input: FramesIn, answers: Answers, server: Arc<Server
     let slots = Arc::new(Semaphore::new(CONCURRENT_REQUESTS));
     // Ends with this connection: dropping the sender closes the engine's stream.
     let mut append_queue = None;
+    let mut entered: Option<Entered> = None;
     loop {
         let frame = match input.next().await {
             None => return "it closed the connection".to_owned(),
@@ -160,6 +163,9 @@ async fn read_requests(mut input: FramesIn, answers: Answers, server: Arc<Server
                 return "its answers cannot be written".to_owned();
             }
             continue;
+        }
+        if entered.as_ref().is_none_or(|entered| entered.peer != header.from) {
+            entered = Some(server.inbound.enter(header.from));
         }
         note(&header, &request, &server);
         match request {
