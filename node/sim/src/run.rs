@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    sync::Arc,
     time::Duration,
 };
 
@@ -9,6 +10,8 @@ use tokio::{
     runtime::RngSeed,
     time::{Instant, sleep, timeout},
 };
+
+use wiber_node::runtime;
 
 use crate::{
     clients::Clients,
@@ -238,12 +241,23 @@ fn same_start(cluster: &Cluster) {
     }
 }
 
-/// Reads every record from every node.
+/// Reads every record from every node; as a task of the node, or its files would be read by another thread.
 async fn records_everywhere(cluster: &Cluster) {
     for host in cluster.hosts.iter() {
-        let Some(group) = host.group() else { continue };
-        for topic in crate::clients::TOPICS {
-            crate::oracle::read_all(&cluster.world, &host.name, &group, topic).await;
+        let (Some(group), Some(process)) = (host.group(), host.process()) else {
+            continue;
+        };
+        let (world, name) = (cluster.world.clone(), host.name.clone());
+        let process: Arc<dyn runtime::Process> = process;
+        let read = runtime::spawn_in(&process, async move {
+            for topic in crate::clients::TOPICS {
+                crate::oracle::read_all(&world, &name, &group, topic).await;
+            }
+        });
+        if read.await.is_err() {
+            cluster
+                .world
+                .fail(format!("{} ended while it was read", host.name));
         }
     }
 }
