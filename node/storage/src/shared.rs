@@ -101,6 +101,8 @@ pub(crate) struct Inside {
     pub(crate) committed: Option<(u64, u64)>,
     /// Whether the disk has room for what may come.
     pub(crate) has_room: bool,
+    /// What the reserve still holds.
+    pub(crate) spare_bytes: u64,
     /// Whether a thread takes the queue. Without one nobody may wait for room: who drives the writer decides.
     pub(crate) has_thread: bool,
 }
@@ -145,6 +147,7 @@ impl Shared {
                 queue_bytes: 0,
                 committed: None,
                 has_room: true,
+                spare_bytes: 0,
                 has_thread: false,
             }),
             work: Condvar::new(),
