@@ -29,7 +29,9 @@ use crate::{
     publish::{Fate, Submission},
     raft::{self, AppendEntries, Snapshot, SnapshotMeta, StoredMembership, TypeConfig},
     rpc::appends,
+    runtime,
     shared_identity::SharedIdentity,
+    small_files::is_full,
     succession,
 };
 
@@ -115,6 +117,9 @@ impl Handlers {
     }
 
     async fn snapshot(&self, group: &Group, chunk: SnapshotChunk, from: RaftId) -> Result<Response, String> {
+        if !group.log.log().has_room() {
+            return Err("the disk is full".to_owned());
+        }
         let vote = raft::to_vote(chunk.vote);
         let whole = {
             let mut coming = self.snapshots.lock();
@@ -138,6 +143,13 @@ impl Handlers {
         let Some(whole) = whole else {
             return Ok(Response::Snapshot(chunk.vote));
         };
+        let (index, size_bytes) = (group.index.clone(), whole.len() as u64);
+        let room = runtime::blocking(move || index.make_room(size_bytes)).await;
+        if let Ok(Err(error)) = room
+            && is_full(&error)
+        {
+            return Err("the disk is full".to_owned());
+        }
         let meta = SnapshotMeta {
             last_log_id: chunk.last.map(raft::to_log_id),
             last_membership: StoredMembership::new(

@@ -272,6 +272,10 @@ impl Shared {
         let base = self.value.load(Relaxed).max(self.ceiling.load(Relaxed));
         let ceiling = base.saturating_add(BLOCK);
         self.files.replace(&self.path, line(ceiling).as_bytes())?;
+        // A peer's clock may be ahead at any time, and without a new ceiling a node with a full disk would have to end.
+        if let Err(e) = self.files.keep_room(&self.path) {
+            tracing::debug!(target: "storage", "no room for the next reserve of Lamport times: {e}");
+        }
         self.ceiling.store(ceiling, Release);
         self.refill_at.store(ceiling - BLOCK / 2, Release);
         Ok(())

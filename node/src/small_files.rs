@@ -13,7 +13,14 @@ pub trait SmallFiles: Send + Sync {
     fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>>;
     /// Replaces the whole file. Durable when it returns `Ok`; after an `Err` either text may be there.
     fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
+    /// Takes the room for the next [`SmallFiles::replace`] of up to [`SPARE_BYTES`], which then works on a full disk, too.
+    fn keep_room(&self, _path: &Path) -> io::Result<()> {
+        Ok(())
+    }
 }
+
+/// Room that is kept for a file that must be replaced at any time.
+const SPARE_BYTES: usize = 64;
 
 /// Small files on any disk.
 #[derive(Clone)]
@@ -31,6 +38,10 @@ impl SmallFiles for DiskFiles {
     fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         replace(&*self.0, path, bytes)
     }
+
+    fn keep_room(&self, path: &Path) -> io::Result<()> {
+        keep_room(&*self.0, path)
+    }
 }
 
 impl SmallFiles for OsFiles {
@@ -40,6 +51,10 @@ impl SmallFiles for OsFiles {
 
     fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         replace(&RealDisk::new(), path, bytes)
+    }
+
+    fn keep_room(&self, path: &Path) -> io::Result<()> {
+        keep_room(&RealDisk::new(), path)
     }
 }
 
@@ -61,12 +76,13 @@ fn read(disk: &dyn Disk, path: &Path) -> io::Result<Option<Vec<u8>>> {
 fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_added_extension("tmp");
     let write = || {
-        match disk.unlink(&temporary) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            Ok(()) | Err(_) => {}
-        }
-        let file = disk.create(&temporary)?;
+        // One that is there may be there for its room.
+        let file = match disk.open(&temporary) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => disk.create(&temporary)?,
+            opened => opened?,
+        };
         file.write_at(bytes, 0)?;
+        file.set_len(bytes.len() as u64)?;
         file.sync_all()
     };
     write().map_err(|e| at(&temporary, "cannot write", &e))?;
@@ -76,11 +92,30 @@ fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
     disk.sync_dir(folder).map_err(|e| at(folder, "cannot sync", &e))
 }
 
+/// The temporary file of the next replacement, made beforehand.
+fn keep_room(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    let temporary = path.with_added_extension("tmp");
+    let make = || {
+        let file = disk.create(&temporary)?;
+        file.write_at(&[0; SPARE_BYTES], 0)?;
+        file.sync_all()
+    };
+    make().map_err(|e| at(&temporary, "cannot make", &e))
+}
+
 /// Makes the folder's entries durable: files created, renamed or removed in it.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)
         .and_then(|open| open.sync_all())
         .map_err(|e| at(folder, "cannot sync", &e))
+}
+
+/// Whether an I/O error says that there is no room, which may pass.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 /// An I/O error that says which file it is about.
@@ -114,6 +149,21 @@ mod tests {
         assert_eq!(OsFiles.read(&path).unwrap().as_deref(), Some(&b"old"[..]));
         OsFiles.replace(&path, b"new").unwrap();
         assert_eq!(OsFiles.read(&path).unwrap().as_deref(), Some(&b"new"[..]));
+    }
+
+    /// What was lost: a node with a full disk, as soon as a peer's clock was ahead.
+    #[test]
+    fn a_file_that_keeps_room_is_replaced_on_a_full_disk() {
+        let disk = wiber_storage::MemoryDisk::new();
+        let files = DiskFiles(Arc::new(disk.clone()));
+        let path = Path::new("/small");
+        files.replace(path, b"first").unwrap();
+        files.keep_room(path).unwrap();
+        disk.set_room(Some(0));
+        files.replace(path, b"second").unwrap();
+        assert_eq!(files.read(path).unwrap().as_deref(), Some(&b"second"[..]));
+        disk.crash(1);
+        assert_eq!(files.read(path).unwrap().as_deref(), Some(&b"second"[..]));
     }
 
     #[test]

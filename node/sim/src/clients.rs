@@ -1,5 +1,7 @@
 //! The clients: they speak the line protocol to the nodes, survive everything, and tell the oracle what they did and saw.
 
+mod follower;
+mod history;
 mod publisher;
 mod reader;
 mod subscriber;
@@ -24,7 +26,7 @@ pub const TOPICS: [&str; 3] = ["alpha", "beta", "gamma"];
 /// A client hears nothing for so long and gives the connection up: longer than a node's own limit.
 const PATIENCE: Duration = Duration::from_secs(7);
 
-/// Numbers of the publishers that probe for progress.
+/// The first number of the clients that probe for progress.
 const PROBE: u64 = 1_000;
 
 /// What all clients share.
@@ -35,6 +37,7 @@ pub struct Clients {
     pub winding_down: Arc<AtomicBool>,
     /// Publishers that still have something under way.
     pub busy: Arc<AtomicU64>,
+    probes: Arc<AtomicU64>,
 }
 
 impl Clients {
@@ -43,6 +46,7 @@ impl Clients {
             cluster: cluster.clone(),
             winding_down: Arc::default(),
             busy: Arc::new(AtomicU64::new(publishers)),
+            probes: Arc::default(),
         };
         for number in 0..publishers {
             tokio::spawn(clients.publisher(number).run());
@@ -50,15 +54,32 @@ impl Clients {
         for number in 0..readers {
             tokio::spawn(clients.reader(number).run());
         }
+        tokio::spawn(clients.historian().run());
+        tokio::spawn(clients.follower().run());
         for (number, topic) in (0..).zip(TOPICS) {
             tokio::spawn(clients.subscriber(number, topic).run());
         }
         clients
     }
 
-    /// Publishes one record through a node, until that is acknowledged.
+    /// Publishes through a node until that is acknowledged.
     pub async fn publish_through(&self, host: usize) {
-        self.publisher(PROBE + host as u64).publish_through(host).await;
+        self.publisher(self.probe()).publish_through(host).await;
+    }
+
+    /// Publishes through a node once; whether there was an answer, and be it that nothing was published.
+    pub async fn publish_once(&self, host: usize) -> bool {
+        self.publisher(self.probe()).publish_once(host).await
+    }
+
+    /// Reads every topic from a node, strongly and locally, until it has answered. Strong reads only as long as the node can
+    /// be expected to have what they show.
+    pub async fn read_through(&self, host: usize, has_all: impl Fn() -> bool) {
+        self.reader(self.probe()).read_through(host, has_all).await;
+    }
+
+    fn probe(&self) -> u64 {
+        PROBE + self.probes.fetch_add(1, Relaxed)
     }
 
     fn dice(&self, name: &str, number: u64) -> Dice {

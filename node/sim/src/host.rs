@@ -11,7 +11,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use wiber_node::group::GroupCell;
+use wiber_node::group::{GroupCell, Leader};
 use wiber_protocol::config::ClusterConfig;
 use wiber_storage::{DiskOp, MemoryDisk};
 
@@ -57,7 +57,7 @@ pub struct Host {
     pub sync_ms: AtomicU64,
     /// What a disk that dies in a step takes with it.
     step_takes_power: AtomicBool,
-    /// The disk was full since the node started: then it may not be able to open its files.
+    /// The disk was full before the node had opened its files: then there may be no reserve. Later it must stand it.
     excused: AtomicBool,
     is_full: AtomicBool,
     /// The host stays down until this is taken back.
@@ -134,6 +134,16 @@ impl Host {
         cell.get()
     }
 
+    pub fn leads(&self) -> bool {
+        self.group()
+            .is_some_and(|group| matches!(group.leader(), Leader::Own { .. }))
+    }
+
+    /// Whether the node's log knows of room on its disk; `None` without a log.
+    pub fn has_log_room(&self) -> Option<bool> {
+        Some(self.group()?.log.log().has_room())
+    }
+
     /// Lets the oracle look at what the node holds.
     pub fn look(&self) {
         let Some(running) = self.running.lock().clone() else {
@@ -155,7 +165,8 @@ impl Host {
     /// The disk has so little room left, or enough again.
     pub fn set_room(&self, room_bytes: Option<u64>) {
         self.is_full.store(room_bytes.is_some(), Relaxed);
-        self.excused.fetch_or(room_bytes.is_some(), Relaxed);
+        let is_early = self.group().is_none();
+        self.excused.fetch_or(is_early && room_bytes.is_some(), Relaxed);
         self.disk().set_room(room_bytes);
     }
 

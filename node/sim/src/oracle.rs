@@ -7,6 +7,7 @@
 
 mod log;
 mod short;
+mod shown;
 
 use std::collections::BTreeMap;
 
@@ -20,6 +21,7 @@ use self::{log::CommittedLog, short::Histories};
 pub use self::{
     log::{Cursor, read_all},
     short::Operation,
+    shown::Shown,
 };
 use crate::{count::Count, world::World};
 
@@ -44,7 +46,7 @@ struct Inner {
     floors: BTreeMap<String, u64>,
     leaders: BTreeMap<u64, RaftId>,
     /// Records that clients were shown and that no node was seen to have committed yet.
-    unproven: Vec<(String, RecordLine)>,
+    unproven: Vec<(String, Shown)>,
     /// Acknowledged publishes that no node was seen to have committed yet: key and who acknowledged it.
     unlocated: Vec<(String, String)>,
     histories: Histories,
@@ -176,7 +178,7 @@ impl Oracle {
     }
 
     /// A client was shown a record.
-    pub fn shown(&self, world: &World, record: RecordLine, who: &str) {
+    pub fn shown(&self, world: &World, record: Shown, who: &str) {
         let mut inner = self.0.lock();
         match inner.log.record(&record.topic, record.offset) {
             Some(known) => compare(world, known, &record, who),
@@ -216,8 +218,8 @@ impl Oracle {
         let inner = self.0.lock();
         if let Some((who, record)) = inner.unproven.first() {
             world.fail(format!(
-                "{who} showed offset {} of {} ({}), and no node has it",
-                record.offset, record.topic, record.id
+                "{who} showed offset {} of {}, and no node has it",
+                record.offset, record.topic
             ));
         }
         let lost = |known: &&Known| known.acknowledged && known.offset.is_none();
@@ -247,9 +249,9 @@ fn raise(floors: &mut BTreeMap<String, u64>, topic: &str, offset: u64) {
     *floor = offset.max(*floor);
 }
 
-fn compare(world: &World, known: &RecordLine, shown: &RecordLine, who: &str) {
+fn compare(world: &World, known: &RecordLine, shown: &Shown, who: &str) {
     world.count(Count::LamportRises);
-    if known != shown {
+    if !shown.is_as(known) {
         world.fail(format!("{who} shows {shown:?}, the log says {known:?}"));
     }
 }

@@ -19,6 +19,7 @@ use crate::{
     count::{Count, Counters},
     dice::Dice,
     faults::Faults,
+    full_disk,
     mutants::{self, Broken},
     process, say,
     world::World,
@@ -31,7 +32,7 @@ const FAULTS: Duration = Duration::from_secs(10);
 /// A cluster of healthy machines forms in this time.
 const FORMING: Duration = Duration::from_secs(20);
 /// With a majority healthy, publishes are acknowledged within this time.
-const PROGRESS: Duration = Duration::from_secs(20);
+pub(crate) const PROGRESS: Duration = Duration::from_secs(20);
 /// With all healthy, everybody holds the same within this time.
 const CONVERGENCE: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(20);
@@ -168,6 +169,9 @@ async fn heal(cluster: &Cluster, clients: &Clients, dice: &Dice) {
     }
     cluster.heal();
     say!(world, "RUN", "all healed");
+    if dice.permille(250) {
+        full_disk::run(cluster, clients, dice).await;
+    }
     let enough = until(|| world.counters().get(Count::Operations) >= OPERATIONS);
     if timeout(PROGRESS, enough).await.is_err() {
         return world.fail(format!(
@@ -207,7 +211,7 @@ async fn heal(cluster: &Cluster, clients: &Clients, dice: &Dice) {
 }
 
 /// A publish through every healthy node.
-async fn progress(cluster: &Cluster, clients: &Clients, absent: Option<usize>) {
+pub(crate) async fn progress(cluster: &Cluster, clients: &Clients, absent: Option<usize>) {
     for host in (0..cluster.hosts.len()).filter(|host| Some(*host) != absent) {
         clients.publish_through(host).await;
         cluster.world.count(Count::Progress);
@@ -262,7 +266,7 @@ async fn records_everywhere(cluster: &Cluster) {
     }
 }
 
-async fn until(mut holds: impl FnMut() -> bool) {
+pub(crate) async fn until(mut holds: impl FnMut() -> bool) {
     while !holds() {
         sleep(LOOK).await;
     }

@@ -10,6 +10,7 @@ use wiber_protocol::ids::LogId;
 use super::Index;
 use crate::{
     runtime,
+    small_files::is_full,
     state::{Job, State},
 };
 
@@ -67,10 +68,7 @@ impl Keeper {
             }
         }
         while let Err(error) = self.write(job.clone()).await {
-            if !matches!(
-                error.kind(),
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-            ) {
+            if !is_full(&error) {
                 return Err(error);
             }
             tokio::time::sleep(LOOK_FOR_ROOM).await;

@@ -87,6 +87,12 @@ impl Index {
         self.drop_parts(at.index)
     }
 
+    /// Takes the room for a snapshot of so many bytes, that [`Index::install`] may not fail for want of it.
+    pub fn make_room(&self, size_bytes: u64) -> io::Result<()> {
+        let _turn = self.writing.lock();
+        self.open_temporary(&self.temporary(CUT))?.reserve(size_bytes)
+    }
+
     /// Replaces everything by a snapshot that another node took.
     pub fn install(&self, snapshot: &Snapshot) -> io::Result<()> {
         let _turn = self.writing.lock();
@@ -231,14 +237,11 @@ impl Index {
 
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let path = self.dir.join(name);
-        let temporary = self.dir.join(format!("{name}{TEMPORARY_SUFFIX}"));
+        let temporary = self.temporary(name);
         let write = || {
-            match self.disk.unlink(&temporary) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            let file = self.disk.create(&temporary)?;
+            let file = self.open_temporary(&temporary)?;
             file.write_at(bytes, 0)?;
+            file.set_len(bytes.len() as u64)?;
             file.sync_all()
         };
         write().map_err(|e| at(&temporary, "cannot write", &e))?;
@@ -246,6 +249,18 @@ impl Index {
             .rename(&temporary, &path)
             .map_err(|e| at(&path, "cannot replace", &e))?;
         self.sync_dir()
+    }
+
+    fn temporary(&self, name: &str) -> PathBuf {
+        self.dir.join(format!("{name}{TEMPORARY_SUFFIX}"))
+    }
+
+    /// One that is there may be there for its room.
+    fn open_temporary(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        match self.disk.open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.disk.create(path),
+            opened => opened,
+        }
     }
 
     fn sync_dir(&self) -> io::Result<()> {

@@ -188,7 +188,7 @@ impl RaftNetworkV2<TypeConfig> for Peer {
             let mut in_flight = FuturesOrdered::new();
             let mut open = true;
             loop {
-                let answer = tokio::select! {
+                let (last, answer) = tokio::select! {
                     biased;
                     Some(answer) = in_flight.next(), if !in_flight.is_empty() => answer,
                     request = input.next(), if open && in_flight.len() < APPEND_WINDOW => {
@@ -204,10 +204,11 @@ impl RaftNetworkV2<TypeConfig> for Peer {
                             continue;
                         }
                         in_flight.push_back(async move {
-                            match tokio::time::timeout(patience, link.answer(reply)).await {
+                            let answer = match tokio::time::timeout(patience, link.answer(reply)).await {
                                 Ok(answer) => answer,
                                 Err(_) => Err(link.timed_out(patience)),
-                            }
+                            };
+                            (last, answer)
                         });
                         continue;
                     }
@@ -217,8 +218,13 @@ impl RaftNetworkV2<TypeConfig> for Peer {
                     Ok(Response::Append(reply)) => {
                         let result = stream_result(&reply);
                         let ends = result.is_err();
+                        let is_part = matches!(&result, Ok(stored) if *stored < last);
                         yield Ok(result);
-                        if ends {
+                        if is_part {
+                            // The rest is to be sent again, and not at once.
+                            yield Err(failed(&link.took_part()));
+                        }
+                        if ends || is_part {
                             return;
                         }
                     }

@@ -5,12 +5,14 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use wiber_protocol::{
-    entry::Entry,
+    entry::{Entry, EntryKind},
     event::RpcKind,
+    ids::LogId,
     rpc::{AppendReply, AppendRequest, Header, Response},
 };
 
@@ -22,6 +24,9 @@ use crate::{
 
 /// Appends of one connection that are with the engine and not yet on disk.
 pub const APPEND_WINDOW: usize = 64;
+
+/// One append takes at most this part of what the log keeps in reserve for a full disk.
+const SHARE_OF_RESERVE: u64 = 4;
 
 pub(super) type Queue = mpsc::Sender<(Header, AppendRequest)>;
 
@@ -51,12 +56,14 @@ async fn run_stream(
     let mut waiting: VecDeque<Header> = VecDeque::new();
     let mut next = Some(first);
     loop {
-        if let Some((header, append)) = next.take() {
-            if !append.entries.is_empty() && !group.log.log().has_room() {
+        if let Some((header, mut append)) = next.take() {
+            let taken = taken(group, &append.entries);
+            if taken == 0 && !append.entries.is_empty() {
                 waiting.push_back(header);
                 refuse(waiting, answers, "the disk is full").await?;
                 return Some(());
             }
+            append.entries.truncate(taken);
             match decode(append) {
                 Ok(request) => {
                     feed.send(request).await.ok()?;
@@ -100,6 +107,36 @@ async fn run_stream(
         refuse(waiting, answers, "an append before this one was refused").await?;
         return Some(());
     }
+}
+
+/// How many of `entries` this node takes: all, with room for them. On a full disk those that are there already, and up to the
+/// last that a leader needs to be one (its first entry, a membership): without those nobody could read strongly as long
+/// as a majority has no room. For them the log keeps a reserve.
+fn taken(group: &Group, entries: &[Bytes]) -> usize {
+    let log = group.log.log();
+    if log.has_room() {
+        return entries.len();
+    }
+    let most_bytes = log.spare_bytes() / SHARE_OF_RESERVE;
+    let (mut taken, mut new_bytes) = (0, 0);
+    for (before, bytes) in entries.iter().enumerate() {
+        let Ok(entry) = Entry::decode(bytes.clone()) else {
+            // It is told when all are decoded.
+            return entries.len();
+        };
+        let LogId { term, index } = entry.log_id;
+        let is_there = log.term_of(index) == Some(term);
+        if !is_there {
+            new_bytes += bytes.len() as u64;
+        }
+        if new_bytes > most_bytes {
+            break;
+        }
+        if is_there || entry.kind != EntryKind::Records {
+            taken = before + 1;
+        }
+    }
+    taken
 }
 
 async fn refuse(waiting: VecDeque<Header>, answers: &Answers, reason: &str) -> Option<()> {

@@ -211,6 +211,14 @@ impl Link {
         LinkError::Mismatch(self.shared.member.name.clone())
     }
 
+    /// The peer stored less than it was sent.
+    pub fn took_part(&self) -> LinkError {
+        LinkError::Refused {
+            peer: self.shared.member.name.clone(),
+            reason: "it took a part of what was sent".to_owned(),
+        }
+    }
+
     fn not_connected(&self) -> LinkError {
         LinkError::NotConnected(self.shared.member.name.clone())
     }

@@ -126,12 +126,21 @@ impl Writer {
         self.save_start(start)?;
         let gone = mem::take(&mut self.shared.lock().state.segments);
         let index = start.first_index;
-        self.open_segment(End {
+        let end = End {
             index,
             last_term: start.purged_term.unwrap_or(0),
             prefix_hash: 0,
             chain_from: index,
-        })?;
+        };
+        match self.open_segment(end, self.options.reserve_bytes) {
+            Err(failure) if failure.is_full() => {
+                // What the old tail kept reserved is room enough for a header; from then on the disk is told to be full.
+                self.tail.unneeded_room().give_back()?;
+                self.open_segment(end, 0)?;
+                self.keep_room()?;
+            }
+            opened => opened?,
+        }
         self.flushed_end = index;
         self.shared
             .lock()

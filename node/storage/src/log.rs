@@ -214,6 +214,11 @@ impl Log {
         self.inner.shared.lock().has_room
     }
 
+    /// What still fits the reserve, as it was when room was looked for.
+    pub fn spare_bytes(&self) -> u64 {
+        self.inner.shared.lock().spare_bytes
+    }
+
     /// Entries `from..to` from memory: `Some` only if `from` is there. At least one entry, then as many as fit
     /// `max_bytes`, counting entry bytes.
     pub fn read_hot(&self, from: u64, to: u64, max_bytes: usize) -> Option<Vec<StoredEntry>> {

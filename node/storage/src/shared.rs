@@ -105,6 +105,8 @@ pub(crate) struct Inside {
     is_asleep: bool,
     /// Whether the disk has room for what may come.
     pub(crate) has_room: bool,
+    /// What the reserve still holds.
+    pub(crate) spare_bytes: u64,
     /// Whether a thread takes the queue. Without one nobody may wait for room: who drives the writer decides.
     pub(crate) has_thread: bool,
 }
@@ -150,6 +152,7 @@ impl Shared {
                 committed: None,
                 is_asleep: false,
                 has_room: true,
+                spare_bytes: 0,
                 has_thread: false,
             }),
             work: Condvar::new(),

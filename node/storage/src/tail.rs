@@ -138,6 +138,11 @@ impl Tail {
         Ok(())
     }
 
+    /// How much fits what is reserved.
+    pub(crate) fn spare_bytes(&self) -> u64 {
+        self.reserved_bytes.saturating_sub(self.len_bytes())
+    }
+
     /// What a segment keeps reserved and will not need any more once it is closed. Everything in it is written.
     pub(crate) fn unneeded_room(&self) -> UnneededRoom {
         UnneededRoom {

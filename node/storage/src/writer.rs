@@ -171,7 +171,7 @@ impl Writer {
     /// Goes on in a new segment. Without room for one it stays in the old one, which has some; `false` then.
     fn roll(&mut self) -> Result<bool, Failure> {
         let unneeded = self.tail.unneeded_room();
-        match self.open_segment(self.tail.end()) {
+        match self.open_segment(self.tail.end(), self.options.reserve_bytes) {
             Ok(()) => {
                 self.must_roll = false;
                 unneeded.give_back()?;
@@ -198,7 +198,11 @@ impl Writer {
     }
 
     fn set_room(&mut self, has_room: bool) {
-        let before = std::mem::replace(&mut self.shared.lock().has_room, has_room);
+        let before = {
+            let mut inside = self.shared.lock();
+            inside.spare_bytes = self.tail.spare_bytes();
+            std::mem::replace(&mut inside.has_room, has_room)
+        };
         if before != has_room {
             self.observer.room(has_room);
         }
@@ -248,11 +252,11 @@ impl Writer {
         Ok(())
     }
 
-    /// Goes on in a new segment; everything before it is flushed.
-    pub(crate) fn open_segment(&mut self, end: End) -> Result<(), Failure> {
+    /// Goes on in a new segment with room for so much; everything before it is flushed.
+    pub(crate) fn open_segment(&mut self, end: End, reserve_bytes: u64) -> Result<(), Failure> {
         let id = SegmentId(self.next_segment_id);
         self.next_segment_id += 1;
-        let (stamp, reserve_bytes) = (self.options.stamp, self.options.reserve_bytes);
+        let stamp = self.options.stamp;
         self.tail = Tail::create(&*self.disk, &self.dir, stamp, id, end, reserve_bytes)?;
         self.shared.open_files.put(id, Arc::clone(self.tail.file()));
         self.shared

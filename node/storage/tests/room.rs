@@ -7,7 +7,7 @@ mod support;
 
 use std::sync::Arc;
 
-use support::{Driven, Heard, entries, options};
+use support::{Acks, Driven, Heard, entries, options};
 use wiber_storage::{LogOptions, MemoryDisk};
 
 const RESERVE_BYTES: u64 = 10_000;
@@ -75,6 +75,24 @@ fn a_segment_that_cannot_be_followed_by_another_goes_on() {
     assert_eq!(driven.read_all(), entries(0..14, 1, 500));
 }
 
+/// What was lost: a node that was behind the log's start and got a snapshot while its disk was full.
+#[test]
+fn a_log_that_begins_anew_on_a_full_disk_goes_on_without_a_reserve() {
+    let disk = MemoryDisk::new();
+    let mut driven = Driven::open(&disk, reserving(1 << 20)).unwrap();
+    driven.store(entries(0..5, 1, 500));
+    disk.set_room(Some(0));
+    let acks = Acks::default();
+    driven.log.purge(2, 99, acks.done());
+    driven.turn();
+    assert_eq!(acks.all_ok(), 1);
+    disk.set_room(None);
+    driven.writer.turn(Vec::new());
+    assert!(driven.log.has_room());
+    driven.store(entries(100..102, 2, 500));
+    assert_eq!(driven.read_all(), entries(100..102, 2, 500));
+}
+
 #[test]
 fn closed_segments_give_their_reserve_back() {
     let disk = MemoryDisk::new();
@@ -94,7 +112,7 @@ fn without_any_reserve_left_the_log_ends_rather_than_lie() {
     let mut driven = Driven::open(&disk, reserving(1 << 20)).unwrap();
     disk.set_room(Some(0));
     let next = fill(&mut driven, 0);
-    let acks = support::Acks::default();
+    let acks = Acks::default();
     driven
         .log
         .append(entries(next..next + 60, 1, 500), acks.done())

@@ -68,6 +68,20 @@ impl Publisher {
         self.publish(burst).await;
     }
 
+    /// A second attempt would tell no more than the first.
+    pub(super) async fn publish_once(mut self, host: usize) -> bool {
+        self.home = Some(host);
+        let burst = self.burst();
+        let fates = self.attempt(&burst).await;
+        let all = fates.len() == burst.len();
+        for (pending, fate) in burst.into_iter().zip(fates) {
+            if let Fate::Acknowledged { told, .. } = fate {
+                self.acknowledged(pending, told).await;
+            }
+        }
+        all
+    }
+
     fn burst(&mut self) -> Vec<Pending> {
         let topic = self.dice.pick(&TOPICS);
         let has_id = !self.dice.permille(100);
@@ -146,7 +160,8 @@ impl Publisher {
                 return Vec::new();
             }
         }
-        let patience = if self.dice.permille(50) { HURRY } else { PATIENCE };
+        let is_in_hurry = self.home.is_none() && self.dice.permille(50);
+        let patience = if is_in_hurry { HURRY } else { PATIENCE };
         let mut fates = Vec::new();
         for pending in burst {
             let Some(line) = wire.line(patience).await else {

@@ -1,9 +1,9 @@
 //! Reads topics, strongly and locally.
 
-use wiber_protocol::line::{RecordLine, Reply};
+use wiber_protocol::line::Reply;
 
 use super::{Clients, PATIENCE, TOPICS, Wire};
-use crate::{count::Count, dice::Dice, say};
+use crate::{count::Count, dice::Dice, oracle::Shown, say};
 
 pub(super) struct Reader {
     clients: Clients,
@@ -14,7 +14,7 @@ pub(super) struct Reader {
 }
 
 struct Answer {
-    records: Vec<RecordLine>,
+    records: Vec<Shown>,
     high_watermark: u64,
     log_start_offset: u64,
 }
@@ -47,12 +47,33 @@ impl Reader {
         }
     }
 
-    async fn strong(&mut self, topic: &str) {
+    pub(super) async fn read_through(mut self, host: usize, has_all: impl Fn() -> bool) {
+        for topic in TOPICS {
+            while has_all() && (!self.again_to(host) || !self.strong(topic).await) {
+                tokio::time::sleep(self.dice.pause(5, 200)).await;
+            }
+            while !self.again_to(host) || !self.local(topic).await {
+                tokio::time::sleep(self.dice.pause(5, 200)).await;
+            }
+        }
+    }
+
+    /// Connects where there is no connection any more; whether there is one now.
+    fn again_to(&mut self, host: usize) -> bool {
+        if self.wire.is_none() {
+            self.wire = self.clients.connect_to(host);
+        }
+        self.wire.is_some()
+    }
+
+    /// Whether there was an answer.
+    async fn strong(&mut self, topic: &str) -> bool {
         let world = self.clients.cluster.world.clone();
         let floor = world.oracle().strong_read_begins(topic, self.number);
         let count = self.dice.between(1, 20);
         let Some((answer, node)) = self.ask(&format!("READ {topic} --last {count} --strong")).await else {
-            return world.oracle().strong_read_failed(topic, self.number);
+            world.oracle().strong_read_failed(topic, self.number);
+            return false;
         };
         self.clients.cluster.look();
         world
@@ -62,21 +83,25 @@ impl Reader {
             .saturating_sub(count)
             .max(answer.log_start_offset.max(1));
         self.check(answer, first, &node);
+        true
     }
 
-    async fn local(&mut self, topic: &str) {
+    /// As [`Self::strong`].
+    async fn local(&mut self, topic: &str) -> bool {
         let world = self.clients.cluster.world.clone();
         let known = world.oracle().high_watermark(topic);
         let from = self.dice.between(1, known + 2);
         let limit = self.dice.between(1, 30);
         let command = format!("READ {topic} --from {from} --limit {limit} --local");
         let Some((answer, node)) = self.ask(&command).await else {
-            return;
+            // Below the log's start, and told so, is an answer, too.
+            return self.wire.is_some();
         };
         self.clients.cluster.look();
         world.count(Count::LocalRead);
         let first = from.max(answer.log_start_offset);
         self.check(answer, first, &node);
+        true
     }
 
     /// What was shown begins where it should and has no gap.
@@ -101,7 +126,7 @@ impl Reader {
         loop {
             let line = wire.line(PATIENCE).await?;
             if line.starts_with("RECORD ") {
-                match RecordLine::parse(&line) {
+                match Shown::record(&line) {
                     Ok(record) => records.push(record),
                     Err(error) => {
                         self.clients

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use wiber_protocol::line::{RecordLine, Reply};
+use wiber_protocol::line::Reply;
 
 use super::{Clients, Wire};
-use crate::{count::Count, dice::Dice, say};
+use crate::{count::Count, dice::Dice, oracle::Shown, say};
 
 /// A subscriber goes elsewhere after this long without news.
 const BORED: Duration = Duration::from_secs(2);
@@ -78,7 +78,7 @@ impl Subscriber {
                 self.go_on_at(start);
                 return None;
             }
-            let record = match RecordLine::parse(&line) {
+            let record = match Shown::record(&line) {
                 Ok(record) => record,
                 Err(error) => {
                     world.fail(format!("{} delivers {line}: {error}", wire.node));

@@ -11,7 +11,7 @@ use wiber_protocol::{
 };
 use wiber_storage::StoredEntry;
 
-use super::{Inner, Known, Oracle, key_of};
+use super::{Inner, Known, Oracle, Shown, key_of};
 use crate::{count::Count, world::World};
 
 /// One read of a node's log.
@@ -77,7 +77,9 @@ impl Oracle {
             world.count(Count::Purged);
             cursor.start = purged;
         }
-        cursor.next = cursor.next.max(purged);
+        // After a snapshot the log may hold other entries below the cut for a moment. Nobody reads them.
+        let cut = group.state.read().cut.map_or(0, |cut| cut.index + 1);
+        cursor.next = cursor.next.max(purged).max(cut);
         while cursor.next <= applied {
             // A log that ends in this moment cannot be read; another look will come.
             let Ok(part) = log.read(cursor.next, applied + 1, READ_BYTES) else {
@@ -117,7 +119,7 @@ pub async fn read_all(world: &World, who: &str, group: &Group, topic: &str) {
             let mut line = Vec::new();
             committed.view().write_record(&mut line);
             let line = String::from_utf8_lossy(&line);
-            match RecordLine::parse(line.trim_end()) {
+            match Shown::record(line.trim_end()) {
                 Ok(record) if record.offset == next => world.oracle().shown(world, record, who),
                 Ok(_) | Err(_) => {
                     return world.fail(format!("{who} has {line} where {next} of {topic} belongs"));

@@ -1,0 +1,74 @@
+//! A record as a client was shown it, in either form.
+
+use wiber_protocol::line::{RecordLine, RecordLineError, RecordView};
+
+/// Where a client was told that a record stands, and everything else it was told of it.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    pub topic: String,
+    pub offset: u64,
+    form: Form,
+}
+
+#[derive(Clone, Debug)]
+enum Form {
+    Record(Box<RecordLine>),
+    /// A line of nine fields, whole.
+    Fields(String),
+}
+
+impl Shown {
+    /// A `RECORD` line.
+    pub fn record(line: &str) -> Result<Self, RecordLineError> {
+        let record = RecordLine::parse(line)?;
+        Ok(Self {
+            topic: record.topic.clone(),
+            offset: record.offset,
+            form: Form::Record(Box::new(record)),
+        })
+    }
+
+    /// A line of nine fields of this kind; `None` if it is not one.
+    pub fn fields(kind: &str, line: &str) -> Option<Self> {
+        let mut fields = line.splitn(9, ' ');
+        if fields.next()? != kind {
+            return None;
+        }
+        let topic = fields.next()?.to_owned();
+        let offset = fields.nth(1)?.parse().ok()?;
+        fields.nth(4)?;
+        Some(Self {
+            topic,
+            offset,
+            form: Form::Fields(line.to_owned()),
+        })
+    }
+
+    /// Whether it says what `known` says, to the letter.
+    pub(super) fn is_as(&self, known: &RecordLine) -> bool {
+        match &self.form {
+            Form::Record(record) => **record == *known,
+            Form::Fields(line) => {
+                let view = RecordView {
+                    topic: &known.topic,
+                    id: &known.id,
+                    offset: known.offset,
+                    ts_us: known.ts_us,
+                    corrected_us: known.corrected_us,
+                    logical_time: known.logical_time,
+                    node: &known.node,
+                    log_index: known.log_index,
+                    body: known.text.as_bytes(),
+                    binary_safe: false,
+                };
+                let mut expected = Vec::new();
+                if line.starts_with("MSG ") {
+                    view.write_msg(&mut expected);
+                } else {
+                    view.write_history(&mut expected);
+                }
+                expected.strip_suffix(b"\n") == Some(line.as_bytes())
+            }
+        }
+    }
+}
