@@ -170,7 +170,7 @@ impl Messages {
 fn first_offset(page: &ReadPage, from: Option<u64>) -> u64 {
     let end = page.high_watermark + 1;
     match from {
-        None => end.saturating_sub(FOLLOWED_PAST).max(1),
+        None => end.saturating_sub(FOLLOWED_PAST).max(page.log_start_offset),
         Some(from) if page.consistency == Consistency::Strong => from.clamp(1, end),
         Some(from) => from.max(1),
     }
@@ -277,6 +277,16 @@ mod tests {
             71,
             "perhaps only a node that is behind"
         );
+    }
+
+    #[test]
+    fn a_follower_of_the_newest_starts_at_the_first_record_that_is_kept() {
+        let cut = ReadPage {
+            log_start_offset: 60,
+            ..page(70, Consistency::Strong)
+        };
+        assert_eq!(first_offset(&cut, None), 60);
+        assert_eq!(first_offset(&cut, Some(5)), 5, "who asks for more is told what is kept");
     }
 
     #[test]
