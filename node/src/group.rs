@@ -27,6 +27,7 @@ use crate::{
     index::Index,
     publish::Publisher,
     raft::{self, LogStore, Raft},
+    retention::LeaderClock,
     rpc::links::Links,
     state::State,
     watermark::Watermarks,
@@ -48,6 +49,8 @@ pub struct Group {
     pub publisher: Publisher,
     pub links: Arc<Links>,
     pub clock: Arc<dyn Clock>,
+    /// Stamps what this node appends while it leads.
+    pub leader_clock: Arc<LeaderClock>,
     /// When a leader was last heard, by the monotonic clock.
     pub leader_heard_us: AtomicU64,
     /// The node is about to stop the engine: peers are turned away.
