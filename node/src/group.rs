@@ -27,6 +27,7 @@ use crate::{
     index::Index,
     publish::Publisher,
     raft::{self, LogStore, Raft},
+    retention::LeaderClock,
     rpc::{inbound::Inbound, link::Presence, links::Links},
     state::State,
     watermark::Watermarks,
@@ -51,6 +52,8 @@ pub struct Group {
     pub clock: Arc<dyn Clock>,
     /// Whether local reads show at least what was committed when this process started.
     pub caught_up: watch::Sender<bool>,
+    /// Stamps what this node appends while it leads.
+    pub leader_clock: Arc<LeaderClock>,
     /// When a leader was last heard, by the monotonic clock.
     pub leader_heard_us: AtomicU64,
     /// The node is about to stop the engine: peers are turned away.

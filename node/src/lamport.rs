@@ -62,6 +62,8 @@ struct Shared {
     /// Peers' values that were not believed.
     refused: AtomicU64,
     stalled: AtomicBool,
+    /// Whether room is kept for the next ceiling.
+    has_room: AtomicBool,
     reserver: Mutex<Reserver>,
     /// The reserver waits here for work, callers for its end.
     work: Condvar,
@@ -193,6 +195,7 @@ impl Shared {
             refill_at: AtomicU64::new(start),
             refused: AtomicU64::new(0),
             stalled: AtomicBool::new(false),
+            has_room: AtomicBool::new(false),
             reserver: Mutex::default(),
             work: Condvar::new(),
             done: Condvar::new(),
@@ -271,10 +274,17 @@ impl Shared {
     fn reserve(&self) -> io::Result<()> {
         let base = self.value.load(Relaxed).max(self.ceiling.load(Relaxed));
         let ceiling = base.saturating_add(BLOCK);
-        self.files.replace(&self.path, line(ceiling).as_bytes())?;
+        if self.has_room.swap(false, Relaxed) {
+            self.files.replace_in_room(&self.path, line(ceiling).as_bytes())?;
+        } else {
+            self.files.replace(&self.path, line(ceiling).as_bytes())?;
+        }
         // A peer's clock may be ahead at any time, and without a new ceiling a node with a full disk would have to end.
-        if let Err(e) = self.files.keep_room(&self.path) {
-            tracing::debug!(target: "storage", "no room for the next reserve of Lamport times: {e}");
+        match self.files.keep_room(&self.path) {
+            Ok(()) => self.has_room.store(true, Relaxed),
+            Err(e) => {
+                tracing::debug!(target: "storage", "no room for the next reserve of Lamport times: {e}");
+            }
         }
         self.ceiling.store(ceiling, Release);
         self.refill_at.store(ceiling - BLOCK / 2, Release);

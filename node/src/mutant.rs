@@ -13,6 +13,8 @@ pub enum Mutant {
     TruncateOffByOne,
     /// A snapshot is the state now and not as of the retention cut.
     SnapshotAtLastApplied,
+    /// The leader's clock is its wall clock.
+    AgeByWallClock,
 }
 
 #[cfg(feature = "mutants")]

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use openraft::async_runtime::WatchReceiver;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 use wiber_protocol::{
     config::Retention,
@@ -14,6 +14,7 @@ use wiber_protocol::{
 use crate::{
     clock::Clock,
     group::{Group, Leader},
+    mutant::{self, Mutant},
     raft::{self, Proposal, Raft},
     state::{PartMeta, State},
 };
@@ -54,21 +55,12 @@ pub async fn propose(group: Arc<Group>, retention: Retention) {
     if retention == Retention::default() {
         return;
     }
-    let mut leading: Option<LeaderClock> = None;
     loop {
         tokio::time::sleep(PERIOD).await;
         let Leader::Own { term } = group.leader() else {
-            leading = None;
             continue;
         };
-        let clock_ms = match &leading {
-            Some(clock) if clock.term == term => clock.now_ms(&*group.clock),
-            _ => {
-                leading
-                    .insert(LeaderClock::start(term, &group.state, &*group.clock))
-                    .base_ms
-            }
-        };
+        let clock_ms = group.leader_clock.now_ms(term);
         let cut = {
             let state = group.state.read();
             decide(retention, state.parts(), state.growing_bytes(), clock_ms)
@@ -89,26 +81,51 @@ pub async fn propose(group: Arc<Group>, retention: Retention) {
     }
 }
 
-/// The replicated clock as a leader drives it: from where the state stood when it began to lead, by its own
-/// monotonic clock. No wall clock can age anything.
-#[derive(Clone, Copy, Debug)]
+/// The replicated clock as a leader drives it: from where the state stands, by the node's own monotonic clock. No wall
+/// clock can age anything. What a leader stamps and what it compares come from the same clock, or a record would
+/// seem older than it is.
 pub struct LeaderClock {
-    pub term: u64,
+    state: Arc<RwLock<State>>,
+    clock: Arc<dyn Clock>,
+    running: Mutex<Running>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Running {
+    term: u64,
     base_ms: u64,
     since_us: u64,
 }
 
 impl LeaderClock {
-    pub fn start(term: u64, state: &RwLock<State>, clock: &dyn Clock) -> Self {
+    pub fn new(state: Arc<RwLock<State>>, clock: Arc<dyn Clock>) -> Self {
         Self {
-            term,
-            base_ms: state.read().clock_ms,
-            since_us: clock.monotonic_us(),
+            state,
+            clock,
+            running: Mutex::default(),
         }
     }
 
-    pub fn now_ms(&self, clock: &dyn Clock) -> u64 {
-        self.base_ms + (clock.monotonic_us() - self.since_us) / 1000
+    /// The time for the leader of `term`. It starts anew when the state is ahead: a new leader may still have to apply what
+    /// others left it, and everything after that is younger.
+    pub fn now_ms(&self, term: u64) -> u64 {
+        let applied_ms = self.state.read().clock_ms;
+        let now_us = if mutant::is_broken(Mutant::AgeByWallClock) {
+            self.clock.wall_us().unsigned_abs()
+        } else {
+            self.clock.monotonic_us()
+        };
+        let mut running = self.running.lock();
+        let time_ms = running.base_ms + now_us.saturating_sub(running.since_us) / 1000;
+        if running.term == term && time_ms >= applied_ms {
+            return time_ms;
+        }
+        *running = Running {
+            term,
+            base_ms: applied_ms,
+            since_us: now_us,
+        };
+        applied_ms
     }
 }
 
@@ -201,6 +218,39 @@ mod tests {
         assert_eq!(cut(Some(500), None, 0, 1_500), None);
         assert_eq!(cut(Some(500), None, 0, 1_501), Some(9));
         assert_eq!(cut(Some(500), None, 0, 9_000), Some(29));
+    }
+
+    #[derive(Default)]
+    struct Hands(std::sync::atomic::AtomicU64);
+
+    impl Clock for Hands {
+        fn wall_us(&self) -> i64 {
+            0
+        }
+
+        fn monotonic_us(&self) -> u64 {
+            self.0.load(std::sync::atomic::Ordering::Relaxed)
+        }
+    }
+
+    /// What was lost: records that were dropped before their time, as they were stamped by another clock than they were
+    /// compared with, one that began when the new leader had not yet applied what others had left it.
+    #[test]
+    fn a_leader_that_applies_what_it_found_goes_on_from_there() {
+        let state = Arc::new(RwLock::new(State::default()));
+        let hands = Arc::new(Hands::default());
+        let clock = LeaderClock::new(state.clone(), hands.clone());
+        let at = |ms: u64| hands.0.store(ms * 1000, std::sync::atomic::Ordering::Relaxed);
+        at(7_000);
+        assert_eq!(clock.now_ms(3), 0);
+        at(7_100);
+        assert_eq!(clock.now_ms(3), 100);
+        state.write().clock_ms = 5_000;
+        at(7_200);
+        assert_eq!(clock.now_ms(3), 5_000);
+        at(7_300);
+        assert_eq!(clock.now_ms(3), 5_100);
+        assert_eq!(clock.now_ms(4), 5_000);
     }
 
     #[test]

@@ -13,9 +13,14 @@ pub trait SmallFiles: Send + Sync {
     fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>>;
     /// Replaces the whole file. Durable when it returns `Ok`; after an `Err` either text may be there.
     fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
-    /// Takes the room for the next [`SmallFiles::replace`] of up to [`SPARE_BYTES`], which then works on a full disk, too.
+    /// Takes the room for one [`SmallFiles::replace_in_room`] of up to [`SPARE_BYTES`].
     fn keep_room(&self, _path: &Path) -> io::Result<()> {
         Ok(())
+    }
+    /// As [`SmallFiles::replace`], on a full disk, too. Only after a [`SmallFiles::keep_room`] of the same process that
+    /// said `Ok`, and once for each.
+    fn replace_in_room(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.replace(path, bytes)
     }
 }
 
@@ -36,7 +41,11 @@ impl SmallFiles for DiskFiles {
     }
 
     fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        replace(&*self.0, path, bytes)
+        replace(&*self.0, path, bytes, Temporary::Anew)
+    }
+
+    fn replace_in_room(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        replace(&*self.0, path, bytes, Temporary::Kept)
     }
 
     fn keep_room(&self, path: &Path) -> io::Result<()> {
@@ -50,7 +59,11 @@ impl SmallFiles for OsFiles {
     }
 
     fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        replace(&RealDisk::new(), path, bytes)
+        replace(&RealDisk::new(), path, bytes, Temporary::Anew)
+    }
+
+    fn replace_in_room(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        replace(&RealDisk::new(), path, bytes, Temporary::Kept)
     }
 
     fn keep_room(&self, path: &Path) -> io::Result<()> {
@@ -73,13 +86,25 @@ fn read(disk: &dyn Disk, path: &Path) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Which file is written before it takes the place of the old one.
+#[derive(Clone, Copy)]
+enum Temporary {
+    /// A new one. One that an earlier process left may be the old file under another name, if the power went in the
+    /// middle of a rename: to write into it would tear the old text.
+    Anew,
+    /// The one that keeps room, which this process has made.
+    Kept,
+}
+
+fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8], temporary_file: Temporary) -> io::Result<()> {
     let temporary = path.with_added_extension("tmp");
     let write = || {
-        // One that is there may be there for its room.
-        let file = match disk.open(&temporary) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => disk.create(&temporary)?,
-            opened => opened?,
+        let file = match temporary_file {
+            Temporary::Anew => {
+                unlink(disk, &temporary)?;
+                disk.create(&temporary)?
+            }
+            Temporary::Kept => disk.open(&temporary)?,
         };
         file.write_at(bytes, 0)?;
         file.set_len(bytes.len() as u64)?;
@@ -92,10 +117,18 @@ fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
     disk.sync_dir(folder).map_err(|e| at(folder, "cannot sync", &e))
 }
 
+fn unlink(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    match disk.unlink(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 /// The temporary file of the next replacement, made beforehand.
 fn keep_room(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     let temporary = path.with_added_extension("tmp");
     let make = || {
+        unlink(disk, &temporary)?;
         let file = disk.create(&temporary)?;
         file.write_at(&[0; SPARE_BYTES], 0)?;
         file.sync_all()
@@ -160,10 +193,26 @@ mod tests {
         files.replace(path, b"first").unwrap();
         files.keep_room(path).unwrap();
         disk.set_room(Some(0));
-        files.replace(path, b"second").unwrap();
+        files.replace_in_room(path, b"second").unwrap();
         assert_eq!(files.read(path).unwrap().as_deref(), Some(&b"second"[..]));
         disk.crash(1);
         assert_eq!(files.read(path).unwrap().as_deref(), Some(&b"second"[..]));
+    }
+
+    /// The power may go when the new name is on disk and the old one is not gone yet.
+    #[test]
+    fn a_temporary_file_that_is_the_file_itself_is_not_written_into() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("small");
+        OsFiles.replace(&path, b"old").unwrap();
+        let temporary = path.with_added_extension("tmp");
+        std::fs::hard_link(&path, &temporary).unwrap();
+        let old = std::fs::File::open(&path).unwrap();
+        OsFiles.replace(&path, b"new").unwrap();
+        assert_eq!(std::io::read_to_string(&old).unwrap(), "old");
+        std::fs::hard_link(&path, &temporary).unwrap();
+        OsFiles.keep_room(&path).unwrap();
+        assert_eq!(OsFiles.read(&path).unwrap().as_deref(), Some(&b"new"[..]));
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub struct Cluster {
     pub world: World,
     pub network: Network,
     pub hosts: Arc<Vec<Arc<Host>>>,
+    /// The cluster forms without this one, which comes later.
+    pub latecomer: Option<usize>,
 }
 
 impl Cluster {
@@ -34,23 +36,27 @@ impl Cluster {
             })
             .collect();
         let names = nodes.iter().map(|node| node.id.clone()).collect();
-        // Most runs drop what is old, some as soon as they can.
-        let dice = Dice::new(world.seed(), "retention", 0);
-        let max_bytes = dice.permille(700).then(|| dice.pick(&[1, 20_000, 60_000]));
         let config = ClusterConfig {
             nodes,
-            retention: Retention {
-                max_age_ms: None,
-                max_bytes,
-            },
+            retention: retention(&world),
         };
+        world.oracle().expects_retention(config.retention);
         let network = Network::new(world.clone(), names);
         let host = |index| Host::new(world.clone(), network.clone(), config.clone(), index);
         let hosts: Vec<_> = (0..usize::from(size)).map(host).collect();
+        let is_late = Dice::new(world.seed(), "latecomer", 0).permille(100);
+        let latecomer = is_late.then(|| hosts.len() - 1);
+        if let Some(late) = latecomer {
+            hosts[late].held_down.store(true, Relaxed);
+            for host in &hosts[..late] {
+                host.form_without.lock().push(hosts[late].name.clone());
+            }
+        }
         Self {
             world,
             network,
             hosts: Arc::new(hosts),
+            latecomer,
         }
     }
 
@@ -98,17 +104,34 @@ impl Cluster {
 
     /// Whether every machine's node is a voter under its present identity, as all of them see it.
     pub fn is_whole(&self) -> bool {
-        self.hosts.iter().all(|host| {
-            host.group().is_some_and(|group| {
-                let state = group.state.read();
-                let sets = &state.membership.1.voter_sets;
-                sets.len() == 1
-                    && sets[0].len() == self.hosts.len()
-                    && self
-                        .hosts
-                        .iter()
-                        .all(|other| other.group().is_some_and(|other| sets[0].contains(&other.own)))
-            })
+        is_cluster(&self.hosts)
+    }
+
+    /// As [`Self::is_whole`], but for the one that is to come later.
+    pub fn has_formed(&self) -> bool {
+        is_cluster(&self.hosts[..self.latecomer.unwrap_or(self.hosts.len())])
+    }
+}
+
+fn is_cluster(hosts: &[Arc<Host>]) -> bool {
+    hosts.iter().all(|host| {
+        host.group().is_some_and(|group| {
+            let state = group.state.read();
+            let sets = &state.membership.1.voter_sets;
+            let is_voter =
+                |other: &Arc<Host>| other.group().is_some_and(|other| sets[0].contains(&other.own));
+            sets.len() == 1 && sets[0].len() == hosts.len() && hosts.iter().all(is_voter)
         })
+    })
+}
+
+/// Most runs drop what is too much or too old, some as soon as they can.
+fn retention(world: &World) -> Retention {
+    let dice = Dice::new(world.seed(), "retention", 0);
+    let by_bytes = dice.permille(550);
+    let by_age = dice.permille(if by_bytes { 200 } else { 600 });
+    Retention {
+        max_age_ms: by_age.then(|| dice.pick(&[1_000, 3_000, 6_000])),
+        max_bytes: by_bytes.then(|| dice.pick(&[1, 20_000, 60_000])),
     }
 }

@@ -29,6 +29,8 @@ enum Fault {
     PowerLossOfAll,
     Restart,
     Wipe,
+    Rebuild,
+    Damage,
     Pause,
     SlowDisk,
     FullDisk,
@@ -43,7 +45,7 @@ enum Fault {
     Bridge,
 }
 
-const ALL: [Fault; 20] = [
+const ALL: [Fault; 22] = [
     Fault::Crash,
     Fault::CrashAtAwait,
     Fault::CrashAtDiskStep,
@@ -52,6 +54,8 @@ const ALL: [Fault; 20] = [
     Fault::PowerLossOfAll,
     Fault::Restart,
     Fault::Wipe,
+    Fault::Rebuild,
+    Fault::Damage,
     Fault::Pause,
     Fault::SlowDisk,
     Fault::FullDisk,
@@ -141,6 +145,15 @@ impl Faults {
             Fault::Wipe => {
                 if self.cluster.is_whole() {
                     self.end(host, End::Wipe, Count::Wipe);
+                }
+            }
+            Fault::Rebuild | Fault::Damage => {
+                if self.cluster.is_whole() {
+                    host.order(if fault == Fault::Damage {
+                        End::Damage
+                    } else {
+                        End::Rebuild
+                    });
                 }
             }
             Fault::Pause => self.pause(host).await,

@@ -1,5 +1,6 @@
 //! One machine with its disk, and the node that runs on it, again and again.
 
+mod damage;
 mod life;
 
 use std::sync::{
@@ -15,6 +16,7 @@ use wiber_node::group::{GroupCell, Leader};
 use wiber_protocol::config::ClusterConfig;
 use wiber_storage::{DiskOp, MemoryDisk};
 
+use self::damage::Damage;
 use crate::{
     clock::SimClock,
     count::Count,
@@ -42,6 +44,10 @@ pub enum End {
     Orderly,
     /// Killed, and its disk replaced by an empty one.
     Wipe,
+    /// Killed, and its folder set aside: it starts with `--rebuild`.
+    Rebuild,
+    /// Killed, and a byte changed that was synced.
+    Damage,
 }
 
 pub struct Host {
@@ -60,6 +66,12 @@ pub struct Host {
     /// The disk was full before the node had opened its files: then there may be no reserve. Later it must stand it.
     excused: AtomicBool,
     is_full: AtomicBool,
+    /// What is wrong with the folder.
+    damaged: Mutex<Option<Damage>>,
+    /// The next start is one with `--rebuild`.
+    join_only: AtomicBool,
+    /// What `--form-without` names.
+    pub form_without: Mutex<Vec<String>>,
     /// The host stays down until this is taken back.
     pub held_down: AtomicBool,
     /// Starts without a pause.
@@ -97,6 +109,9 @@ impl Host {
             step_takes_power: AtomicBool::new(false),
             excused: AtomicBool::new(false),
             is_full: AtomicBool::new(false),
+            damaged: Mutex::default(),
+            join_only: AtomicBool::new(false),
+            form_without: Mutex::default(),
             held_down: AtomicBool::new(false),
             hurry: AtomicBool::new(false),
             running: Mutex::new(None),
@@ -183,6 +198,9 @@ impl Host {
     /// Runs the node for ever: starts it, sees it end, starts it again.
     pub async fn keep(self: Arc<Self>) {
         loop {
+            while self.held_down.load(Relaxed) {
+                self.released.notified().await;
+            }
             self.run_once().await;
             let pause = if self.hurry.load(Relaxed) {
                 Duration::from_millis(1)
@@ -190,9 +208,6 @@ impl Host {
                 self.dice.pause(1, self.dice.pick(&[10, 300, 3_000]))
             };
             tokio::time::sleep(pause).await;
-            while self.held_down.load(Relaxed) {
-                self.released.notified().await;
-            }
         }
     }
 
@@ -210,6 +225,7 @@ impl Host {
         };
         *self.running.lock() = Some(running.clone());
         say!(self.world, self.name, "starts, run {run}");
+        self.note_damaged_log();
         let mut life = self.begin(&running);
         let (end, death) = tokio::select! {
             biased;
@@ -218,6 +234,7 @@ impl Host {
             op = process.outlives_disk(GIVING_UP) => (self.goes_on(op), None),
             end = self.next_order() => (end, None),
         };
+        self.refuses_damage();
         // What it held to its end counts.
         self.look();
         if end == End::Orderly && death.is_none() {
@@ -268,6 +285,9 @@ impl Host {
     fn ended_by_itself(&self, process: &SimProcess, outcome: Result<(), String>) -> End {
         let text = outcome.err().unwrap_or_else(|| "no reason".to_owned());
         say!(self.world, self.name, "gives up: {text}");
+        if self.told_damage(&text) {
+            return End::Rebuild;
+        }
         let names_file = text.contains(&format!("/{}", self.name));
         match process.disk_failure() {
             Some(_) if names_file => self.world.count(Count::EndedByDisk),
@@ -302,6 +322,17 @@ impl Host {
         let disk = self.disk();
         match end {
             End::Kill | End::Orderly => disk.end_process(),
+            End::Rebuild => {
+                disk.end_process();
+                self.set_aside();
+            }
+            End::Damage => {
+                disk.end_process();
+                let group = running.group.lock().clone().and_then(|cell| cell.get());
+                if let Some(group) = group {
+                    self.damage(&group);
+                }
+            }
             End::PowerLoss => disk.crash(self.dice.word()),
             End::Wipe => {
                 *self.disk.lock() = MemoryDisk::new();

@@ -13,16 +13,18 @@ pub enum Broken {
     DedupOff,
     TruncateOffByOne,
     SnapshotAtLastApplied,
+    AgeByWallClock,
 }
 
 impl Broken {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::NoFsyncBeforeAck,
         Self::VoteNotSynced,
         Self::AckBeforeQuorum,
         Self::DedupOff,
         Self::TruncateOffByOne,
         Self::SnapshotAtLastApplied,
+        Self::AgeByWallClock,
     ];
 }
 
@@ -33,6 +35,7 @@ pub fn switch(broken: Option<Broken>) {
         Some(Broken::DedupOff) => Some(Mutant::DedupOff),
         Some(Broken::TruncateOffByOne) => Some(Mutant::TruncateOffByOne),
         Some(Broken::SnapshotAtLastApplied) => Some(Mutant::SnapshotAtLastApplied),
+        Some(Broken::AgeByWallClock) => Some(Mutant::AgeByWallClock),
         Some(Broken::NoFsyncBeforeAck | Broken::VoteNotSynced) | None => None,
     });
 }

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
 use wiber_protocol::{
+    config::Retention,
     ids::{RaftId, Vote},
     line::RecordLine,
 };
@@ -50,6 +51,7 @@ struct Inner {
     /// Acknowledged publishes that no node was seen to have committed yet: key and who acknowledged it.
     unlocated: Vec<(String, String)>,
     histories: Histories,
+    retention: Retention,
 }
 
 #[derive(Debug)]
@@ -57,6 +59,8 @@ struct Known {
     publish: Publish,
     /// The topic's floor when the client first asked.
     floor: u64,
+    /// When that was, in simulated time.
+    asked_us: u64,
     offset: Option<u64>,
     acknowledged: bool,
 }
@@ -82,12 +86,18 @@ impl Oracle {
         }
     }
 
+    /// What the nodes are told to keep.
+    pub fn expects_retention(&self, retention: Retention) {
+        self.0.lock().retention = retention;
+    }
+
     /// A client is about to publish for the first time.
-    pub fn asks(&self, publish: Publish) {
+    pub fn asks(&self, world: &World, publish: Publish) {
         let mut inner = self.0.lock();
         let floor = inner.floors.get(&publish.topic).copied().unwrap_or(0);
         let known = Known {
             floor,
+            asked_us: world.now_us(),
             offset: None,
             acknowledged: false,
             publish,

@@ -130,10 +130,23 @@ async fn whole(world: &World) {
     let size = dice.pick(&[3, 3, 3, 5]);
     let cluster = Cluster::new(world.clone(), size);
     cluster.start();
-    if timeout(FORMING, until(|| cluster.is_whole())).await.is_err() {
+    if timeout(FORMING, until(|| cluster.has_formed())).await.is_err() {
         return world.fail("no cluster has formed".to_owned());
     }
-    say!(world, "RUN", "{size} nodes have formed a cluster");
+    say!(
+        world,
+        "RUN",
+        "{size} nodes have formed a cluster, but for {:?}",
+        cluster.latecomer
+    );
+    if let Some(late) = cluster.latecomer {
+        world.count(Count::FormedWithout);
+        let (host, delay) = (cluster.hosts[late].clone(), dice.pause(0, 5_000));
+        tokio::spawn(async move {
+            sleep(delay).await;
+            host.release();
+        });
+    }
     let clients = Clients::start(&cluster, dice.between(2, 6), 2);
     let faults = tokio::spawn(Faults::new(&cluster).run());
     sleep(FAULTS).await;

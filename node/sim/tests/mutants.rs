@@ -50,3 +50,8 @@ fn a_snapshot_from_after_the_cut_is_noticed() {
 fn a_cut_that_keeps_one_entry_too_many_is_noticed() {
     is_noticed(Broken::TruncateOffByOne);
 }
+
+#[test]
+fn records_that_are_dropped_by_the_wall_clock_are_noticed() {
+    is_noticed(Broken::AgeByWallClock);
+}

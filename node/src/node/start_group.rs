@@ -17,7 +17,8 @@ use crate::{
     index::{self, Keeper},
     publish::{Batcher, Forwarder, Publisher},
     raft::{self, LogStore, Network, Raft, StateMachine},
-    retention, runtime,
+    retention::{self, LeaderClock},
+    runtime,
     watermark::Watermarks,
 };
 
@@ -128,11 +129,11 @@ impl Node {
         let purging = retention::purge(raft.clone(), cuts);
         runtime::spawn(ended.clone().run_until_cancelled_owned(purging));
         let (publisher, queues) = Publisher::new();
+        let leader_clock = Arc::new(LeaderClock::new(state.clone(), self.local.clock.clone()));
         let batcher = Batcher {
             raft: raft.clone(),
             log: store.log().clone(),
-            state: state.clone(),
-            clock: self.local.clock.clone(),
+            clock: leader_clock.clone(),
             trace: self.local.trace.clone(),
         };
         let forwarder = Forwarder {
@@ -152,6 +153,7 @@ impl Node {
             inbound: self.server.inbound.clone(),
             clock: self.local.clock.clone(),
             caught_up: watch::Sender::new(false),
+            leader_clock,
             leader_heard_us: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
         });

@@ -14,7 +14,6 @@ use openraft::{
     errors::{ClientWriteError, ForwardReason},
     impls::ProgressResponder,
 };
-use parking_lot::RwLock;
 use tokio::{
     sync::{Semaphore, mpsc},
     task::unconstrained,
@@ -24,10 +23,8 @@ use wiber_storage::Log;
 
 use super::{BATCHES_IN_FLIGHT, Fate, Submission, Together};
 use crate::{
-    clock::Clock,
     raft::{self, Proposal, Raft},
     retention::LeaderClock,
-    state::State,
     trace::Trace,
 };
 
@@ -38,8 +35,7 @@ const LEASE_PAUSE: Duration = Duration::from_millis(2);
 pub struct Batcher {
     pub raft: Raft,
     pub log: Log,
-    pub state: Arc<RwLock<State>>,
-    pub clock: Arc<dyn Clock>,
+    pub clock: Arc<LeaderClock>,
     pub trace: Trace,
 }
 
@@ -50,7 +46,7 @@ impl Batcher {
         mut of_followers: mpsc::Receiver<Submission>,
     ) {
         let slots = Arc::new(Semaphore::new(BATCHES_IN_FLIGHT));
-        let mut leading: Option<LeaderClock> = None;
+        let mut led: Option<u64> = None;
         let mut held_back: Option<Submission> = None;
         // The slot comes first, so that a batch gathers while earlier ones are under way.
         while let Ok(slot) = slots.clone().acquire_owned().await {
@@ -85,10 +81,11 @@ impl Batcher {
                 batch.settle(&Fate::NoRoom);
                 continue;
             }
-            if leading.as_ref().is_none_or(|clock| clock.term != term) {
+            if led != Some(term) {
                 self.await_lease(term, &batch).await;
+                led = Some(term);
             }
-            let clock_ms = self.clock_ms(term, &mut leading);
+            let clock_ms = self.clock.now_ms(term);
             let traced = self.trace.allow_local(EventKind::Append);
             let proposal = Proposal {
                 kind: EntryKind::Records,
@@ -145,13 +142,5 @@ impl Batcher {
             }
             tokio::time::sleep(LEASE_PAUSE).await;
         }
-    }
-
-    fn clock_ms(&self, term: u64, leading: &mut Option<LeaderClock>) -> u64 {
-        let clock = match leading {
-            Some(clock) if clock.term == term => clock,
-            _ => leading.insert(LeaderClock::start(term, &self.state, &*self.clock)),
-        };
-        clock.now_ms(&*self.clock)
     }
 }

@@ -193,6 +193,25 @@ impl MemoryDisk {
         }
     }
 
+    /// Gives a folder another name, with all that is in it, durably.
+    pub fn rename_dir(&self, from: &Path, to: &Path) {
+        let mut inner = self.inner.lock();
+        let moved = |path: &Path| path.strip_prefix(from).map(|rest| to.join(rest));
+        let names = std::mem::take(&mut inner.names);
+        let renamed: BTreeMap<_, _> = names
+            .into_iter()
+            .map(|(path, file)| (moved(&path).unwrap_or(path), file))
+            .collect();
+        inner.durable_names.clone_from(&renamed);
+        inner.names = renamed;
+        inner.unsynced_names.clear();
+        let folders = std::mem::take(&mut inner.folders);
+        inner.folders = folders
+            .into_iter()
+            .map(|path| moved(&path).unwrap_or(path))
+            .collect();
+    }
+
     /// Takes a file away behind everybody's back, durably.
     pub fn remove(&self, path: &Path) {
         let mut inner = self.inner.lock();

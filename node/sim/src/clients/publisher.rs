@@ -95,7 +95,8 @@ impl Publisher {
                     topic: topic.to_owned(),
                     text: format!("{key} {padding}"),
                 };
-                self.clients.cluster.world.oracle().asks(publish.clone());
+                let world = &self.clients.cluster.world;
+                world.oracle().asks(world, publish.clone());
                 Pending { key, publish, has_id }
             })
             .collect()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use wiber_node::group::Group;
 use wiber_protocol::{
-    entry::{Entry, EntryKind},
+    entry::{Cut, Entry, EntryKind},
     ids::LogId,
     line::RecordLine,
     record::{Batch, Record},
@@ -35,6 +35,10 @@ pub(super) struct CommittedLog {
     seen: BTreeMap<(u64, u64), u32>,
     topics: BTreeMap<String, Vec<RecordLine>>,
     lamport: u64,
+    /// For each entry that holds records: when the youngest of them was asked for, at the latest.
+    asked_us: BTreeMap<u64, u64>,
+    /// Bytes of each entry.
+    bytes: Vec<u64>,
 }
 
 impl CommittedLog {
@@ -153,6 +157,7 @@ impl Inner {
             return;
         }
         self.log.entries.push((stored.term, crc));
+        self.log.bytes.push(stored.bytes.len() as u64);
         let entry = match Entry::decode(stored.bytes.clone()) {
             Ok(entry) => entry,
             Err(error) => {
@@ -161,6 +166,9 @@ impl Inner {
                 ));
             }
         };
+        if entry.kind == EntryKind::Cut {
+            self.cut(world, who, &entry);
+        }
         if entry.kind != EntryKind::Records {
             return;
         }
@@ -187,6 +195,8 @@ impl Inner {
             return world.fail(format!("a phantom in {}: {text}", record.topic));
         };
         world.count(Count::RecordKnown);
+        let asked_us = self.log.asked_us.entry(at.index).or_default();
+        *asked_us = known.asked_us.max(*asked_us);
         if known.offset.is_some() {
             if record.id != key {
                 world.fail(format!(
@@ -220,6 +230,43 @@ impl Inner {
             log_index: at.index,
             text,
         });
+    }
+}
+
+impl Inner {
+    /// What is dropped is too old, or too much, whatever the nodes' wall clocks say.
+    fn cut(&mut self, world: &World, who: &str, entry: &Entry) {
+        let last = match Cut::decode(entry.payload()) {
+            Ok(cut) => cut.last_index,
+            Err(error) => {
+                return world.fail(format!("{who} has committed a cut that nobody can read: {error}"));
+            }
+        };
+        // Another cut may stand between: what it dropped is judged there.
+        let asked_us = self
+            .log
+            .asked_us
+            .range(..=last)
+            .map(|(_, asked_us)| *asked_us)
+            .max();
+        let age_ms = asked_us.map_or(u64::MAX, |asked_us| (world.now_us() - asked_us) / 1000);
+        let is_old = self.retention.max_age_ms.is_some_and(|max| age_ms >= max);
+        let after = usize::try_from(last).map_or(usize::MAX, |last| last + 1);
+        let kept_bytes: u64 = self.log.bytes.get(after..).unwrap_or_default().iter().sum();
+        let is_much = self.retention.max_bytes.is_some_and(|max| kept_bytes >= max);
+        if is_old {
+            world.count(Count::CutByAge);
+        }
+        if is_much {
+            world.count(Count::CutByBytes);
+        }
+        if !is_old && !is_much {
+            world.fail(format!(
+                "{who} drops entries up to {last}, the youngest of which is at most {age_ms} ms old, and keeps {kept_bytes} bytes; to \
+                 be kept: {:?}",
+                self.retention
+            ));
+        }
     }
 }
 
