@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use wiber_node::group::Group;
+use wiber_node::{fetch::FetchError, group::Group};
 use wiber_protocol::{
     entry::{Cut, Entry, EntryKind},
     ids::LogId,
@@ -112,6 +112,11 @@ pub async fn read_all(world: &World, who: &str, group: &Group, topic: &str) {
     while next <= end {
         let page = match group.fetch(topic, next, 1_000, READ_BYTES).await {
             Ok(page) => page,
+            // Records grow old also while they are read.
+            Err(FetchError::OutOfRange { start, .. }) if start > next => {
+                next = start;
+                continue;
+            }
             Err(error) => return world.fail(format!("{who} cannot read {topic} at {next}: {error}")),
         };
         if page.is_empty() {
