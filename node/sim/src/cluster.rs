@@ -96,6 +96,7 @@ impl Cluster {
     pub fn heal_host(&self, host: &Host) {
         host.sync_ms.store(1, Relaxed);
         host.set_room(None);
+        host.fail_nothing();
         host.release();
         if let Some(process) = host.process() {
             process.resume();

@@ -96,6 +96,11 @@ impl MemoryDisk {
         self.inner.lock().fail_next = Some(op);
     }
 
+    /// Takes back a [`MemoryDisk::fail_next`] that nothing has met.
+    pub fn fail_nothing(&self) {
+        self.inner.lock().fail_next = None;
+    }
+
     /// What failed as [`MemoryDisk::fail_next`] said, told once.
     pub fn take_failed(&self) -> Option<DiskOp> {
         self.inner.lock().failed.take()
