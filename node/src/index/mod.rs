@@ -55,15 +55,26 @@ pub struct Index {
     limits: PartLimits,
     /// What every part can be made again from.
     log: Log,
-    writing: Mutex<()>,
+    writing: Mutex<Written>,
     /// By first entry, most recently read last.
     cached: Mutex<Vec<(u64, Tables)>>,
 }
 
+/// What whoever writes knows of the files.
+#[derive(Default)]
+struct Written {
+    /// The newest entry that the state as of the cut covers.
+    cut: Option<u64>,
+}
+
 impl Index {
-    /// Writes a sealed part; durable when it returns.
+    /// Writes a sealed part; durable when it returns. One that a snapshot has overtaken is left out: it is no part of
+    /// what follows the cut.
     pub fn save(&self, part: &SealedPart) -> io::Result<()> {
-        let _turn = self.writing.lock();
+        let written = self.writing.lock();
+        if written.cut.is_some_and(|cut| part.meta.first_index <= cut) {
+            return Ok(());
+        }
         self.write(part)
     }
 
@@ -74,15 +85,11 @@ impl Index {
     /// Keeps the state as of `at`, where a part ends, and lets go of the parts up to there. Does nothing if that
     /// was done before.
     pub fn cut(&self, at: LogId) -> io::Result<()> {
-        let _turn = self.writing.lock();
-        let before = self.snapshot()?;
-        if before
-            .as_ref()
-            .and_then(|cut| cut.checkpoint.applied)
-            .is_none_or(|cut| cut.index < at.index)
-        {
-            let snapshot = self.snapshot_at(at, before)?;
+        let mut written = self.writing.lock();
+        if written.cut.is_none_or(|cut| cut < at.index) {
+            let snapshot = self.snapshot_at(at)?;
             self.replace(CUT, &snapshot.encode())?;
+            written.cut = Some(at.index);
         }
         self.drop_parts(at.index)
     }
@@ -95,8 +102,9 @@ impl Index {
 
     /// Replaces everything by a snapshot that another node took.
     pub fn install(&self, snapshot: &Snapshot) -> io::Result<()> {
-        let _turn = self.writing.lock();
+        let mut written = self.writing.lock();
         self.replace(CUT, &snapshot.encode())?;
+        written.cut = snapshot.checkpoint.applied.map(|at| at.index);
         self.drop_parts(u64::MAX)
     }
 
@@ -138,9 +146,11 @@ impl Index {
         Ok(tables)
     }
 
-    fn snapshot_at(&self, at: LogId, before: Option<Snapshot>) -> io::Result<Snapshot> {
+    fn snapshot_at(&self, at: LogId) -> io::Result<Snapshot> {
+        let before = self.snapshot()?;
         let mut parts = self.part_firsts()?;
-        parts.retain(|first| *first <= at.index);
+        // What a file from before the cut remembers is in the state as of the cut already, if it is not out of date.
+        parts.retain(|first| *first <= at.index && is_after(before.as_ref(), *first));
         let missing = || {
             io::Error::new(
                 io::ErrorKind::NotFound,
@@ -274,6 +284,12 @@ fn read_whole(file: &dyn DiskFile) -> io::Result<Bytes> {
     let mut bytes = vec![0; size];
     file.read_at(&mut bytes, 0)?;
     Ok(bytes.into())
+}
+
+/// Whether a part that begins at entry `first` lies after the cut.
+fn is_after(cut: Option<&Snapshot>, first: u64) -> bool {
+    cut.and_then(|cut| cut.checkpoint.applied)
+        .is_none_or(|cut| first > cut.index)
 }
 
 fn part_name(first_index: u64) -> String {

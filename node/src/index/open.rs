@@ -38,13 +38,13 @@ pub fn open(
             disk.unlink(&dir.join(name))?;
         }
     }
-    let index = Index {
+    let mut index = Index {
         dir,
         disk,
         stamp,
         limits,
         log: log.clone(),
-        writing: Mutex::new(()),
+        writing: Mutex::default(),
         cached: Mutex::new(Vec::new()),
     };
     let purged = log.purged().map(|(_, purged)| purged);
@@ -57,6 +57,7 @@ pub fn open(
         other => other?,
     };
     let cut = snapshot.as_ref().and_then(|cut| cut.checkpoint.applied);
+    index.writing.get_mut().cut = cut.map(|cut| cut.index);
     if let Some(purged) = purged.filter(|purged| cut.is_none_or(|cut| cut.index < *purged)) {
         let text = format!(
             "{}: the log begins after entry {purged} and the state as of there is missing",

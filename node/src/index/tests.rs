@@ -1,6 +1,8 @@
 //! The index against a state that never stopped: whatever was saved, cut, lost or damaged, the same records are read
 //! and the same decisions follow.
 
+mod overtaken;
+
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use proptest::prelude::*;
@@ -132,6 +134,19 @@ impl Node {
             }
             self.state.job_done(&job);
         }
+    }
+
+    /// Takes over what another node has, as the engine does: the state first, then the log from there.
+    fn install(&mut self, snapshot: Snapshot) {
+        self.index.install(&snapshot).expect("it is written");
+        let at = snapshot.checkpoint.applied.expect("a position");
+        self.log.purge(
+            at.term,
+            at.index,
+            Box::new(|result| result.expect("it is purged")),
+        );
+        self.writer.take_turn();
+        self.state = State::restore(LIMITS, snapshot, []);
     }
 
     fn restart(self) -> Self {
@@ -370,15 +385,8 @@ fn a_snapshot_brings_everything_but_the_records() {
 
     // A follower that has nothing: the snapshot, then the log from there.
     let mut follower = Node::open(MemoryDisk::new());
-    follower.index.install(&snapshot).expect("it is written");
     let at = snapshot.checkpoint.applied.expect("a position");
-    follower.log.purge(
-        at.term,
-        at.index,
-        Box::new(|result| result.expect("it is purged")),
-    );
-    follower.writer.take_turn();
-    follower.state = State::restore(LIMITS, snapshot, []);
+    follower.install(snapshot);
     for stored in node
         .log
         .read(at.index + 1, u64::MAX, usize::MAX)
