@@ -1,9 +1,14 @@
-//! Small files that must survive a crash whole: a node's identity and its clock's ceiling.
+//! Files that must survive a crash whole: a node's identity, its clock's ceiling, and those of the index.
 //!
 //! The method is the usual one: write a temporary file beside the old one, fsync it, rename it over the old
 //! one, fsync the folder. Whatever happens in between, a reader finds the old text or the new one.
 
-use std::{fs::File, io, path::Path, sync::Arc};
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use wiber_storage::{Disk, RealDisk};
 
@@ -23,6 +28,9 @@ pub trait SmallFiles: Send + Sync {
         self.replace(path, bytes)
     }
 }
+
+/// Of temporary files.
+pub(crate) const TEMPORARY_EXTENSION: &str = "tmp";
 
 /// Room that is kept for a file that must be replaced at any time.
 const SPARE_BYTES: usize = 64;
@@ -71,7 +79,8 @@ impl SmallFiles for OsFiles {
     }
 }
 
-fn read(disk: &dyn Disk, path: &Path) -> io::Result<Option<Vec<u8>>> {
+/// The whole file, or `None` where there is none.
+pub(crate) fn read(disk: &dyn Disk, path: &Path) -> io::Result<Option<Vec<u8>>> {
     let whole = || -> io::Result<Vec<u8>> {
         let file = disk.open(path)?;
         let size_bytes = usize::try_from(file.size_bytes()?).map_err(|_| io::ErrorKind::FileTooLarge)?;
@@ -88,7 +97,7 @@ fn read(disk: &dyn Disk, path: &Path) -> io::Result<Option<Vec<u8>>> {
 
 /// Which file is written before it takes the place of the old one.
 #[derive(Clone, Copy)]
-enum Temporary {
+pub(crate) enum Temporary {
     /// A new one. One that an earlier process left may be the old file under another name, if the power went in the
     /// middle of a rename: to write into it would tear the old text.
     Anew,
@@ -96,8 +105,14 @@ enum Temporary {
     Kept,
 }
 
-fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8], temporary_file: Temporary) -> io::Result<()> {
-    let temporary = path.with_added_extension("tmp");
+/// Replaces the whole file. Durable when it returns `Ok`; after an `Err` either text may be there.
+pub(crate) fn replace(
+    disk: &dyn Disk,
+    path: &Path,
+    bytes: &[u8],
+    temporary_file: Temporary,
+) -> io::Result<()> {
+    let temporary = temporary(path);
     let write = || {
         let file = match temporary_file {
             Temporary::Anew => {
@@ -113,8 +128,17 @@ fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8], temporary_file: Temporary
     write().map_err(|e| at(&temporary, "cannot write", &e))?;
     disk.rename(&temporary, path)
         .map_err(|e| at(path, "cannot replace", &e))?;
-    let folder = path.parent().unwrap_or(Path::new("."));
+    sync_dir(disk, path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Makes a folder's entries on `disk` durable.
+pub(crate) fn sync_dir(disk: &dyn Disk, folder: &Path) -> io::Result<()> {
     disk.sync_dir(folder).map_err(|e| at(folder, "cannot sync", &e))
+}
+
+/// What is written before it takes the place of `path`.
+pub(crate) fn temporary(path: &Path) -> PathBuf {
+    path.with_added_extension(TEMPORARY_EXTENSION)
 }
 
 fn unlink(disk: &dyn Disk, path: &Path) -> io::Result<()> {
@@ -126,7 +150,7 @@ fn unlink(disk: &dyn Disk, path: &Path) -> io::Result<()> {
 
 /// The temporary file of the next replacement, made beforehand.
 fn keep_room(disk: &dyn Disk, path: &Path) -> io::Result<()> {
-    let temporary = path.with_added_extension("tmp");
+    let temporary = temporary(path);
     let make = || {
         unlink(disk, &temporary)?;
         let file = disk.create(&temporary)?;

@@ -17,7 +17,6 @@ use std::{
     sync::Arc,
 };
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use wiber_protocol::{codec::DecodeError, ids::LogId};
 use wiber_storage::{Disk, DiskFile, Log, Stamp};
@@ -26,7 +25,7 @@ pub use keeper::{Keeper, MAX_JOBS};
 pub use open::{Opened, open};
 
 use crate::{
-    small_files::at,
+    small_files::{Temporary, at, read, replace, sync_dir, temporary},
     state::{PartLimits, Remembered, SealedPart, Snapshot, Tables, WINDOW_IDS},
 };
 
@@ -34,7 +33,6 @@ use crate::{
 const CACHED_PARTS: usize = 8;
 const CUT: &str = "cut";
 const PART_SUFFIX: &str = ".part";
-const TEMPORARY_SUFFIX: &str = ".tmp";
 
 /// What is wrong with a file of the index.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +77,13 @@ impl Index {
     }
 
     fn write(&self, part: &SealedPart) -> io::Result<()> {
-        self.replace(&part_name(part.meta.first_index), &file::encode(part, self.stamp))
+        let path = self.dir.join(part_name(part.meta.first_index));
+        replace(
+            &*self.disk,
+            &path,
+            &file::encode(part, self.stamp),
+            Temporary::Anew,
+        )
     }
 
     /// Keeps the state as of `at`, where a part ends, and lets go of the parts up to there. Does nothing if that
@@ -88,7 +92,7 @@ impl Index {
         let mut written = self.writing.lock();
         if written.cut.is_none_or(|cut| cut < at.index) {
             let snapshot = self.snapshot_at(at)?;
-            self.replace(CUT, &snapshot.encode())?;
+            self.write_cut(&snapshot)?;
             written.cut = Some(at.index);
         }
         self.drop_parts(at.index)
@@ -97,26 +101,25 @@ impl Index {
     /// Takes the room for a snapshot of so many bytes, that [`Index::install`] may not fail for want of it.
     pub fn make_room(&self, size_bytes: u64) -> io::Result<()> {
         let _turn = self.writing.lock();
-        self.open_temporary(&self.temporary(CUT))?.reserve(size_bytes)
+        let reserved = self.open_temporary()?.reserve(size_bytes);
+        reserved.map_err(|e| at(&temporary(&self.cut_path()), "cannot keep room in", &e))
     }
 
     /// Replaces everything by a snapshot that another node took.
     pub fn install(&self, snapshot: &Snapshot) -> io::Result<()> {
         let mut written = self.writing.lock();
-        self.replace(CUT, &snapshot.encode())?;
+        self.write_cut(snapshot)?;
         written.cut = snapshot.checkpoint.applied.map(|at| at.index);
         self.drop_parts(u64::MAX)
     }
 
     /// The state as of the cut, if there was one.
     pub fn snapshot(&self) -> io::Result<Option<Snapshot>> {
-        let path = self.dir.join(CUT);
-        let bytes = match self.disk.open(&path) {
-            Ok(file) => read_whole(&*file)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
+        let path = self.cut_path();
+        let Some(bytes) = read(&*self.disk, &path)? else {
+            return Ok(None);
         };
-        Snapshot::decode(&bytes)
+        Snapshot::decode(&bytes.into())
             .map(Some)
             .map_err(|error| damaged(&path, &error.into()))
     }
@@ -196,7 +199,7 @@ impl Index {
         read: impl Fn(&file::Header, &dyn DiskFile) -> Result<T, Damage>,
     ) -> io::Result<T> {
         let path = self.dir.join(part_name(first));
-        let file = self.disk.open(&path)?;
+        let file = self.disk.open(&path).map_err(|e| at(&path, "cannot open", &e))?;
         file::read_header(&*file, self.stamp)
             .and_then(|header| read(&header, &*file))
             .map_err(|damage| damaged(&path, &damage))
@@ -220,7 +223,8 @@ impl Index {
 
     /// The first entries of all parts that have a file, rising.
     fn part_firsts(&self) -> io::Result<Vec<u64>> {
-        let names = self.disk.list(&self.dir)?;
+        let names = self.disk.list(&self.dir);
+        let names = names.map_err(|e| at(&self.dir, "cannot list", &e))?;
         let mut firsts: Vec<u64> = names.iter().filter_map(|name| part_first(name)).collect();
         firsts.sort_unstable();
         Ok(firsts)
@@ -242,48 +246,33 @@ impl Index {
             self.cached.lock().retain(|(cached, _)| *cached != first);
             removed = true;
         }
-        if removed { self.sync_dir() } else { Ok(()) }
-    }
-
-    fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let path = self.dir.join(name);
-        let temporary = self.temporary(name);
-        let write = || {
-            let file = self.open_temporary(&temporary)?;
-            file.write_at(bytes, 0)?;
-            file.set_len(bytes.len() as u64)?;
-            file.sync_all()
-        };
-        write().map_err(|e| at(&temporary, "cannot write", &e))?;
-        self.disk
-            .rename(&temporary, &path)
-            .map_err(|e| at(&path, "cannot replace", &e))?;
-        self.sync_dir()
-    }
-
-    fn temporary(&self, name: &str) -> PathBuf {
-        self.dir.join(format!("{name}{TEMPORARY_SUFFIX}"))
-    }
-
-    /// One that is there may be there for its room.
-    fn open_temporary(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        match self.disk.open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.disk.create(path),
-            opened => opened,
+        if removed {
+            sync_dir(&*self.disk, &self.dir)
+        } else {
+            Ok(())
         }
     }
 
-    fn sync_dir(&self) -> io::Result<()> {
-        let synced = self.disk.sync_dir(&self.dir);
-        synced.map_err(|e| at(&self.dir, "cannot sync", &e))
+    /// Writes the state as of the cut into the file that may be there for its room: opening the index removed what an
+    /// earlier process left.
+    fn write_cut(&self, snapshot: &Snapshot) -> io::Result<()> {
+        self.open_temporary()?;
+        replace(&*self.disk, &self.cut_path(), &snapshot.encode(), Temporary::Kept)
     }
-}
 
-fn read_whole(file: &dyn DiskFile) -> io::Result<Bytes> {
-    let size = usize::try_from(file.size_bytes()?).map_err(io::Error::other)?;
-    let mut bytes = vec![0; size];
-    file.read_at(&mut bytes, 0)?;
-    Ok(bytes.into())
+    /// What the next state as of a cut is written into; made if missing.
+    fn open_temporary(&self) -> io::Result<Arc<dyn DiskFile>> {
+        let path = temporary(&self.cut_path());
+        let opened = match self.disk.open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.disk.create(&path),
+            opened => opened,
+        };
+        opened.map_err(|e| at(&path, "cannot make", &e))
+    }
+
+    fn cut_path(&self) -> PathBuf {
+        self.dir.join(CUT)
+    }
 }
 
 /// Whether a part that begins at entry `first` lies after the cut.

@@ -1,12 +1,19 @@
 //! From what the folder holds to a state to go on from.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use parking_lot::Mutex;
 use wiber_storage::{Disk, Log, Stamp};
 
-use super::{CUT, Damage, Index, TEMPORARY_SUFFIX, file, part_name};
-use crate::state::{Checkpoint, Job, PartLimits, PartMeta, PartTopic, Snapshot, State};
+use super::{Damage, Index, file, part_name};
+use crate::{
+    small_files::{TEMPORARY_EXTENSION, at},
+    state::{Checkpoint, Job, PartLimits, PartMeta, PartTopic, Snapshot, State},
+};
 
 /// An index and the newest state that the log is not behind.
 pub struct Opened {
@@ -32,10 +39,12 @@ pub fn open(
     limits: PartLimits,
     log: &Log,
 ) -> io::Result<Opened> {
-    disk.create_dir_all(&dir)?;
-    for name in disk.list(&dir)? {
-        if name.ends_with(TEMPORARY_SUFFIX) {
-            disk.unlink(&dir.join(name))?;
+    disk.create_dir_all(&dir)
+        .map_err(|e| at(&dir, "cannot make", &e))?;
+    for name in disk.list(&dir).map_err(|e| at(&dir, "cannot list", &e))? {
+        let path = dir.join(name);
+        if path.extension().is_some_and(|of| of == TEMPORARY_EXTENSION) {
+            disk.unlink(&path).map_err(|e| at(&path, "cannot remove", &e))?;
         }
     }
     let mut index = Index {
@@ -51,7 +60,11 @@ pub fn open(
     let snapshot = match index.snapshot() {
         Err(error) if error.kind() == io::ErrorKind::InvalidData && purged.is_none() => {
             // The whole log is there, so this follows from it as everything else does.
-            index.disk.unlink(&index.dir.join(CUT))?;
+            let path = index.cut_path();
+            index
+                .disk
+                .unlink(&path)
+                .map_err(|e| at(&path, "cannot remove", &e))?;
             None
         }
         other => other?,
@@ -61,7 +74,7 @@ pub fn open(
     if let Some(purged) = purged.filter(|purged| cut.is_none_or(|cut| cut.index < *purged)) {
         let text = format!(
             "{}: the log begins after entry {purged} and the state as of there is missing",
-            index.dir.join(CUT).display(),
+            index.cut_path().display(),
         );
         return Err(io::Error::new(io::ErrorKind::InvalidData, text));
     }
@@ -111,11 +124,14 @@ impl Index {
                 useless.push(first);
                 continue;
             }
-            let part = match self.examine(first) {
+            let path = self.dir.join(part_name(first));
+            let part = match self.examine(&path) {
                 Ok(part) => part,
-                Err(Damage::Io(error)) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error),
+                Err(Damage::Io(error)) if error.kind() != io::ErrorKind::UnexpectedEof => {
+                    return Err(at(&path, "cannot read", &error));
+                }
                 Err(damage) => {
-                    dropped.push(format!("{}: {damage}", self.dir.join(part_name(first)).display()));
+                    dropped.push(format!("{}: {damage}", path.display()));
                     useless.push(first);
                     continue;
                 }
@@ -123,7 +139,6 @@ impl Index {
             if last_entry.is_some_and(|last| part.meta.last.index <= last) {
                 usable.push(part);
             } else {
-                let path = self.dir.join(part_name(first));
                 dropped.push(format!("{}: the log ends before it", path.display()));
                 useless.push(first);
             }
@@ -132,8 +147,8 @@ impl Index {
         Ok(usable)
     }
 
-    fn examine(&self, first: u64) -> Result<Part, Damage> {
-        let file = self.disk.open(&self.dir.join(part_name(first)))?;
+    fn examine(&self, path: &Path) -> Result<Part, Damage> {
+        let file = self.disk.open(path)?;
         let header = file::read_header(&*file, self.stamp)?;
         Ok(Part {
             topics: header.topics(&*file)?,

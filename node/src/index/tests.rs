@@ -1,6 +1,7 @@
 //! The index against a state that never stopped: whatever was saved, cut, lost or damaged, the same records are read
 //! and the same decisions follow.
 
+mod errors;
 mod overtaken;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
