@@ -8,20 +8,21 @@ mod file;
 mod keeper;
 mod open;
 mod rebuild;
+mod room;
 #[cfg(test)]
 mod tests;
 
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
 };
 
 use parking_lot::Mutex;
 use wiber_protocol::{codec::DecodeError, ids::LogId};
 use wiber_storage::{Disk, DiskFile, Log, Stamp};
 
-pub use keeper::{Keeper, MAX_JOBS};
+pub use keeper::Keeper;
 pub use open::{Opened, open};
 
 use crate::{
@@ -54,6 +55,8 @@ pub struct Index {
     /// What every part can be made again from.
     log: Log,
     writing: Mutex<Written>,
+    /// The keeper waits for room.
+    lacks_room: AtomicBool,
     /// By first entry, most recently read last.
     cached: Mutex<Vec<(u64, Tables)>>,
 }
@@ -86,12 +89,12 @@ impl Index {
         )
     }
 
-    /// Keeps the state as of `at`, where a part ends, and lets go of the parts up to there. Does nothing if that
-    /// was done before.
-    pub fn cut(&self, at: LogId) -> io::Result<()> {
+    /// Keeps the state as of `at`, where a part ends, and lets go of the parts up to there, of which `unsaved` have no
+    /// file. Does nothing if that was done before.
+    pub fn cut(&self, at: LogId, unsaved: &[Arc<SealedPart>]) -> io::Result<()> {
         let mut written = self.writing.lock();
         if written.cut.is_none_or(|cut| cut < at.index) {
-            let snapshot = self.snapshot_at(at)?;
+            let snapshot = self.snapshot_at(at, unsaved)?;
             self.write_cut(&snapshot)?;
             written.cut = Some(at.index);
         }
@@ -149,48 +152,42 @@ impl Index {
         Ok(tables)
     }
 
-    fn snapshot_at(&self, at: LogId) -> io::Result<Snapshot> {
+    fn snapshot_at(&self, at: LogId, unsaved: &[Arc<SealedPart>]) -> io::Result<Snapshot> {
         let before = self.snapshot()?;
         let mut parts = self.part_firsts()?;
         // What a file from before the cut remembers is in the state as of the cut already, if it is not out of date.
         parts.retain(|first| *first <= at.index && is_after(before.as_ref(), *first));
+        parts.extend(unsaved.iter().map(|part| part.meta.first_index));
+        parts.sort_unstable();
+        parts.dedup();
         let missing = || {
             io::Error::new(
                 io::ErrorKind::NotFound,
                 format!("no part ends at entry {}", at.index),
             )
         };
+        let in_memory = |first| unsaved.iter().find(|part| part.meta.first_index == first);
         let newest = *parts.last().ok_or_else(missing)?;
-        let checkpoint = self.read_sound_part(newest, |header, file| header.checkpoint(file))?;
+        let checkpoint = match in_memory(newest) {
+            Some(part) => part.after.clone(),
+            None => self.read_sound_part(newest, |header, file| header.checkpoint(file))?,
+        };
         if checkpoint.applied != Some(at) {
             return Err(missing());
         }
-        let ids = self.ids_at(checkpoint.clock_ms, &parts, before)?;
+        let ids_of = |first| match in_memory(first) {
+            Some(part) => Ok(part.ids.clone()),
+            None => self.ids_of(first),
+        };
+        let ids = ids_at(checkpoint.clock_ms, &parts, ids_of, before)?;
         Ok(Snapshot {
             checkpoint: checkpoint.without_records(),
             ids,
         })
     }
 
-    /// The ids a dedup window remembers at the end of the last of `parts`, oldest first.
-    fn ids_at(&self, clock_ms: u64, parts: &[u64], before: Option<Snapshot>) -> io::Result<Vec<Remembered>> {
-        let mut newest_first: Vec<Remembered> = Vec::new();
-        let of_parts = parts
-            .iter()
-            .rev()
-            .map(|first| self.read_sound_part(*first, |header, file| header.ids(file)));
-        let of_cut = before.map(|cut| Ok(cut.ids));
-        for ids in of_parts.chain(of_cut) {
-            for id in ids?.into_iter().rev() {
-                if id.is_expired(clock_ms) || newest_first.len() == WINDOW_IDS {
-                    newest_first.reverse();
-                    return Ok(newest_first);
-                }
-                newest_first.push(id);
-            }
-        }
-        newest_first.reverse();
-        Ok(newest_first)
+    fn ids_of(&self, part: u64) -> io::Result<Vec<Remembered>> {
+        self.read_sound_part(part, |header, file| header.ids(file))
     }
 
     fn read_part<T>(
@@ -273,6 +270,29 @@ impl Index {
     fn cut_path(&self) -> PathBuf {
         self.dir.join(CUT)
     }
+}
+
+/// The ids a dedup window remembers at the end of the last of `parts`, which took in `ids_of` each; oldest first.
+fn ids_at(
+    clock_ms: u64,
+    parts: &[u64],
+    ids_of: impl Fn(u64) -> io::Result<Vec<Remembered>>,
+    before: Option<Snapshot>,
+) -> io::Result<Vec<Remembered>> {
+    let mut newest_first: Vec<Remembered> = Vec::new();
+    let of_parts = parts.iter().rev().map(|first| ids_of(*first));
+    let of_cut = before.map(|cut| Ok(cut.ids));
+    for ids in of_parts.chain(of_cut) {
+        for id in ids?.into_iter().rev() {
+            if id.is_expired(clock_ms) || newest_first.len() == WINDOW_IDS {
+                newest_first.reverse();
+                return Ok(newest_first);
+            }
+            newest_first.push(id);
+        }
+    }
+    newest_first.reverse();
+    Ok(newest_first)
 }
 
 /// Whether a part that begins at entry `first` lies after the cut.

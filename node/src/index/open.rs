@@ -3,13 +3,13 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
 };
 
 use parking_lot::Mutex;
 use wiber_storage::{Disk, Log, Stamp};
 
-use super::{Damage, Index, file, part_name};
+use super::{Damage, Index, file, ids_at, part_name};
 use crate::{
     small_files::{TEMPORARY_EXTENSION, at},
     state::{Checkpoint, Job, PartLimits, PartMeta, PartTopic, Snapshot, State},
@@ -54,6 +54,7 @@ pub fn open(
         limits,
         log: log.clone(),
         writing: Mutex::default(),
+        lacks_room: AtomicBool::new(false),
         cached: Mutex::new(Vec::new()),
     };
     let purged = log.purged().map(|(_, purged)| purged);
@@ -85,7 +86,7 @@ pub fn open(
         None => snapshot.unwrap_or_default(),
         Some(checkpoint) => {
             let firsts: Vec<u64> = parts.iter().map(|part| part.meta.first_index).collect();
-            let ids = index.ids_at(checkpoint.clock_ms, &firsts, snapshot)?;
+            let ids = ids_at(checkpoint.clock_ms, &firsts, |part| index.ids_of(part), snapshot)?;
             Snapshot { checkpoint, ids }
         }
     };
@@ -100,7 +101,10 @@ pub fn open(
     state.cut = last_cut;
     if let Some(at) = last_cut {
         // Also when it was done: the log up to there may still have to go.
-        state.resume(Job::Cut(at));
+        state.resume(Job::Cut {
+            at,
+            unsaved: Vec::new(),
+        });
     }
     Ok(Opened {
         index,

@@ -2,6 +2,7 @@
 //! and the same decisions follow.
 
 mod errors;
+mod full_disk;
 mod overtaken;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
@@ -123,8 +124,8 @@ impl Node {
             };
             match &job {
                 Job::Save(part) => self.index.save(part).expect("it is written"),
-                Job::Cut(at) => {
-                    self.index.cut(*at).expect("it is written");
+                Job::Cut { at, unsaved } => {
+                    self.index.cut(*at, unsaved).expect("it is written");
                     self.log.purge(
                         at.term,
                         at.index,

@@ -315,3 +315,13 @@ pub struct SealedPart {
     /// The state after the part's last entry.
     pub after: Checkpoint,
 }
+
+impl SealedPart {
+    /// What it takes in memory.
+    pub fn size_bytes(&self) -> usize {
+        size_of_val(&*self.ids)
+            + self.tables.bytes().len()
+            + size_of_val(&*self.topics)
+            + size_of_val(&*self.after.topics)
+    }
+}
