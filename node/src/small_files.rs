@@ -101,7 +101,7 @@ pub(crate) enum Temporary {
     /// A new one. One that an earlier process left may be the old file under another name, if the power went in the
     /// middle of a rename: to write into it would tear the old text.
     Anew,
-    /// The one that keeps room, which this process has made.
+    /// The one that keeps room, which this process has made. It stays if it cannot be written.
     Kept,
 }
 
@@ -125,7 +125,13 @@ pub(crate) fn replace(
         file.set_len(bytes.len() as u64)?;
         file.sync_all()
     };
-    write().map_err(|e| at(&temporary, "cannot write", &e))?;
+    if let Err(error) = write() {
+        if matches!(temporary_file, Temporary::Anew) {
+            // Half a file is of no use, and on a full disk it would be in the way. What went wrong is said, not this.
+            drop(disk.unlink(&temporary));
+        }
+        return Err(at(&temporary, "cannot write", &error));
+    }
     disk.rename(&temporary, path)
         .map_err(|e| at(path, "cannot replace", &e))?;
     sync_dir(disk, path.parent().unwrap_or(Path::new(".")))
@@ -237,6 +243,18 @@ mod tests {
         std::fs::hard_link(&path, &temporary).unwrap();
         OsFiles.keep_room(&path).unwrap();
         assert_eq!(OsFiles.read(&path).unwrap().as_deref(), Some(&b"new"[..]));
+    }
+
+    #[test]
+    fn half_a_file_takes_no_room() {
+        let disk = wiber_storage::MemoryDisk::new();
+        let files = DiskFiles(Arc::new(disk.clone()));
+        disk.set_room(Some(10));
+        files
+            .replace(Path::new("/large"), &[1; 20])
+            .expect_err("there is no room");
+        assert!(disk.contents().is_empty());
+        files.replace(Path::new("/small"), &[1; 10]).unwrap();
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub use keeper::Keeper;
 pub use open::{Opened, open};
 
 use crate::{
-    small_files::{Temporary, at, read, replace, sync_dir, temporary},
+    small_files::{Temporary, at, read, replace, sync_dir},
     state::{PartLimits, Remembered, SealedPart, Snapshot, Tables, WINDOW_IDS},
 };
 
@@ -66,16 +66,20 @@ pub struct Index {
 struct Written {
     /// The newest entry that the state as of the cut covers.
     cut: Option<u64>,
+    /// How large the next state as of a cut may be, as far as is known: so much room is kept for it.
+    room_bytes: u64,
 }
 
 impl Index {
     /// Writes a sealed part; durable when it returns. One that a snapshot has overtaken is left out: it is no part of
     /// what follows the cut.
     pub fn save(&self, part: &SealedPart) -> io::Result<()> {
-        let written = self.writing.lock();
+        let mut written = self.writing.lock();
         if written.cut.is_some_and(|cut| part.meta.first_index <= cut) {
             return Ok(());
         }
+        // First: with room for the cut, retention can make room for the part.
+        self.keep_room_if_any(&mut written, Snapshot::size_bytes(&part.after, part.remembered))?;
         self.write(part)
     }
 
@@ -95,25 +99,18 @@ impl Index {
         let mut written = self.writing.lock();
         if written.cut.is_none_or(|cut| cut < at.index) {
             let snapshot = self.snapshot_at(at, unsaved)?;
-            self.write_cut(&snapshot)?;
-            written.cut = Some(at.index);
+            self.write_cut(&mut written, &snapshot)?;
         }
-        self.drop_parts(at.index)
-    }
-
-    /// Takes the room for a snapshot of so many bytes, that [`Index::install`] may not fail for want of it.
-    pub fn make_room(&self, size_bytes: u64) -> io::Result<()> {
-        let _turn = self.writing.lock();
-        let reserved = self.open_temporary()?.reserve(size_bytes);
-        reserved.map_err(|e| at(&temporary(&self.cut_path()), "cannot keep room in", &e))
+        self.drop_parts(at.index)?;
+        self.keep_room_if_any(&mut written, 0)
     }
 
     /// Replaces everything by a snapshot that another node took.
     pub fn install(&self, snapshot: &Snapshot) -> io::Result<()> {
         let mut written = self.writing.lock();
-        self.write_cut(snapshot)?;
-        written.cut = snapshot.checkpoint.applied.map(|at| at.index);
-        self.drop_parts(u64::MAX)
+        self.write_cut(&mut written, snapshot)?;
+        self.drop_parts(u64::MAX)?;
+        self.keep_room_if_any(&mut written, 0)
     }
 
     /// The state as of the cut, if there was one.
@@ -250,21 +247,18 @@ impl Index {
         }
     }
 
-    /// Writes the state as of the cut into the file that may be there for its room: opening the index removed what an
-    /// earlier process left.
-    fn write_cut(&self, snapshot: &Snapshot) -> io::Result<()> {
-        self.open_temporary()?;
-        replace(&*self.disk, &self.cut_path(), &snapshot.encode(), Temporary::Kept)
-    }
-
-    /// What the next state as of a cut is written into; made if missing.
-    fn open_temporary(&self) -> io::Result<Arc<dyn DiskFile>> {
-        let path = temporary(&self.cut_path());
-        let opened = match self.disk.open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.disk.create(&path),
-            opened => opened,
-        };
-        opened.map_err(|e| at(&path, "cannot make", &e))
+    /// Writes the state as of the cut into the file that keeps its room.
+    fn write_cut(&self, written: &mut Written, snapshot: &Snapshot) -> io::Result<()> {
+        let bytes = snapshot.encode();
+        self.keep_room(written, bytes.len() as u64)?;
+        let replaced = replace(&*self.disk, &self.cut_path(), &bytes, Temporary::Kept);
+        if let Err(error) = replaced {
+            // Not every file system keeps room.
+            self.give_back(written)?;
+            return Err(error);
+        }
+        written.cut = snapshot.checkpoint.applied.map(|at| at.index);
+        Ok(())
     }
 
     fn cut_path(&self) -> PathBuf {

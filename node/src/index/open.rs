@@ -9,7 +9,7 @@ use std::{
 use parking_lot::Mutex;
 use wiber_storage::{Disk, Log, Stamp};
 
-use super::{Damage, Index, file, ids_at, part_name};
+use super::{Damage, Index, Written, file, ids_at, part_name};
 use crate::{
     small_files::{TEMPORARY_EXTENSION, at},
     state::{Checkpoint, Job, PartLimits, PartMeta, PartTopic, Snapshot, State},
@@ -71,7 +71,11 @@ pub fn open(
         other => other?,
     };
     let cut = snapshot.as_ref().and_then(|cut| cut.checkpoint.applied);
-    index.writing.get_mut().cut = cut.map(|cut| cut.index);
+    let size_bytes = |of: &Snapshot| Snapshot::size_bytes(&of.checkpoint, of.ids.len());
+    let mut written = Written {
+        cut: cut.map(|cut| cut.index),
+        room_bytes: snapshot.as_ref().map_or(0, size_bytes),
+    };
     if let Some(purged) = purged.filter(|purged| cut.is_none_or(|cut| cut.index < *purged)) {
         let text = format!(
             "{}: the log begins after entry {purged} and the state as of there is missing",
@@ -90,6 +94,8 @@ pub fn open(
             Snapshot { checkpoint, ids }
         }
     };
+    index.keep_room_if_any(&mut written, size_bytes(&restored))?;
+    *index.writing.get_mut() = written;
     // The newest part may be from before the cut was applied. What is gone is gone, and applying the cut again then
     // changes nothing.
     let last_cut = restored.checkpoint.cut.max(cut);

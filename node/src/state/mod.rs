@@ -250,6 +250,7 @@ impl State {
             topics,
             tables: grown.tables(runs.into_iter()),
             ids: self.dedup.newest(grown.ids).collect(),
+            remembered: self.dedup.len(),
             after: self.checkpoint(),
         });
         self.parts.push_back(Part {

@@ -312,6 +312,8 @@ pub struct SealedPart {
     pub tables: Tables,
     /// The ids that the dedup window took in during this part and still remembered at its end, oldest first.
     pub ids: Vec<Remembered>,
+    /// How many ids the dedup window remembered at its end, of this part and earlier ones.
+    pub remembered: usize,
     /// The state after the part's last entry.
     pub after: Checkpoint,
 }
