@@ -26,6 +26,7 @@ pub use keeper::Keeper;
 pub use open::{Opened, open};
 
 use crate::{
+    folder::REBUILD,
     small_files::{Temporary, at, read, replace, sync_dir},
     state::{PartLimits, Remembered, SealedPart, Snapshot, Tables, WINDOW_IDS},
 };
@@ -119,9 +120,10 @@ impl Index {
         let Some(bytes) = read(&*self.disk, &path)? else {
             return Ok(None);
         };
-        Snapshot::decode(&bytes.into())
-            .map(Some)
-            .map_err(|error| damaged(&path, &error.into()))
+        Snapshot::decode(&bytes.into()).map(Some).map_err(|error| {
+            let text = format!("{}: {error}; {REBUILD}", path.display());
+            io::Error::new(io::ErrorKind::InvalidData, text)
+        })
     }
 
     /// The tables of the saved part that begins at entry `part`; blocks.

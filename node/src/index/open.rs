@@ -11,6 +11,7 @@ use wiber_storage::{Disk, Log, Stamp};
 
 use super::{Damage, Index, Written, file, ids_at, part_name};
 use crate::{
+    folder::REBUILD,
     small_files::{TEMPORARY_EXTENSION, at},
     state::{Checkpoint, Job, PartLimits, PartMeta, PartTopic, Snapshot, State},
 };
@@ -78,7 +79,7 @@ pub fn open(
     };
     if let Some(purged) = purged.filter(|purged| cut.is_none_or(|cut| cut.index < *purged)) {
         let text = format!(
-            "{}: the log begins after entry {purged} and the state as of there is missing",
+            "{}: the log begins after entry {purged} and the state as of there is missing; {REBUILD}",
             index.cut_path().display(),
         );
         return Err(io::Error::new(io::ErrorKind::InvalidData, text));
