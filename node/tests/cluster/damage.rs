@@ -110,14 +110,35 @@ fn a_bad_vote_is_damage_too() {
 fn a_bad_index_is_made_again_quietly() {
     let mut cluster = Cluster::start(3);
     let leader = cluster.wait_for_leader();
+    // 64 MiB of log fill a part.
+    let text = "x".repeat((1 << 20) - 1_000);
+    let mut conn = cluster.conn(leader);
+    for n in 0..70 {
+        let answer = conn.ask(&format!("PUB large --id l-{n} {text}"));
+        assert!(answer.starts_with("OK "), "{answer}");
+    }
     let acknowledged = publish(&cluster, leader, 0, 20);
     cluster.settled_history("t");
     let hurt = cluster.follower();
+    let part = cluster.node_folder(hurt).join("index/00000000000000000000.part");
+    wait_for("the first part is in its file", PATIENCE, || {
+        part.is_file().then_some(())
+    });
+    let sound = fs::read(&part).expect("it reads");
     cluster.kill(hurt);
-    let index = cluster.node_folder(hurt).join("index");
-    fs::write(index.join("00000000000000000000.part"), "not a part").expect("it is written");
-    fs::write(index.join("00000000000000000000.part.tmp"), "half a part").expect("it is written");
+    // In its header, which every start reads.
+    flip_byte(&part, 40);
+    fs::write(part.with_added_extension("tmp"), "half a part").expect("it is written");
+
     cluster.start_node(hurt);
+    wait_for("the part is what it was", PATIENCE, || {
+        (fs::read(&part).ok()? == sound).then_some(())
+    });
+    let said = console(&cluster, hurt);
+    assert!(said.contains("makes a part of the index again"), "{said}");
+    assert!(!part.with_added_extension("tmp").exists());
     cluster.wait_for_leader();
     assert_complete(&rows(&cluster.settled_history("t")), &acknowledged);
+    let first = cluster.conn(hurt).history("large", 1_000);
+    assert_eq!(first.len(), 70);
 }
