@@ -96,9 +96,13 @@ impl MemoryDisk {
         self.inner.lock().fail_next = Some(op);
     }
 
-    /// Takes back a [`MemoryDisk::fail_next`] that nothing has met.
-    pub fn fail_nothing(&self) {
-        self.inner.lock().fail_next = None;
+    /// Takes back what was to fail and has not yet, power included.
+    pub fn fail_no_more(&self) {
+        let mut inner = self.inner.lock();
+        inner.fail_next = None;
+        if inner.changes_left != Some(0) {
+            inner.changes_left = None;
+        }
     }
 
     /// What failed as [`MemoryDisk::fail_next`] said, told once.
