@@ -5,6 +5,7 @@
 //! identity.json   who the folder is to the cluster
 //! lamport         the ceiling of the logical clock
 //! log/            the replicated log
+//! index/          sealed parts of the index over it, and the state as of the retention cut
 //! logs/           what the node prints
 //! ```
 //! Ownership is the operating system's lock on `node.lock`: it ends with the process, whatever ends that, so
@@ -20,6 +21,10 @@ use std::{
 use wiber_protocol::lock::{LOCK_FILE, LockHolder, MAX_LOCK_BYTES, StartedBy};
 
 use crate::small_files::{at, sync_folder};
+
+/// What to do when a file is damaged that nothing else can be made from.
+pub(crate) const REBUILD: &str =
+    "start the node with --rebuild to set its data aside and take it from the others";
 
 /// Why the data folder can't be used.
 #[derive(Debug, thiserror::Error)]

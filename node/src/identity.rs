@@ -17,7 +17,7 @@ use wiber_protocol::{
     membership::{Member, Membership},
 };
 
-use crate::small_files::SmallFiles;
+use crate::{folder::REBUILD, small_files::SmallFiles};
 
 const VERSION: u32 = 1;
 
@@ -43,7 +43,7 @@ pub struct Identity {
 pub enum IdentityError {
     #[error(transparent)]
     Io(#[from] io::Error),
-    #[error("{} is damaged: {reason}; without it this node can't know whom it voted for: restore it, or remove the whole folder to rejoin as a new member", path.display())]
+    #[error("{} is damaged: {reason}; without it this node can't know whom it voted for: restore it, or {REBUILD}", path.display())]
     Damaged { path: PathBuf, reason: String },
     #[error("{} belongs to node `{found}`, not to `{expected}`", path.display())]
     OtherNode {
@@ -251,7 +251,9 @@ mod tests {
                 matches!(error, IdentityError::Damaged { .. }),
                 "{len} bytes: {error}"
             );
-            assert!(error.to_string().contains("identity.json is damaged"), "{error}");
+            for words in ["identity.json is damaged", "start the node with --rebuild"] {
+                assert!(error.to_string().contains(words), "{error}");
+            }
             assert_eq!(std::fs::read(&path).unwrap().len(), len);
         }
     }

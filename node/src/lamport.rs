@@ -28,7 +28,7 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::small_files::SmallFiles;
+use crate::{folder::REBUILD, small_files::SmallFiles};
 
 /// How far above the last value in use a ceiling is set.
 pub const BLOCK: u64 = 1 << 24;
@@ -179,10 +179,7 @@ impl Shared {
     fn open(path: &Path, files: Box<dyn SmallFiles>, has_thread: bool) -> io::Result<Arc<Self>> {
         let start = match files.read(path)? {
             Some(bytes) => parse(&bytes).map_err(|e| {
-                let text = format!(
-                    "{} is damaged: {e}; remove the whole folder to rejoin as a new member",
-                    path.display()
-                );
+                let text = format!("{} is damaged: {e}; {REBUILD}", path.display());
                 io::Error::new(io::ErrorKind::InvalidData, text)
             })?,
             None => 0,

@@ -1,9 +1,14 @@
-//! Small files that must survive a crash whole: a node's identity and its clock's ceiling.
+//! Files that must survive a crash whole: a node's identity, its clock's ceiling, and those of the index.
 //!
 //! The method is the usual one: write a temporary file beside the old one, fsync it, rename it over the old
 //! one, fsync the folder. Whatever happens in between, a reader finds the old text or the new one.
 
-use std::{fs::File, io, path::Path, sync::Arc};
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use wiber_storage::{Disk, RealDisk};
 
@@ -23,6 +28,9 @@ pub trait SmallFiles: Send + Sync {
         self.replace(path, bytes)
     }
 }
+
+/// Of temporary files.
+pub(crate) const TEMPORARY_EXTENSION: &str = "tmp";
 
 /// Room that is kept for a file that must be replaced at any time.
 const SPARE_BYTES: usize = 64;
@@ -71,7 +79,8 @@ impl SmallFiles for OsFiles {
     }
 }
 
-fn read(disk: &dyn Disk, path: &Path) -> io::Result<Option<Vec<u8>>> {
+/// The whole file, or `None` where there is none.
+pub(crate) fn read(disk: &dyn Disk, path: &Path) -> io::Result<Option<Vec<u8>>> {
     let whole = || -> io::Result<Vec<u8>> {
         let file = disk.open(path)?;
         let size_bytes = usize::try_from(file.size_bytes()?).map_err(|_| io::ErrorKind::FileTooLarge)?;
@@ -88,16 +97,22 @@ fn read(disk: &dyn Disk, path: &Path) -> io::Result<Option<Vec<u8>>> {
 
 /// Which file is written before it takes the place of the old one.
 #[derive(Clone, Copy)]
-enum Temporary {
+pub(crate) enum Temporary {
     /// A new one. One that an earlier process left may be the old file under another name, if the power went in the
     /// middle of a rename: to write into it would tear the old text.
     Anew,
-    /// The one that keeps room, which this process has made.
+    /// The one that keeps room, which this process has made. It stays if it cannot be written.
     Kept,
 }
 
-fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8], temporary_file: Temporary) -> io::Result<()> {
-    let temporary = path.with_added_extension("tmp");
+/// Replaces the whole file. Durable when it returns `Ok`; after an `Err` either text may be there.
+pub(crate) fn replace(
+    disk: &dyn Disk,
+    path: &Path,
+    bytes: &[u8],
+    temporary_file: Temporary,
+) -> io::Result<()> {
+    let temporary = temporary(path);
     let write = || {
         let file = match temporary_file {
             Temporary::Anew => {
@@ -110,11 +125,26 @@ fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8], temporary_file: Temporary
         file.set_len(bytes.len() as u64)?;
         file.sync_all()
     };
-    write().map_err(|e| at(&temporary, "cannot write", &e))?;
+    if let Err(error) = write() {
+        if matches!(temporary_file, Temporary::Anew) {
+            // Half a file is of no use, and on a full disk it would be in the way. What went wrong is said, not this.
+            drop(disk.unlink(&temporary));
+        }
+        return Err(at(&temporary, "cannot write", &error));
+    }
     disk.rename(&temporary, path)
         .map_err(|e| at(path, "cannot replace", &e))?;
-    let folder = path.parent().unwrap_or(Path::new("."));
+    sync_dir(disk, path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Makes a folder's entries on `disk` durable.
+pub(crate) fn sync_dir(disk: &dyn Disk, folder: &Path) -> io::Result<()> {
     disk.sync_dir(folder).map_err(|e| at(folder, "cannot sync", &e))
+}
+
+/// What is written before it takes the place of `path`.
+pub(crate) fn temporary(path: &Path) -> PathBuf {
+    path.with_added_extension(TEMPORARY_EXTENSION)
 }
 
 fn unlink(disk: &dyn Disk, path: &Path) -> io::Result<()> {
@@ -126,7 +156,7 @@ fn unlink(disk: &dyn Disk, path: &Path) -> io::Result<()> {
 
 /// The temporary file of the next replacement, made beforehand.
 fn keep_room(disk: &dyn Disk, path: &Path) -> io::Result<()> {
-    let temporary = path.with_added_extension("tmp");
+    let temporary = temporary(path);
     let make = || {
         unlink(disk, &temporary)?;
         let file = disk.create(&temporary)?;
@@ -213,6 +243,18 @@ mod tests {
         std::fs::hard_link(&path, &temporary).unwrap();
         OsFiles.keep_room(&path).unwrap();
         assert_eq!(OsFiles.read(&path).unwrap().as_deref(), Some(&b"new"[..]));
+    }
+
+    #[test]
+    fn half_a_file_takes_no_room() {
+        let disk = wiber_storage::MemoryDisk::new();
+        let files = DiskFiles(Arc::new(disk.clone()));
+        disk.set_room(Some(10));
+        files
+            .replace(Path::new("/large"), &[1; 20])
+            .expect_err("there is no room");
+        assert!(disk.contents().is_empty());
+        files.replace(Path::new("/small"), &[1; 10]).unwrap();
     }
 
     #[test]

@@ -1,6 +1,10 @@
-//! Does the index's jobs, in order and off the apply path.
+//! Does the index's jobs, off the apply path.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use parking_lot::RwLock;
 use tokio::sync::{Notify, watch};
@@ -14,9 +18,6 @@ use crate::{
     state::{Job, State},
 };
 
-/// Jobs that may wait. With more, applying waits: what is not yet in a file is held in memory.
-pub const MAX_JOBS: usize = 4;
-
 /// While the disk is full, it is tried again so often.
 const LOOK_FOR_ROOM: Duration = Duration::from_secs(1);
 
@@ -26,7 +27,7 @@ pub struct Keeper {
     pub index: Arc<Index>,
     /// Moves on when the state has a new job.
     pub work: Arc<Notify>,
-    /// Moves on when a job is done.
+    /// Moves on when a job is done, and when more jobs may wait.
     pub done: Arc<Notify>,
     /// The newest flushed entry.
     pub flushed: watch::Receiver<Option<u64>>,
@@ -38,28 +39,25 @@ impl Keeper {
     /// Runs until `stop`; `Err` when the index can't be written.
     pub async fn run(mut self, stop: CancellationToken) -> io::Result<()> {
         loop {
-            let job = self.state.read().jobs().1.cloned();
-            let work = self.work.clone();
-            let doing = async {
-                if let Some(job) = job {
-                    self.finish(job).await
-                } else {
-                    work.notified().await;
-                    Ok(())
-                }
-            };
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
-                result = doing => result?,
+                result = self.take_turn() => result?,
             }
         }
     }
 
-    async fn finish(&mut self, job: Job) -> io::Result<()> {
-        if let Job::Save(part) = &job {
+    /// Tries the first job, or waits for one.
+    async fn take_turn(&mut self) -> io::Result<()> {
+        let job = self.state.read().jobs().1.cloned();
+        let Some(job) = job else {
+            self.waits_no_more();
+            self.work.notified().await;
+            return Ok(());
+        };
+        if let Some(newest) = job.parts().last() {
             // A restart must never find a part beyond the log. The sender lives as long as the log's writer.
-            let last = part.meta.last.index;
+            let last = newest.meta.last.index;
             let reached = self
                 .flushed
                 .wait_for(|flushed| flushed.is_some_and(|at| at >= last));
@@ -67,25 +65,44 @@ impl Keeper {
                 return std::future::pending().await;
             }
         }
-        while let Err(error) = self.write(job.clone()).await {
-            if !is_full(&error) {
-                return Err(error);
+        match self.write(job.clone()).await {
+            Ok(()) => self.done(&job),
+            Err(error) if is_full(&error) => {
+                if !self.index.lacks_room.swap(true, Relaxed) {
+                    tracing::warn!(target: "storage", "the index waits for room, and holds in memory what it cannot write: {error}");
+                    self.done.notify_waiters();
+                }
+                // Then whatever comes first: a cut may have come, which makes room.
+                tokio::time::sleep(LOOK_FOR_ROOM).await;
             }
-            tokio::time::sleep(LOOK_FOR_ROOM).await;
+            Err(error) => return Err(error),
         }
-        if let Job::Cut(at) = job {
-            self.cut.send_replace(Some(at));
-        }
-        self.state.write().job_done(&job);
-        self.done.notify_waiters();
         Ok(())
+    }
+
+    fn done(&self, job: &Job) {
+        if let Job::Cut { at, .. } = job {
+            self.cut.send_replace(Some(*at));
+        }
+        self.state.write().job_done(job);
+        // A cut does with the room that was kept for it, which says nothing about the parts that wait.
+        if matches!(job, Job::Save(_)) {
+            self.waits_no_more();
+        }
+        self.done.notify_waiters();
+    }
+
+    fn waits_no_more(&self) {
+        if self.index.lacks_room.swap(false, Relaxed) {
+            tracing::info!(target: "storage", "the index waits for room no more");
+        }
     }
 
     async fn write(&self, job: Job) -> io::Result<()> {
         let index = self.index.clone();
         let write = move || match &job {
             Job::Save(part) => index.save(part),
-            Job::Cut(at) => index.cut(*at),
+            Job::Cut { at, unsaved } => index.cut(*at, unsaved),
         };
         runtime::blocking(write).await?
     }

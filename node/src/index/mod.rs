@@ -8,25 +8,26 @@ mod file;
 mod keeper;
 mod open;
 mod rebuild;
+mod room;
 #[cfg(test)]
 mod tests;
 
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
 };
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use wiber_protocol::{codec::DecodeError, ids::LogId};
 use wiber_storage::{Disk, DiskFile, Log, Stamp};
 
-pub use keeper::{Keeper, MAX_JOBS};
+pub use keeper::Keeper;
 pub use open::{Opened, open};
 
 use crate::{
-    small_files::at,
+    folder::REBUILD,
+    small_files::{Temporary, at, read, replace, sync_dir},
     state::{PartLimits, Remembered, SealedPart, Snapshot, Tables, WINDOW_IDS},
 };
 
@@ -34,7 +35,6 @@ use crate::{
 const CACHED_PARTS: usize = 8;
 const CUT: &str = "cut";
 const PART_SUFFIX: &str = ".part";
-const TEMPORARY_SUFFIX: &str = ".tmp";
 
 /// What is wrong with a file of the index.
 #[derive(Debug, thiserror::Error)]
@@ -55,62 +55,75 @@ pub struct Index {
     limits: PartLimits,
     /// What every part can be made again from.
     log: Log,
-    writing: Mutex<()>,
+    writing: Mutex<Written>,
+    /// The keeper waits for room.
+    lacks_room: AtomicBool,
     /// By first entry, most recently read last.
     cached: Mutex<Vec<(u64, Tables)>>,
 }
 
+/// What whoever writes knows of the files.
+#[derive(Default)]
+struct Written {
+    /// The newest entry that the state as of the cut covers.
+    cut: Option<u64>,
+    /// How large the next state as of a cut may be, as far as is known: so much room is kept for it.
+    room_bytes: u64,
+}
+
 impl Index {
-    /// Writes a sealed part; durable when it returns.
+    /// Writes a sealed part; durable when it returns. One that a snapshot has overtaken is left out: it is no part of
+    /// what follows the cut.
     pub fn save(&self, part: &SealedPart) -> io::Result<()> {
-        let _turn = self.writing.lock();
+        let mut written = self.writing.lock();
+        if written.cut.is_some_and(|cut| part.meta.first_index <= cut) {
+            return Ok(());
+        }
+        // First: with room for the cut, retention can make room for the part.
+        self.keep_room_if_any(&mut written, Snapshot::size_bytes(&part.after, part.remembered))?;
         self.write(part)
     }
 
     fn write(&self, part: &SealedPart) -> io::Result<()> {
-        self.replace(&part_name(part.meta.first_index), &file::encode(part, self.stamp))
+        let path = self.dir.join(part_name(part.meta.first_index));
+        replace(
+            &*self.disk,
+            &path,
+            &file::encode(part, self.stamp),
+            Temporary::Anew,
+        )
     }
 
-    /// Keeps the state as of `at`, where a part ends, and lets go of the parts up to there. Does nothing if that
-    /// was done before.
-    pub fn cut(&self, at: LogId) -> io::Result<()> {
-        let _turn = self.writing.lock();
-        let before = self.snapshot()?;
-        if before
-            .as_ref()
-            .and_then(|cut| cut.checkpoint.applied)
-            .is_none_or(|cut| cut.index < at.index)
-        {
-            let snapshot = self.snapshot_at(at, before)?;
-            self.replace(CUT, &snapshot.encode())?;
+    /// Keeps the state as of `at`, where a part ends, and lets go of the parts up to there, of which `unsaved` have no
+    /// file. Does nothing if that was done before.
+    pub fn cut(&self, at: LogId, unsaved: &[Arc<SealedPart>]) -> io::Result<()> {
+        let mut written = self.writing.lock();
+        if written.cut.is_none_or(|cut| cut < at.index) {
+            let snapshot = self.snapshot_at(at, unsaved)?;
+            self.write_cut(&mut written, &snapshot)?;
         }
-        self.drop_parts(at.index)
-    }
-
-    /// Takes the room for a snapshot of so many bytes, that [`Index::install`] may not fail for want of it.
-    pub fn make_room(&self, size_bytes: u64) -> io::Result<()> {
-        let _turn = self.writing.lock();
-        self.open_temporary(&self.temporary(CUT))?.reserve(size_bytes)
+        self.drop_parts(at.index)?;
+        self.keep_room_if_any(&mut written, 0)
     }
 
     /// Replaces everything by a snapshot that another node took.
     pub fn install(&self, snapshot: &Snapshot) -> io::Result<()> {
-        let _turn = self.writing.lock();
-        self.replace(CUT, &snapshot.encode())?;
-        self.drop_parts(u64::MAX)
+        let mut written = self.writing.lock();
+        self.write_cut(&mut written, snapshot)?;
+        self.drop_parts(u64::MAX)?;
+        self.keep_room_if_any(&mut written, 0)
     }
 
     /// The state as of the cut, if there was one.
     pub fn snapshot(&self) -> io::Result<Option<Snapshot>> {
-        let path = self.dir.join(CUT);
-        let bytes = match self.disk.open(&path) {
-            Ok(file) => read_whole(&*file)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
+        let path = self.cut_path();
+        let Some(bytes) = read(&*self.disk, &path)? else {
+            return Ok(None);
         };
-        Snapshot::decode(&bytes)
-            .map(Some)
-            .map_err(|error| damaged(&path, &error.into()))
+        Snapshot::decode(&bytes.into()).map(Some).map_err(|error| {
+            let text = format!("{}: {error}; {REBUILD}", path.display());
+            io::Error::new(io::ErrorKind::InvalidData, text)
+        })
     }
 
     /// The tables of the saved part that begins at entry `part`; blocks.
@@ -138,46 +151,42 @@ impl Index {
         Ok(tables)
     }
 
-    fn snapshot_at(&self, at: LogId, before: Option<Snapshot>) -> io::Result<Snapshot> {
+    fn snapshot_at(&self, at: LogId, unsaved: &[Arc<SealedPart>]) -> io::Result<Snapshot> {
+        let before = self.snapshot()?;
         let mut parts = self.part_firsts()?;
-        parts.retain(|first| *first <= at.index);
+        // What a file from before the cut remembers is in the state as of the cut already, if it is not out of date.
+        parts.retain(|first| *first <= at.index && is_after(before.as_ref(), *first));
+        parts.extend(unsaved.iter().map(|part| part.meta.first_index));
+        parts.sort_unstable();
+        parts.dedup();
         let missing = || {
             io::Error::new(
                 io::ErrorKind::NotFound,
                 format!("no part ends at entry {}", at.index),
             )
         };
+        let in_memory = |first| unsaved.iter().find(|part| part.meta.first_index == first);
         let newest = *parts.last().ok_or_else(missing)?;
-        let checkpoint = self.read_sound_part(newest, |header, file| header.checkpoint(file))?;
+        let checkpoint = match in_memory(newest) {
+            Some(part) => part.after.clone(),
+            None => self.read_sound_part(newest, |header, file| header.checkpoint(file))?,
+        };
         if checkpoint.applied != Some(at) {
             return Err(missing());
         }
-        let ids = self.ids_at(checkpoint.clock_ms, &parts, before)?;
+        let ids_of = |first| match in_memory(first) {
+            Some(part) => Ok(part.ids.clone()),
+            None => self.ids_of(first),
+        };
+        let ids = ids_at(checkpoint.clock_ms, &parts, ids_of, before)?;
         Ok(Snapshot {
             checkpoint: checkpoint.without_records(),
             ids,
         })
     }
 
-    /// The ids a dedup window remembers at the end of the last of `parts`, oldest first.
-    fn ids_at(&self, clock_ms: u64, parts: &[u64], before: Option<Snapshot>) -> io::Result<Vec<Remembered>> {
-        let mut newest_first: Vec<Remembered> = Vec::new();
-        let of_parts = parts
-            .iter()
-            .rev()
-            .map(|first| self.read_sound_part(*first, |header, file| header.ids(file)));
-        let of_cut = before.map(|cut| Ok(cut.ids));
-        for ids in of_parts.chain(of_cut) {
-            for id in ids?.into_iter().rev() {
-                if id.is_expired(clock_ms) || newest_first.len() == WINDOW_IDS {
-                    newest_first.reverse();
-                    return Ok(newest_first);
-                }
-                newest_first.push(id);
-            }
-        }
-        newest_first.reverse();
-        Ok(newest_first)
+    fn ids_of(&self, part: u64) -> io::Result<Vec<Remembered>> {
+        self.read_sound_part(part, |header, file| header.ids(file))
     }
 
     fn read_part<T>(
@@ -186,7 +195,7 @@ impl Index {
         read: impl Fn(&file::Header, &dyn DiskFile) -> Result<T, Damage>,
     ) -> io::Result<T> {
         let path = self.dir.join(part_name(first));
-        let file = self.disk.open(&path)?;
+        let file = self.disk.open(&path).map_err(|e| at(&path, "cannot open", &e))?;
         file::read_header(&*file, self.stamp)
             .and_then(|header| read(&header, &*file))
             .map_err(|damage| damaged(&path, &damage))
@@ -210,7 +219,8 @@ impl Index {
 
     /// The first entries of all parts that have a file, rising.
     fn part_firsts(&self) -> io::Result<Vec<u64>> {
-        let names = self.disk.list(&self.dir)?;
+        let names = self.disk.list(&self.dir);
+        let names = names.map_err(|e| at(&self.dir, "cannot list", &e))?;
         let mut firsts: Vec<u64> = names.iter().filter_map(|name| part_first(name)).collect();
         firsts.sort_unstable();
         Ok(firsts)
@@ -232,48 +242,59 @@ impl Index {
             self.cached.lock().retain(|(cached, _)| *cached != first);
             removed = true;
         }
-        if removed { self.sync_dir() } else { Ok(()) }
-    }
-
-    fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let path = self.dir.join(name);
-        let temporary = self.temporary(name);
-        let write = || {
-            let file = self.open_temporary(&temporary)?;
-            file.write_at(bytes, 0)?;
-            file.set_len(bytes.len() as u64)?;
-            file.sync_all()
-        };
-        write().map_err(|e| at(&temporary, "cannot write", &e))?;
-        self.disk
-            .rename(&temporary, &path)
-            .map_err(|e| at(&path, "cannot replace", &e))?;
-        self.sync_dir()
-    }
-
-    fn temporary(&self, name: &str) -> PathBuf {
-        self.dir.join(format!("{name}{TEMPORARY_SUFFIX}"))
-    }
-
-    /// One that is there may be there for its room.
-    fn open_temporary(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        match self.disk.open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.disk.create(path),
-            opened => opened,
+        if removed {
+            sync_dir(&*self.disk, &self.dir)
+        } else {
+            Ok(())
         }
     }
 
-    fn sync_dir(&self) -> io::Result<()> {
-        let synced = self.disk.sync_dir(&self.dir);
-        synced.map_err(|e| at(&self.dir, "cannot sync", &e))
+    /// Writes the state as of the cut into the file that keeps its room.
+    fn write_cut(&self, written: &mut Written, snapshot: &Snapshot) -> io::Result<()> {
+        let bytes = snapshot.encode();
+        self.keep_room(written, bytes.len() as u64)?;
+        let replaced = replace(&*self.disk, &self.cut_path(), &bytes, Temporary::Kept);
+        if let Err(error) = replaced {
+            // Not every file system keeps room.
+            self.give_back(written)?;
+            return Err(error);
+        }
+        written.cut = snapshot.checkpoint.applied.map(|at| at.index);
+        Ok(())
+    }
+
+    fn cut_path(&self) -> PathBuf {
+        self.dir.join(CUT)
     }
 }
 
-fn read_whole(file: &dyn DiskFile) -> io::Result<Bytes> {
-    let size = usize::try_from(file.size_bytes()?).map_err(io::Error::other)?;
-    let mut bytes = vec![0; size];
-    file.read_at(&mut bytes, 0)?;
-    Ok(bytes.into())
+/// The ids a dedup window remembers at the end of the last of `parts`, which took in `ids_of` each; oldest first.
+fn ids_at(
+    clock_ms: u64,
+    parts: &[u64],
+    ids_of: impl Fn(u64) -> io::Result<Vec<Remembered>>,
+    before: Option<Snapshot>,
+) -> io::Result<Vec<Remembered>> {
+    let mut newest_first: Vec<Remembered> = Vec::new();
+    let of_parts = parts.iter().rev().map(|first| ids_of(*first));
+    let of_cut = before.map(|cut| Ok(cut.ids));
+    for ids in of_parts.chain(of_cut) {
+        for id in ids?.into_iter().rev() {
+            if id.is_expired(clock_ms) || newest_first.len() == WINDOW_IDS {
+                newest_first.reverse();
+                return Ok(newest_first);
+            }
+            newest_first.push(id);
+        }
+    }
+    newest_first.reverse();
+    Ok(newest_first)
+}
+
+/// Whether a part that begins at entry `first` lies after the cut.
+fn is_after(cut: Option<&Snapshot>, first: u64) -> bool {
+    cut.and_then(|cut| cut.checkpoint.applied)
+        .is_none_or(|cut| first > cut.index)
 }
 
 fn part_name(first_index: u64) -> String {

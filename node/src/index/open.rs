@@ -1,12 +1,20 @@
 //! From what the folder holds to a state to go on from.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use parking_lot::Mutex;
 use wiber_storage::{Disk, Log, Stamp};
 
-use super::{CUT, Damage, Index, TEMPORARY_SUFFIX, file, part_name};
-use crate::state::{Checkpoint, Job, PartLimits, PartMeta, PartTopic, Snapshot, State};
+use super::{Damage, Index, Written, file, ids_at, part_name};
+use crate::{
+    folder::REBUILD,
+    small_files::{TEMPORARY_EXTENSION, at},
+    state::{Checkpoint, Job, PartLimits, PartMeta, PartTopic, Snapshot, State},
+};
 
 /// An index and the newest state that the log is not behind.
 pub struct Opened {
@@ -32,35 +40,47 @@ pub fn open(
     limits: PartLimits,
     log: &Log,
 ) -> io::Result<Opened> {
-    disk.create_dir_all(&dir)?;
-    for name in disk.list(&dir)? {
-        if name.ends_with(TEMPORARY_SUFFIX) {
-            disk.unlink(&dir.join(name))?;
+    disk.create_dir_all(&dir)
+        .map_err(|e| at(&dir, "cannot make", &e))?;
+    for name in disk.list(&dir).map_err(|e| at(&dir, "cannot list", &e))? {
+        let path = dir.join(name);
+        if path.extension().is_some_and(|of| of == TEMPORARY_EXTENSION) {
+            disk.unlink(&path).map_err(|e| at(&path, "cannot remove", &e))?;
         }
     }
-    let index = Index {
+    let mut index = Index {
         dir,
         disk,
         stamp,
         limits,
         log: log.clone(),
-        writing: Mutex::new(()),
+        writing: Mutex::default(),
+        lacks_room: AtomicBool::new(false),
         cached: Mutex::new(Vec::new()),
     };
     let purged = log.purged().map(|(_, purged)| purged);
     let snapshot = match index.snapshot() {
         Err(error) if error.kind() == io::ErrorKind::InvalidData && purged.is_none() => {
             // The whole log is there, so this follows from it as everything else does.
-            index.disk.unlink(&index.dir.join(CUT))?;
+            let path = index.cut_path();
+            index
+                .disk
+                .unlink(&path)
+                .map_err(|e| at(&path, "cannot remove", &e))?;
             None
         }
         other => other?,
     };
     let cut = snapshot.as_ref().and_then(|cut| cut.checkpoint.applied);
+    let size_bytes = |of: &Snapshot| Snapshot::size_bytes(&of.checkpoint, of.ids.len());
+    let mut written = Written {
+        cut: cut.map(|cut| cut.index),
+        room_bytes: snapshot.as_ref().map_or(0, size_bytes),
+    };
     if let Some(purged) = purged.filter(|purged| cut.is_none_or(|cut| cut.index < *purged)) {
         let text = format!(
-            "{}: the log begins after entry {purged} and the state as of there is missing",
-            index.dir.join(CUT).display(),
+            "{}: the log begins after entry {purged} and the state as of there is missing; {REBUILD}",
+            index.cut_path().display(),
         );
         return Err(io::Error::new(io::ErrorKind::InvalidData, text));
     }
@@ -71,10 +91,12 @@ pub fn open(
         None => snapshot.unwrap_or_default(),
         Some(checkpoint) => {
             let firsts: Vec<u64> = parts.iter().map(|part| part.meta.first_index).collect();
-            let ids = index.ids_at(checkpoint.clock_ms, &firsts, snapshot)?;
+            let ids = ids_at(checkpoint.clock_ms, &firsts, |part| index.ids_of(part), snapshot)?;
             Snapshot { checkpoint, ids }
         }
     };
+    index.keep_room_if_any(&mut written, size_bytes(&restored))?;
+    *index.writing.get_mut() = written;
     // The newest part may be from before the cut was applied. What is gone is gone, and applying the cut again then
     // changes nothing.
     let last_cut = restored.checkpoint.cut.max(cut);
@@ -86,7 +108,10 @@ pub fn open(
     state.cut = last_cut;
     if let Some(at) = last_cut {
         // Also when it was done: the log up to there may still have to go.
-        state.resume(Job::Cut(at));
+        state.resume(Job::Cut {
+            at,
+            unsaved: Vec::new(),
+        });
     }
     Ok(Opened {
         index,
@@ -110,11 +135,14 @@ impl Index {
                 useless.push(first);
                 continue;
             }
-            let part = match self.examine(first) {
+            let path = self.dir.join(part_name(first));
+            let part = match self.examine(&path) {
                 Ok(part) => part,
-                Err(Damage::Io(error)) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error),
+                Err(Damage::Io(error)) if error.kind() != io::ErrorKind::UnexpectedEof => {
+                    return Err(at(&path, "cannot read", &error));
+                }
                 Err(damage) => {
-                    dropped.push(format!("{}: {damage}", self.dir.join(part_name(first)).display()));
+                    dropped.push(format!("{}: {damage}", path.display()));
                     useless.push(first);
                     continue;
                 }
@@ -122,7 +150,6 @@ impl Index {
             if last_entry.is_some_and(|last| part.meta.last.index <= last) {
                 usable.push(part);
             } else {
-                let path = self.dir.join(part_name(first));
                 dropped.push(format!("{}: the log ends before it", path.display()));
                 useless.push(first);
             }
@@ -131,8 +158,8 @@ impl Index {
         Ok(usable)
     }
 
-    fn examine(&self, first: u64) -> Result<Part, Damage> {
-        let file = self.disk.open(&self.dir.join(part_name(first)))?;
+    fn examine(&self, path: &Path) -> Result<Part, Damage> {
+        let file = self.disk.open(path)?;
         let header = file::read_header(&*file, self.stamp)?;
         Ok(Part {
             topics: header.topics(&*file)?,

@@ -5,7 +5,7 @@ use std::io;
 use wiber_protocol::entry::Entry;
 use wiber_storage::Log;
 
-use super::Index;
+use super::{Index, ids_at, is_after};
 use crate::state::{Change, Job, SealedPart, Snapshot, State};
 
 /// Entries are read from the log in steps of this size.
@@ -26,13 +26,13 @@ impl Index {
         let earlier: Vec<u64> = self
             .part_firsts()?
             .into_iter()
-            .filter(|part| *part < first)
+            .filter(|part| *part < first && is_after(cut.as_ref(), *part))
             .collect();
         let Some(previous) = earlier.last() else {
             return Ok(cut.unwrap_or_default());
         };
         let checkpoint = self.read_sound_part(*previous, |header, file| header.checkpoint(file))?;
-        let ids = self.ids_at(checkpoint.clock_ms, &earlier, cut)?;
+        let ids = ids_at(checkpoint.clock_ms, &earlier, |part| self.ids_of(part), cut)?;
         Ok(Snapshot { checkpoint, ids })
     }
 }

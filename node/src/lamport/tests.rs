@@ -227,6 +227,10 @@ fn a_damaged_file_is_refused_by_name() {
             error.to_string().starts_with("d/lamport is damaged"),
             "{text:?}: {error}"
         );
+        assert!(
+            error.to_string().contains("start the node with --rebuild"),
+            "{error}"
+        );
     }
     assert_eq!(parse(line(12).as_bytes()), Ok(12));
 }

@@ -18,7 +18,7 @@ use super::{
     types::{LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig},
 };
 use crate::{
-    index::{Index, MAX_JOBS},
+    index::Index,
     lamport::Lamport,
     mutant::{self, Mutant},
     runtime,
@@ -74,11 +74,14 @@ impl StateMachine {
     async fn await_keeper(&self) {
         loop {
             let done = self.done.notified();
-            let jobs = self.state.read().jobs().0;
-            if jobs > 0 {
+            let (has_work, may_go_on) = {
+                let state = self.state.read();
+                (state.jobs().0 > 0, self.index.may_go_on(&state))
+            };
+            if has_work {
                 self.work.notify_one();
             }
-            if jobs <= MAX_JOBS {
+            if may_go_on {
                 return;
             }
             done.await;

@@ -53,7 +53,7 @@ impl RaftSnapshotBuilder<TypeConfig> for CutsHere {
             let Some(at) = applied else {
                 return to_engine(&Snapshot::default());
             };
-            self.0.index.cut(at)?;
+            self.0.index.cut(at, &[])?;
             return self.0.clone().build_snapshot().await;
         }
     }

@@ -61,16 +61,29 @@ pub struct Applied {
 pub enum Job {
     /// Write a sealed part.
     Save(Arc<SealedPart>),
-    /// Retention dropped everything up to here: keep the state as of here, then let go of the log and the parts below.
-    Cut(LogId),
+    /// Retention dropped everything up to `at`: keep the state as of there, then let go of the log and the parts below.
+    /// There is one at most, the newest, and it stands first, because it makes room.
+    Cut {
+        at: LogId,
+        /// The dropped parts that were in no file, oldest first. They need none any more.
+        unsaved: Vec<Arc<SealedPart>>,
+    },
 }
 
 impl Job {
     fn is(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Save(a), Self::Save(b)) => Arc::ptr_eq(a, b),
-            (Self::Cut(a), Self::Cut(b)) => a == b,
+            (Self::Cut { at: a, .. }, Self::Cut { at: b, .. }) => a == b,
             _ => false,
+        }
+    }
+
+    /// The parts that are held in memory for it, oldest first.
+    pub fn parts(&self) -> &[Arc<SealedPart>] {
+        match self {
+            Self::Save(part) => std::slice::from_ref(part),
+            Self::Cut { unsaved, .. } => unsaved,
         }
     }
 }
@@ -186,7 +199,18 @@ impl State {
             self.parts.drain(..=at);
             self.cut = Some(last);
             self.topics.cut(last.index);
-            self.jobs.push_back(Job::Cut(last));
+            let mut unsaved = Vec::new();
+            self.jobs.retain(|job| {
+                let is_covered = match job {
+                    Job::Save(part) => part.meta.last <= last,
+                    Job::Cut { .. } => true,
+                };
+                if is_covered {
+                    unsaved.extend_from_slice(job.parts());
+                }
+                !is_covered
+            });
+            self.jobs.push_front(Job::Cut { at: last, unsaved });
         }
     }
 
@@ -226,6 +250,7 @@ impl State {
             topics,
             tables: grown.tables(runs.into_iter()),
             ids: self.dedup.newest(grown.ids).collect(),
+            remembered: self.dedup.len(),
             after: self.checkpoint(),
         });
         self.parts.push_back(Part {
@@ -279,18 +304,23 @@ impl State {
         self.growing.bytes
     }
 
-    /// The jobs that wait, and the oldest of them.
+    /// The jobs that wait, and the first of them.
     pub fn jobs(&self) -> (usize, Option<&Job>) {
         (self.jobs.len(), self.jobs.front())
     }
 
+    /// The parts that are held in memory for want of a file.
+    pub fn unsaved(&self) -> impl Iterator<Item = &SealedPart> {
+        self.jobs.iter().flat_map(Job::parts).map(|part| &**part)
+    }
+
     /// A job is done. A saved part is read from its file from now on. Nothing happens if a snapshot replaced the state
-    /// meanwhile.
+    /// meanwhile, or a cut the job.
     pub fn job_done(&mut self, job: &Job) {
-        if !self.jobs.front().is_some_and(|front| front.is(job)) {
+        let Some(at) = self.jobs.iter().position(|waiting| waiting.is(job)) else {
             return;
-        }
-        self.jobs.pop_front();
+        };
+        self.jobs.remove(at);
         if let Job::Save(saved) = job {
             let of_it = |part: &&mut Part| part.meta.first_index == saved.meta.first_index;
             if let Some(part) = self.parts.iter_mut().find(of_it) {

@@ -312,6 +312,18 @@ pub struct SealedPart {
     pub tables: Tables,
     /// The ids that the dedup window took in during this part and still remembered at its end, oldest first.
     pub ids: Vec<Remembered>,
+    /// How many ids the dedup window remembered at its end, of this part and earlier ones.
+    pub remembered: usize,
     /// The state after the part's last entry.
     pub after: Checkpoint,
+}
+
+impl SealedPart {
+    /// What it takes in memory.
+    pub fn size_bytes(&self) -> usize {
+        size_of_val(&*self.ids)
+            + self.tables.bytes().len()
+            + size_of_val(&*self.topics)
+            + size_of_val(&*self.after.topics)
+    }
 }

@@ -15,7 +15,15 @@ pub struct Snapshot {
     pub ids: Vec<Remembered>,
 }
 
+/// More than the positions, counts and the checksum that [`Snapshot::size_bytes`] does not see.
+const SLACK_BYTES: usize = 64;
+
 impl Snapshot {
+    /// The most that a snapshot of `checkpoint` and so many ids takes when it is encoded, with or without records.
+    pub fn size_bytes(checkpoint: &Checkpoint, ids: usize) -> u64 {
+        (checkpoint.encode().len() + ids * Remembered::BYTES + SLACK_BYTES) as u64
+    }
+
     pub fn encode(&self) -> Bytes {
         let mut out = BytesMut::with_capacity(1024 + self.ids.len() * Remembered::BYTES);
         self.checkpoint.put(&mut out);
