@@ -1,12 +1,12 @@
 //! What a node answers to its peers' requests.
 
+mod incoming;
+
 use std::{
-    collections::HashMap,
     future::Future,
     sync::{Arc, atomic::Ordering},
 };
 
-use bytes::BytesMut;
 use openraft::{
     async_runtime::WatchReceiver,
     raft::{TransferLeaderError, TransferLeaderRequest, VoteRequest},
@@ -35,8 +35,7 @@ use crate::{
     succession,
 };
 
-/// The largest snapshot a node takes in: the dedup window and the topics are far smaller.
-const MAX_SNAPSHOT_BYTES: u64 = 1 << 30;
+pub use incoming::Incoming;
 
 /// Answers requests; one for the whole process.
 pub struct Handlers {
@@ -45,8 +44,7 @@ pub struct Handlers {
     pub identity: SharedIdentity,
     pub group: GroupCell,
     pub joining: Arc<Joining>,
-    /// Snapshots that are coming in, by sender.
-    pub snapshots: Mutex<HashMap<RaftId, BytesMut>>,
+    pub incoming: Mutex<Incoming>,
 }
 
 impl Handlers {
@@ -79,6 +77,8 @@ impl Handlers {
         if group.stopping.load(Ordering::Relaxed) {
             return Err("this node is stopping".to_owned());
         }
+        let own_vote = group.raft.metrics().borrow_watched().vote;
+        self.incoming.lock().forget_before(own_vote.leader_id.term);
         match request {
             Request::Heartbeat(append) => {
                 let request = appends::decode(append)?;
@@ -108,6 +108,9 @@ impl Handlers {
                     .map_err(stopped)?;
                 Ok(Response::Transfer(transfer_reply(&reply)))
             }
+            Request::Snapshot(chunk) if chunk.vote.term < own_vote.leader_id.term => {
+                Ok(Response::Snapshot(raft::from_vote(&own_vote)))
+            }
             Request::Snapshot(chunk) => self.snapshot(group, chunk, from).await,
             Request::ReadIndex => Ok(Response::ReadIndex(read_index(group).await)),
             Request::Probe(_) | Request::Join(_) | Request::Append(_) | Request::Forward(_) => {
@@ -121,25 +124,7 @@ impl Handlers {
             return Err("the disk is full".to_owned());
         }
         let vote = raft::to_vote(chunk.vote);
-        let whole = {
-            let mut coming = self.snapshots.lock();
-            if chunk.offset == 0 {
-                coming.insert(from, BytesMut::new());
-            }
-            let so_far = coming
-                .get_mut(&from)
-                .ok_or("the snapshot did not start at its beginning")?;
-            if chunk.offset != so_far.len() as u64 || chunk.total_bytes > MAX_SNAPSHOT_BYTES {
-                coming.remove(&from);
-                return Err("a piece of the snapshot is missing".to_owned());
-            }
-            so_far.extend_from_slice(&chunk.data);
-            if (so_far.len() as u64) < chunk.total_bytes {
-                None
-            } else {
-                coming.remove(&from)
-            }
-        };
+        let whole = self.incoming.lock().take(from, &chunk)?;
         let Some(whole) = whole else {
             return Ok(Response::Snapshot(chunk.vote));
         };

@@ -7,7 +7,6 @@ mod room;
 mod start_group;
 
 use std::{
-    collections::HashMap,
     io,
     path::PathBuf,
     sync::{
@@ -339,7 +338,7 @@ fn server(
             identity: local.identity.clone(),
             group: group.clone(),
             joining,
-            snapshots: Mutex::new(HashMap::new()),
+            incoming: Mutex::default(),
         },
     })
 }

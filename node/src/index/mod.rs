@@ -45,6 +45,8 @@ pub enum Damage {
     Bad(#[from] DecodeError),
     #[error("it belongs to another cluster or group")]
     Foreign,
+    #[error("it is the part that begins at entry {0}")]
+    Misnamed(u64),
 }
 
 /// The folder of the index. One thread at a time writes: the keeper, or whoever installs a snapshot.
@@ -137,8 +139,13 @@ impl Index {
         }
         drop(cached);
         let tables = match self.read_part(part, |header, file| header.tables(file)) {
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                let _turn = self.writing.lock();
+            Err(error) if is_lost(&error) => {
+                let written = self.writing.lock();
+                if written.cut.is_some_and(|cut| part <= cut) {
+                    return Err(not_found(format!(
+                        "retention dropped the part that begins at entry {part}"
+                    )));
+                }
                 self.read_sound_part(part, |header, file| header.tables(file))?
             }
             other => other?,
@@ -153,27 +160,13 @@ impl Index {
 
     fn snapshot_at(&self, at: LogId, unsaved: &[Arc<SealedPart>]) -> io::Result<Snapshot> {
         let before = self.snapshot()?;
-        let mut parts = self.part_firsts()?;
-        // What a file from before the cut remembers is in the state as of the cut already, if it is not out of date.
-        parts.retain(|first| *first <= at.index && is_after(before.as_ref(), *first));
-        parts.extend(unsaved.iter().map(|part| part.meta.first_index));
-        parts.sort_unstable();
-        parts.dedup();
-        let missing = || {
-            io::Error::new(
-                io::ErrorKind::NotFound,
-                format!("no part ends at entry {}", at.index),
-            )
-        };
+        let parts = self.parts_up_to(before.as_ref(), at.index + 1, unsaved)?;
         let in_memory = |first| unsaved.iter().find(|part| part.meta.first_index == first);
-        let newest = *parts.last().ok_or_else(missing)?;
+        let newest = *parts.last().ok_or_else(|| no_part_ends_before(at.index + 1))?;
         let checkpoint = match in_memory(newest) {
             Some(part) => part.after.clone(),
             None => self.read_sound_part(newest, |header, file| header.checkpoint(file))?,
         };
-        if checkpoint.applied != Some(at) {
-            return Err(missing());
-        }
         let ids_of = |first| match in_memory(first) {
             Some(part) => Ok(part.ids.clone()),
             None => self.ids_of(first),
@@ -183,6 +176,34 @@ impl Index {
             checkpoint: checkpoint.without_records(),
             ids,
         })
+    }
+
+    /// The first entries of the parts from the cut to entry `end`, before which one ends: those of `unsaved`, and files. A
+    /// missing or bad file is made again. Whoever calls it has the turn to write.
+    fn parts_up_to(
+        &self,
+        cut: Option<&Snapshot>,
+        end: u64,
+        unsaved: &[Arc<SealedPart>],
+    ) -> io::Result<Vec<u64>> {
+        let mut firsts = Vec::new();
+        let mut next = cut
+            .and_then(|cut| cut.checkpoint.applied)
+            .map_or(0, |cut| cut.index + 1);
+        while next < end {
+            firsts.push(next);
+            let in_memory = unsaved.iter().find(|part| part.meta.first_index == next);
+            let last = match in_memory {
+                Some(part) => part.meta.last,
+                None => self.read_sound_part(next, |header, _| Ok(header.meta.last))?,
+            };
+            next = last.index + 1;
+        }
+        if next == end {
+            Ok(firsts)
+        } else {
+            Err(no_part_ends_before(end))
+        }
     }
 
     fn ids_of(&self, part: u64) -> io::Result<Vec<Remembered>> {
@@ -197,18 +218,21 @@ impl Index {
         let path = self.dir.join(part_name(first));
         let file = self.disk.open(&path).map_err(|e| at(&path, "cannot open", &e))?;
         file::read_header(&*file, self.stamp)
-            .and_then(|header| read(&header, &*file))
+            .and_then(|header| match header.meta.first_index {
+                found if found != first => Err(Damage::Misnamed(found)),
+                _ => read(&header, &*file),
+            })
             .map_err(|damage| damaged(&path, &damage))
     }
 
-    /// As [`Self::read_part`]; a bad part is made again first. Whoever calls it has the turn to write.
+    /// As [`Self::read_part`]; a missing or bad part is made again first. Whoever calls it has the turn to write.
     fn read_sound_part<T>(
         &self,
         first: u64,
         read: impl Fn(&file::Header, &dyn DiskFile) -> Result<T, Damage>,
     ) -> io::Result<T> {
         match self.read_part(first, &read) {
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            Err(error) if is_lost(&error) => {
                 tracing::warn!(target: "storage", "makes a part of the index again: {error}");
                 self.rebuild(first)?;
                 self.read_part(first, read)
@@ -291,10 +315,17 @@ fn ids_at(
     Ok(newest_first)
 }
 
-/// Whether a part that begins at entry `first` lies after the cut.
-fn is_after(cut: Option<&Snapshot>, first: u64) -> bool {
-    cut.and_then(|cut| cut.checkpoint.applied)
-        .is_none_or(|cut| first > cut.index)
+/// Whether a part's file is not there or says nothing, so that it has to be made again.
+fn is_lost(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::NotFound)
+}
+
+fn no_part_ends_before(end: u64) -> io::Error {
+    not_found(format!("no part of the index ends before entry {end}"))
+}
+
+fn not_found(text: String) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, text)
 }
 
 fn part_name(first_index: u64) -> String {

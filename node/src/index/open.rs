@@ -136,7 +136,7 @@ impl Index {
                 continue;
             }
             let path = self.dir.join(part_name(first));
-            let part = match self.examine(&path) {
+            let part = match self.examine(&path, first) {
                 Ok(part) => part,
                 Err(Damage::Io(error)) if error.kind() != io::ErrorKind::UnexpectedEof => {
                     return Err(at(&path, "cannot read", &error));
@@ -158,9 +158,12 @@ impl Index {
         Ok(usable)
     }
 
-    fn examine(&self, path: &Path) -> Result<Part, Damage> {
+    fn examine(&self, path: &Path, first: u64) -> Result<Part, Damage> {
         let file = self.disk.open(path)?;
         let header = file::read_header(&*file, self.stamp)?;
+        if header.meta.first_index != first {
+            return Err(Damage::Misnamed(header.meta.first_index));
+        }
         Ok(Part {
             topics: header.topics(&*file)?,
             after: header.checkpoint(&*file)?,

@@ -5,14 +5,14 @@ use std::io;
 use wiber_protocol::entry::Entry;
 use wiber_storage::Log;
 
-use super::{Index, ids_at, is_after};
+use super::{Index, ids_at, not_found};
 use crate::state::{Change, Job, SealedPart, Snapshot, State};
 
 /// Entries are read from the log in steps of this size.
 const READ_BYTES: usize = 4 << 20;
 
 impl Index {
-    /// Makes the part that begins at entry `first` again, and with it any bad one before that it follows from; blocks.
+    /// Makes the part that begins at entry `first` again, and with it those before that are missing or bad; blocks.
     /// Whoever calls it has the turn to write.
     pub(super) fn rebuild(&self, first: u64) -> io::Result<()> {
         let before = self.state_before(first)?;
@@ -23,11 +23,7 @@ impl Index {
     /// The state before entry `first`, where a part begins.
     fn state_before(&self, first: u64) -> io::Result<Snapshot> {
         let cut = self.snapshot()?;
-        let earlier: Vec<u64> = self
-            .part_firsts()?
-            .into_iter()
-            .filter(|part| *part < first && is_after(cut.as_ref(), *part))
-            .collect();
+        let earlier = self.parts_up_to(cut.as_ref(), first, &[])?;
         let Some(previous) = earlier.last() else {
             return Ok(cut.unwrap_or_default());
         };
@@ -44,7 +40,7 @@ fn replay(mut state: State, first: u64, log: &Log) -> io::Result<SealedPart> {
         let entries = log.read(next, u64::MAX, READ_BYTES)?;
         if entries.first().is_none_or(|entry| entry.index != next) {
             let text = format!("the log has no entry {next}, which a part of the index covers");
-            return Err(io::Error::new(io::ErrorKind::NotFound, text));
+            return Err(not_found(text));
         }
         for stored in entries {
             next = stored.index + 1;

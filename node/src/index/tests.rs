@@ -3,6 +3,7 @@
 
 mod errors;
 mod full_disk;
+mod lost;
 mod overtaken;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
