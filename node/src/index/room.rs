@@ -9,7 +9,7 @@ use std::{io, sync::atomic::Ordering::Relaxed};
 use super::{Index, Written};
 use crate::{
     small_files::{at, is_full, temporary},
-    state::State,
+    state::{SealedPart, State},
 };
 
 /// Jobs that may wait while the disk has room: applying then waits for the keeper, which is only slow.
@@ -77,5 +77,5 @@ impl Index {
 }
 
 fn unsaved_bytes(state: &State) -> usize {
-    state.unsaved().map(|part| part.size_bytes()).sum()
+    state.unsaved().map(SealedPart::size_bytes).sum()
 }
