@@ -286,7 +286,11 @@ mod tests {
             ..page(70, Consistency::Strong)
         };
         assert_eq!(first_offset(&cut, None), 60);
-        assert_eq!(first_offset(&cut, Some(5)), 5, "who asks for more is told what is kept");
+        assert_eq!(
+            first_offset(&cut, Some(5)),
+            5,
+            "who asks for more is told what is kept"
+        );
     }
 
     #[test]

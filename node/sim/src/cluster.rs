@@ -96,9 +96,10 @@ impl Cluster {
     pub fn heal_host(&self, host: &Host) {
         host.sync_ms.store(1, Relaxed);
         host.set_room(None);
-        host.fail_nothing();
+        host.disk().fail_no_more();
         host.release();
         if let Some(process) = host.process() {
+            process.live_on();
             process.resume();
         }
     }

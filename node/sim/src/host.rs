@@ -186,10 +186,6 @@ impl Host {
     }
 
     /// The next operation of this kind fails.
-    pub fn fail_nothing(&self) {
-        self.disk().fail_nothing();
-    }
-
     pub fn fail_next(&self, op: DiskOp) {
         self.disk().fail_next(op);
     }

@@ -10,6 +10,7 @@ pub mod count;
 pub mod dice;
 pub mod disk;
 pub mod faults;
+mod firewall;
 mod full_disk;
 pub mod host;
 pub mod mutants;

@@ -59,6 +59,8 @@ struct HostState {
     listening: Option<Listening>,
     /// The power is off: nobody says that connections are gone.
     silent: bool,
+    /// A firewall refuses whoever dials it.
+    rejects: bool,
 }
 
 /// What a running node answers with.
@@ -161,6 +163,18 @@ impl Network {
         self.0.changed.notify_waiters();
     }
 
+    /// Puts a firewall before a host, which cuts what others have dialled, or takes it down.
+    pub fn reject(&self, host: usize, rejects: bool) {
+        let pipes = {
+            let mut state = self.0.state.lock();
+            state.hosts[host].rejects = rejects;
+            state.pipes.clone()
+        };
+        for pipe in pipes.iter().filter(|pipe| rejects && pipe.dialled == host) {
+            pipe.reset();
+        }
+    }
+
     pub fn set_noise(&self, noise: Noise) {
         self.0.state.lock().noise = noise;
     }
@@ -212,9 +226,12 @@ impl Network {
             state.connections += 1;
             (state.hosts[to].listening.clone(), state.connections)
         };
+        if self.0.state.lock().hosts[to].rejects {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
         let listening = listening.ok_or(io::ErrorKind::ConnectionRefused)?;
-        let there = Pipe::new(connection, from, to);
-        let back = Pipe::new(connection, to, from);
+        let there = Pipe::new(connection, from, to, to);
+        let back = Pipe::new(connection, to, from, to);
         {
             let mut state = self.0.state.lock();
             state.pipes.retain(|pipe| !pipe.is_over());

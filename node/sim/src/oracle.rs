@@ -220,6 +220,20 @@ impl Oracle {
             raise(floors, &known.publish.topic, offset);
             false
         });
+        let (log, unlocated) = (&inner.log, &inner.unlocated);
+        let held = |operation: &Operation| match operation {
+            Operation::Publish(key) => publishes.get(key).is_some_and(|known| known.offset.is_some()),
+            Operation::Read(_) => false,
+        };
+        // What was acknowledged and not seen yet is over, and not counted.
+        let known = |topic: &str| {
+            let topic_of = |key: &String| publishes.get(key).map(|known| &known.publish.topic);
+            let is_missed = unlocated
+                .iter()
+                .any(|(key, _)| topic_of(key).is_some_and(|of| of == topic));
+            (!is_missed).then(|| log.high_watermark(topic))
+        };
+        histories.judge(world, held, known);
     }
 
     /// Everything is healed and every node was looked at: nothing may be left open.

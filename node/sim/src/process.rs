@@ -96,6 +96,11 @@ impl SimProcess {
         self.state.lock().polls_left = Some(polls);
     }
 
+    /// Takes [`Self::die_after_polls`] back.
+    pub fn live_on(&self) {
+        self.state.lock().polls_left = None;
+    }
+
     pub async fn died(&self) -> Death {
         loop {
             if let Some(death) = self.state.lock().dead {

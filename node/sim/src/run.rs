@@ -19,7 +19,7 @@ use crate::{
     count::{Count, Counters},
     dice::Dice,
     faults::Faults,
-    full_disk,
+    firewall, full_disk,
     mutants::{self, Broken},
     process, say,
     world::World,
@@ -182,6 +182,9 @@ async fn heal(cluster: &Cluster, clients: &Clients, dice: &Dice) {
     }
     cluster.heal();
     say!(world, "RUN", "all healed");
+    if dice.permille(250) {
+        firewall::run(cluster, clients).await;
+    }
     if dice.permille(250) {
         full_disk::run(cluster, clients, dice).await;
     }

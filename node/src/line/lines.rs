@@ -43,16 +43,17 @@ impl Lines {
         })
     }
 
-    /// The lines from `offset` on, and how many they are. None if they all lie before.
-    pub(super) fn from(&self, offset: u64) -> (&[u8], usize) {
+    /// The lines from `offset` on, as many as fit `max_bytes` but at least one, how many they are, and the offset after them. None
+    /// if they all lie before.
+    pub(super) fn from(&self, offset: u64, max_bytes: usize) -> (&[u8], usize, u64) {
         let skipped = usize::try_from(offset.saturating_sub(self.first_offset)).unwrap_or(usize::MAX);
-        match self.ends.len().checked_sub(skipped) {
-            Some(count) if count > 0 => {
-                let start = skipped.checked_sub(1).map_or(0, |before| self.ends[before]);
-                (&self.bytes[start..], count)
-            }
-            _ => (&[], 0),
-        }
+        let Some(ends) = self.ends.get(skipped..).filter(|ends| !ends.is_empty()) else {
+            return (&[], 0, offset);
+        };
+        let start = skipped.checked_sub(1).map_or(0, |before| self.ends[before]);
+        let count = ends.partition_point(|end| end - start <= max_bytes).max(1);
+        let next = self.first_offset + (skipped + count) as u64;
+        (&self.bytes[start..ends[count - 1]], count, next)
     }
 
     /// The offset after the last line's.
@@ -138,7 +139,7 @@ mod tests {
         let lines = Lines::of(&records(5, 3, 1), Form::Msg).expect("there are records");
         assert_eq!(lines.next_offset(), 8);
         let ids = |offset| -> Vec<String> {
-            let (text, count) = lines.from(offset);
+            let (text, count, _) = lines.from(offset, usize::MAX);
             let text = std::str::from_utf8(text).expect("UTF-8");
             assert_eq!(text.lines().count(), count);
             let id = |line: &str| line.split(' ').nth(2).map(str::to_owned);
@@ -149,6 +150,23 @@ mod tests {
         assert_eq!(ids(7), ["id7"]);
         assert!(ids(8).is_empty() && ids(u64::MAX).is_empty());
         assert!(Lines::of(&[], Form::Msg).is_none());
+    }
+
+    #[test]
+    fn no_more_lines_are_had_than_fit_but_one() {
+        let lines = Lines::of(&records(5, 3, 100), Form::Msg).expect("there are records");
+        let (all, ..) = lines.from(5, usize::MAX);
+        let line = all.len() / 3;
+        let had = |offset, max_bytes| {
+            let (text, count, next) = lines.from(offset, max_bytes);
+            assert_eq!(text.len(), count * line);
+            assert!(text.is_empty() || text.ends_with(b"\n"));
+            (count, next)
+        };
+        assert_eq!(had(5, 0), (1, 6));
+        assert_eq!(had(5, 2 * line), (2, 7));
+        assert_eq!(had(6, 3 * line), (2, 8));
+        assert_eq!(had(8, line), (0, 8));
     }
 
     #[test]

@@ -67,6 +67,8 @@ struct Page {
     lines: Vec<u8>,
     count: usize,
     last: LogId,
+    /// There is more at once.
+    is_full: bool,
 }
 
 impl Cursor {
@@ -99,13 +101,18 @@ impl Cursor {
                     return;
                 }
             };
-            let Some(Page { lines, count, last }) = page else {
+            let Some(page) = page else {
                 if changed.changed().await.is_err() {
                     return;
                 }
                 continue;
             };
-            let is_full = lines.len() >= PAGE_BYTES;
+            let Page {
+                lines,
+                count,
+                last,
+                is_full,
+            } = page;
             if deliveries.send(self.delivery(Some(lines))).await.is_err() {
                 return;
             }
@@ -141,10 +148,12 @@ impl Cursor {
         for committed in &records {
             self.key.1.write(committed, &mut lines);
         }
+        let is_full = lines.len() >= PAGE_BYTES;
         Ok(Some(Page {
             lines,
             count: records.len(),
             last: last.log_id,
+            is_full,
         }))
     }
 
@@ -178,17 +187,20 @@ impl Cursor {
                     None => break,
                 },
             };
-            let (text, count) = lines.from(self.next);
+            let taken_bytes = page.as_ref().map_or(0, |page| page.lines.len());
+            let (text, count, next) = lines.from(self.next, PAGE_BYTES.saturating_sub(taken_bytes));
             let page = page.get_or_insert_with(|| Page {
                 lines: Vec::with_capacity(text.len()),
                 count: 0,
                 last: lines.log_id,
+                is_full: false,
             });
             page.lines.extend_from_slice(text);
             page.count += count;
             page.last = lines.log_id;
-            self.next = self.next.max(lines.next_offset());
-            if page.lines.len() >= PAGE_BYTES {
+            self.next = next;
+            if next < lines.next_offset() || page.lines.len() >= PAGE_BYTES {
+                page.is_full = true;
                 break;
             }
         }

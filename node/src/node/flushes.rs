@@ -33,7 +33,9 @@ impl wiber_storage::Observer for FlushObserver {
             tracing::warn!(target: "storage", "a flush of {bytes} bytes took {} ms", elapsed.as_millis());
         }
         self.newest.send_replace(last_index);
+        // Without bytes nothing was flushed: entries went.
         if let Some(index) = last_index
+            && bytes > 0
             && local.trace.allow_local(EventKind::Flush)
         {
             local

@@ -116,7 +116,7 @@ impl Node {
             index: index.clone(),
             work: machine.work.clone(),
             done: machine.done.clone(),
-            flushed,
+            flushed: flushed.clone(),
             cut,
         };
         // Before the engine: it applies the tail of the log while it starts.
@@ -135,6 +135,7 @@ impl Node {
             log: store.log().clone(),
             clock: leader_clock.clone(),
             trace: self.local.trace.clone(),
+            flushed,
         };
         let forwarder = Forwarder {
             links: self.links.clone(),

@@ -15,11 +15,11 @@ use openraft::{
     impls::ProgressResponder,
 };
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::{Semaphore, mpsc, watch},
     task::unconstrained,
 };
 use wiber_protocol::{entry::EntryKind, event::EventKind};
-use wiber_storage::Log;
+use wiber_storage::{Log, UNFLUSHED_BYTES};
 
 use super::{BATCHES_IN_FLIGHT, Fate, Submission, Together};
 use crate::{
@@ -37,37 +37,65 @@ pub struct Batcher {
     pub log: Log,
     pub clock: Arc<LeaderClock>,
     pub trace: Trace,
+    /// Moves with each flush of the log.
+    pub flushed: watch::Receiver<Option<u64>>,
+}
+
+/// Both queues, in turn: neither waits for the other to run dry.
+struct Intake {
+    own: mpsc::Receiver<Submission>,
+    of_followers: mpsc::Receiver<Submission>,
+    followers_first: bool,
+}
+
+impl Intake {
+    /// What waits already.
+    fn waiting(&mut self) -> Option<Submission> {
+        self.followers_first = !self.followers_first;
+        let (first, second) = if self.followers_first {
+            (&mut self.of_followers, &mut self.own)
+        } else {
+            (&mut self.own, &mut self.of_followers)
+        };
+        first.try_recv().or_else(|_| second.try_recv()).ok()
+    }
+
+    /// What waits, or comes next; `None` when nothing will.
+    async fn next(&mut self) -> Option<Submission> {
+        if let Some(submission) = self.waiting() {
+            return Some(submission);
+        }
+        tokio::select! {
+            biased;
+            Some(submission) = self.of_followers.recv() => Some(submission),
+            Some(submission) = self.own.recv() => Some(submission),
+            else => None,
+        }
+    }
 }
 
 impl Batcher {
-    pub(super) async fn run(
-        self,
-        mut own: mpsc::Receiver<Submission>,
-        mut of_followers: mpsc::Receiver<Submission>,
-    ) {
+    pub(super) async fn run(self, own: mpsc::Receiver<Submission>, of_followers: mpsc::Receiver<Submission>) {
+        let mut intake = Intake {
+            own,
+            of_followers,
+            followers_first: false,
+        };
         let slots = Arc::new(Semaphore::new(BATCHES_IN_FLIGHT));
         let mut led: Option<u64> = None;
         let mut held_back: Option<Submission> = None;
         // The slot comes first, so that a batch gathers while earlier ones are under way.
         while let Ok(slot) = slots.clone().acquire_owned().await {
-            let first = if let Some(submission) = held_back.take() {
-                submission
-            } else {
-                tokio::select! {
-                    // As when a batch is filled up: those who came the longer way first. They are few at a time.
-                    biased;
-                    Some(submission) = of_followers.recv() => submission,
-                    Some(submission) = own.recv() => submission,
-                    else => return,
-                }
+            let first = match held_back.take() {
+                Some(submission) => Some(submission),
+                None => intake.next().await,
             };
+            let Some(first) = first else { return };
             let term = first.term;
             let mut batch = Together::default();
             batch.add(first);
             while !batch.is_full() {
-                let Ok(next) = of_followers.try_recv().or_else(|_| own.try_recv()) else {
-                    break;
-                };
+                let Some(next) = intake.waiting() else { break };
                 if next.term != term {
                     held_back = Some(next);
                     break;
@@ -81,6 +109,7 @@ impl Batcher {
                 batch.settle(&Fate::NoRoom);
                 continue;
             }
+            self.await_disk().await;
             if led != Some(term) {
                 self.await_lease(term, &batch).await;
                 led = Some(term);
@@ -131,6 +160,17 @@ impl Batcher {
         }
     }
 
+    /// Waits while too much of this node's log waits for its disk: the majority may be faster, and what was taken in must fit
+    /// the log's reserve should the disk be full.
+    async fn await_disk(&self) {
+        let mut flushed = self.flushed.clone();
+        while self.log.unflushed_bytes() > UNFLUSHED_BYTES {
+            if flushed.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// Waits until the engine takes proposals again, or until there is no more sense in it. A leader that was just
     /// elected refuses to write until a majority has answered it once, some milliseconds later; and so does one whom
     /// no majority answers. Publishers need not hear of that.
@@ -142,5 +182,40 @@ impl Batcher {
             }
             tokio::time::sleep(LEASE_PAUSE).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    fn submission(term: u64) -> Submission {
+        Submission::new(term, Vec::new()).0
+    }
+
+    /// Two busy followers could fill every batch before the leader's own clients are looked at.
+    #[test]
+    fn neither_queue_waits_for_the_other_to_run_dry() {
+        let (own, own_queue) = mpsc::channel(8);
+        let (of_followers, followers_queue) = mpsc::channel(8);
+        let mut intake = Intake {
+            own: own_queue,
+            of_followers: followers_queue,
+            followers_first: false,
+        };
+        for _ in 0..3 {
+            assert!(own.try_send(submission(1)).is_ok() && of_followers.try_send(submission(2)).is_ok());
+        }
+        let taken: Vec<u64> = std::iter::from_fn(|| intake.waiting().map(|next| next.term)).collect();
+        assert_eq!(taken.len(), 6);
+        assert!(
+            taken.chunks(2).all(|pair| pair.contains(&1) && pair.contains(&2)),
+            "{taken:?}"
+        );
+        assert!(intake.next().now_or_never().is_none(), "more may come");
+        drop((own, of_followers));
+        assert!(matches!(intake.next().now_or_never(), Some(None)));
     }
 }

@@ -15,6 +15,7 @@ use wiber_protocol::{
     ids::LogId,
     rpc::{AppendReply, AppendRequest, Header, Response},
 };
+use wiber_storage::UNFLUSHED_BYTES;
 
 use super::server::Answers;
 use crate::{
@@ -79,7 +80,9 @@ async fn run_stream(
         let reply = tokio::select! {
             biased;
             reply = replies.next(), if !waiting.is_empty() => reply,
-            more = queue.recv(), if waiting.len() < APPEND_WINDOW => {
+            // Something waits as long as the disk has to catch up, so this is looked at again.
+            more = queue.recv(), if waiting.len() < APPEND_WINDOW
+                && (waiting.is_empty() || group.log.log().unflushed_bytes() <= UNFLUSHED_BYTES) => {
                 next = Some(more?);
                 continue;
             }

@@ -294,7 +294,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_peer_that_vanished_is_found_out() {
+    async fn a_silent_peer_is_asked_for_a_sign_of_life() {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let (peer, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());

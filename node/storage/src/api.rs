@@ -55,12 +55,12 @@ impl LogOptions {
     /// Positions inside a segment are kept as 32 bits in memory.
     pub const MAX_SEGMENT_BYTES: u64 = 1 << 30;
 
-    /// 64 MiB segments, a hot tail of 32 MiB, room for 8 MiB to come and 256 KiB filled ahead, for a folder that may be blank.
+    /// 64 MiB segments, a hot tail of 32 MiB, room for 16 MiB to come and 256 KiB filled ahead, for a folder that may be blank.
     pub fn new(stamp: Stamp) -> Self {
         Self {
             segment_bytes: 64 << 20,
             hot_tail_bytes: 32 << 20,
-            reserve_bytes: 8 << 20,
+            reserve_bytes: 16 << 20,
             fill_bytes: 256 << 10,
             stamp,
             must_exist: false,

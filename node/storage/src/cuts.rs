@@ -3,7 +3,7 @@
 //! Both leave a log without a hole wherever the power goes. A cut removes from the newest back, each step for good before the
 //! next. A purge first makes the new start durable: what lies below is void from then on, whatever is left of it.
 
-use std::{io, mem, path::Path};
+use std::{io, mem, path::Path, time::Duration};
 
 use crate::{
     disk::DiskFile,
@@ -31,6 +31,10 @@ impl Writer {
         let mut inside = self.shared.lock();
         inside.state.cut_done();
         inside.state.flushed(self.flushed_end, self.tail.len_bytes(), &[]);
+        let flushed_index = inside.state.flushed_index();
+        drop(inside);
+        // Who goes by what is flushed must not take the entries to come for those that went.
+        self.observer.flushed(flushed_index, 0, Duration::ZERO);
         Ok(())
     }
 
@@ -57,6 +61,7 @@ impl Writer {
         tried("fsync", &path, file.sync_all())?;
         let stamp = self.options.stamp;
         self.tail = Tail::resume(path, file, stamp, segment.id, segment.base_index, len_bytes, end);
+        self.must_roll = false;
         Ok(())
     }
 

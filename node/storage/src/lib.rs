@@ -96,6 +96,6 @@ pub use crate::{
     error::OpenError,
     log::Log,
     memory_disk::{DiskCounts, DiskOp, MemoryDisk},
-    shared::{Command, QUEUE_BYTES, QUEUE_COMMANDS},
+    shared::{Command, QUEUE_BYTES, QUEUE_COMMANDS, UNFLUSHED_BYTES},
     writer::Writer,
 };

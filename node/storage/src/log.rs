@@ -214,6 +214,11 @@ impl Log {
         self.inner.shared.lock().has_room
     }
 
+    /// Bytes of frames that wait for their flush. See [`crate::UNFLUSHED_BYTES`].
+    pub fn unflushed_bytes(&self) -> u64 {
+        self.inner.shared.lock().unflushed_bytes
+    }
+
     /// What still fits the reserve, as it was when room was looked for.
     pub fn spare_bytes(&self) -> u64 {
         self.inner.shared.lock().spare_bytes

@@ -11,12 +11,16 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::{
     api::{Done, StoredEntry},
+    format::frame_bytes,
     open_files::OpenFiles,
     state::State,
 };
 
 /// Entry bytes that may wait for the writer. One append may pass it by its own size.
 pub const QUEUE_BYTES: usize = 64 << 20;
+/// Who appends should wait while more than so many bytes wait for their flush: twice that, and what is appended meanwhile, fits
+/// what the log keeps in reserve, so that a disk that fills up costs no more than new messages.
+pub const UNFLUSHED_BYTES: u64 = 4 << 20;
 /// While there is no room on the disk, it is looked again so often.
 pub(crate) const LOOK_FOR_ROOM: Duration = Duration::from_secs(1);
 /// A commit hint waits at most so long for something that it can be written with.
@@ -103,6 +107,8 @@ pub(crate) struct Inside {
     pub(crate) committed: Option<(u64, u64)>,
     /// Whether the writer's thread waits until it is woken: then it must be woken for a commit hint, too.
     is_asleep: bool,
+    /// Bytes of frames that no flush covers yet.
+    pub(crate) unflushed_bytes: u64,
     /// Whether the disk has room for what may come.
     pub(crate) has_room: bool,
     /// What the reserve still holds.
@@ -151,6 +157,7 @@ impl Shared {
                 queue_bytes: 0,
                 committed: None,
                 is_asleep: false,
+                unflushed_bytes: 0,
                 has_room: true,
                 spare_bytes: 0,
                 has_thread: false,
@@ -178,6 +185,10 @@ impl Shared {
     pub(crate) fn push(&self, inside: &mut Inside, task: Task) {
         if let Task::Append { entries, .. } = &task {
             inside.queue_bytes += entries.iter().map(|entry| entry.bytes.len()).sum::<usize>();
+            inside.unflushed_bytes += entries
+                .iter()
+                .map(|entry| frame_bytes(entry.bytes.len()) as u64)
+                .sum::<u64>();
         }
         inside.queue.push_back(task);
         self.say_work();

@@ -127,12 +127,17 @@ impl Tail {
         Ok(tail)
     }
 
-    /// Sees to it that there is room for `ahead_bytes` more; takes twice as much at a time.
+    /// Sees to it that there is room for `ahead_bytes` more; takes twice as much at a time, where it can.
     pub(crate) fn reserve(&mut self, ahead_bytes: u64) -> Result<(), Failure> {
         let len = self.len_bytes();
         if ahead_bytes > 0 && len + ahead_bytes > self.reserved_bytes {
-            let size = len + 2 * ahead_bytes;
-            tried("reserve room for", &self.path, self.file.reserve(size))?;
+            let mut size = len + 2 * ahead_bytes;
+            let mut reserved = tried("reserve room for", &self.path, self.file.reserve(size));
+            if reserved.as_ref().is_err_and(Failure::is_full) {
+                size = len + ahead_bytes;
+                reserved = tried("reserve room for", &self.path, self.file.reserve(size));
+            }
+            reserved?;
             self.reserved_bytes = size;
         }
         Ok(())

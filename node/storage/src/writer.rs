@@ -98,7 +98,6 @@ impl Writer {
     }
 
     fn run(&mut self) -> Result<(), Failure> {
-        self.keep_room()?;
         while let Some(task) = self.waiting.pop_front() {
             match task {
                 Task::Append { entries, done } => {
@@ -140,7 +139,9 @@ impl Writer {
             self.current.take().into_iter().for_each(|done| done(Ok(())));
         }
         self.settle()?;
-        self.unlink_purged()
+        self.unlink_purged()?;
+        // Last, when nobody waits for it.
+        self.keep_room()
     }
 
     fn append(&mut self, entries: &[StoredEntry]) -> Result<(), Failure> {
@@ -173,7 +174,6 @@ impl Writer {
         let unneeded = self.tail.unneeded_room();
         match self.open_segment(self.tail.end(), self.options.reserve_bytes) {
             Ok(()) => {
-                self.must_roll = false;
                 unneeded.give_back()?;
                 Ok(true)
             }
@@ -213,10 +213,13 @@ impl Writer {
         if let Some((bytes, elapsed_us)) = self.tail.flush(&*self.disk, self.options.fill_bytes)? {
             self.flushed_end = self.tail.end_index;
             let places = self.tail.take_places();
-            self.shared
-                .lock()
-                .state
-                .flushed(self.flushed_end, self.tail.len_bytes(), &places);
+            {
+                let mut inside = self.shared.lock();
+                inside
+                    .state
+                    .flushed(self.flushed_end, self.tail.len_bytes(), &places);
+                inside.unflushed_bytes = inside.unflushed_bytes.saturating_sub(bytes);
+            }
             self.report_flush(bytes, elapsed_us);
         }
         while let Some(done) = self.staged.pop_front() {
@@ -258,6 +261,7 @@ impl Writer {
         self.next_segment_id += 1;
         let stamp = self.options.stamp;
         self.tail = Tail::create(&*self.disk, &self.dir, stamp, id, end, reserve_bytes)?;
+        self.must_roll = false;
         self.shared.open_files.put(id, Arc::clone(self.tail.file()));
         self.shared
             .lock()

@@ -93,6 +93,39 @@ fn a_log_that_begins_anew_on_a_full_disk_goes_on_without_a_reserve() {
     assert_eq!(driven.read_all(), entries(100..102, 2, 500));
 }
 
+/// What was lost: the same node, when its last segment was full as well. It created the new segment twice.
+#[test]
+fn a_full_segment_is_forgotten_by_a_log_that_begins_anew() {
+    let disk = MemoryDisk::new();
+    let mut driven = Driven::open(&disk, reserving(2_000)).unwrap();
+    driven.store(entries(0..3, 1, 500));
+    disk.set_room(Some(0));
+    driven.store(entries(3..5, 1, 500));
+    assert!(!driven.log.has_room());
+    driven.log.purge(2, 99, Acks::default().done());
+    driven.turn();
+    disk.set_room(None);
+    driven.writer.turn(Vec::new());
+    assert_eq!(driven.log.failed(), None);
+    driven.store(entries(100..102, 2, 500));
+    assert_eq!(driven.read_all(), entries(100..102, 2, 500));
+}
+
+#[test]
+fn what_waits_for_its_flush_is_told() {
+    let disk = MemoryDisk::new();
+    let mut driven = Driven::open(&disk, reserving(1 << 20)).unwrap();
+    assert_eq!(driven.log.unflushed_bytes(), 0);
+    driven
+        .log
+        .append(entries(0..4, 1, 500), Acks::default().done())
+        .unwrap();
+    let unflushed = driven.log.unflushed_bytes();
+    assert!((2_000..2_500).contains(&unflushed), "{unflushed}");
+    driven.turn();
+    assert_eq!(driven.log.unflushed_bytes(), 0);
+}
+
 #[test]
 fn closed_segments_give_their_reserve_back() {
     let disk = MemoryDisk::new();

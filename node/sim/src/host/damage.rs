@@ -44,7 +44,9 @@ impl Host {
             return;
         }
         let file = needed[self.dice.index(needed.len())].clone();
-        let position = self.dice.index(files[&file].len());
+        // Zeros at its end only kept room.
+        let written = files[&file].iter().rposition(|byte| *byte != 0);
+        let position = self.dice.index(written.map_or(1, |last| last + 1));
         say!(
             self.world,
             "DISK",

@@ -18,6 +18,8 @@ pub(super) struct Pipe {
     pub(super) connection: u64,
     pub(super) from: usize,
     pub(super) to: usize,
+    /// Who was dialled when the connection was made.
+    pub(super) dialled: usize,
     state: Mutex<State>,
     arriving: Notify,
     room: Notify,
@@ -45,7 +47,7 @@ enum End {
 }
 
 impl Pipe {
-    pub(super) fn new(connection: u64, from: usize, to: usize) -> Arc<Self> {
+    pub(super) fn new(connection: u64, from: usize, to: usize, dialled: usize) -> Arc<Self> {
         let state = State {
             queue: VecDeque::new(),
             last_at: Instant::now(),
@@ -56,6 +58,7 @@ impl Pipe {
             connection,
             from,
             to,
+            dialled,
             state: Mutex::new(state),
             arriving: Notify::new(),
             room: Notify::new(),
