@@ -205,7 +205,6 @@ impl StatusSource for StatusBoard {
             uptime_ms: (local.clock.monotonic_us() - self.started_us) / 1000,
             clock: ClockStatus {
                 lamport: local.lamport.now(),
-                state: "unsynchronised".to_owned(),
                 ..ClockStatus::default()
             },
             ..NodeStatus::default()

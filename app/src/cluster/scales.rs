@@ -206,10 +206,7 @@ mod tests {
 
     #[test]
     fn an_unmeasured_clock_says_so() {
-        let clock = ClockStatus {
-            state: "unsynchronised".into(),
-            ..ClockStatus::default()
-        };
+        let clock = ClockStatus::default();
         assert_eq!(clock_words(&clock), "not synchronised");
         let clock = ClockStatus {
             offset_ms: Some(-0.04),

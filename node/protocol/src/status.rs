@@ -3,7 +3,14 @@
 //! Every number comes from the node's own state at `at_us`. Where a value can be unknown it is an `Option`
 //! and the document says `null`; zero always means zero.
 
+mod clock;
+
 use serde::{Deserialize, Serialize};
+
+pub use self::clock::{
+    ClockFault, ClockPeer, ClockState, ClockStatus, Falseticker, InjectedFault, MAX_DRIFT_PPM, MAX_SKEW_MS,
+    OffsetRange, ProbeState,
+};
 
 use crate::ids::{ClusterId, RaftId};
 
@@ -151,7 +158,8 @@ pub struct PeerStatus {
     pub last_ack_ms: Option<u64>,
     /// Median round trip of recent heartbeats and votes, milliseconds.
     pub rtt_ms: Option<f64>,
-    /// Failure suspicion (phi); `null` until failure detection measures it.
+    /// How unlikely it is that the peer lives and is silent for so long by chance, as a negative power of ten (phi, by the
+    /// clock probes); `null` until there were enough of them.
     pub suspicion: Option<f64>,
 }
 
@@ -164,17 +172,6 @@ pub struct TopicStatus {
     pub log_start_offset: u64,
     /// Bytes of message bodies.
     pub bytes: u64,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ClockStatus {
-    pub lamport: u64,
-    /// This clock minus cluster time; `null` until time synchronisation measures it.
-    pub offset_ms: Option<f64>,
-    pub error_bound_ms: Option<f64>,
-    pub drift_ppm: Option<f64>,
-    /// `unsynchronised` until time synchronisation has a majority of agreeing clocks.
-    pub state: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
