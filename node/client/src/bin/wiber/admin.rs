@@ -11,7 +11,7 @@ use wiber_protocol::{config::NodeSpec, status::NodeStatus};
 /// A node that is there answers at once; one that is stopped or overwhelmed must not hold anybody up.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// More than any `/status` has.
-const MAX_ANSWER_BYTES: u64 = 4 << 20;
+pub(crate) const MAX_ANSWER_BYTES: u64 = 4 << 20;
 
 pub(crate) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
@@ -20,23 +20,34 @@ pub(crate) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Status code and body; `None` if nobody answers.
-pub(crate) fn get(node: &NodeSpec, path: &str) -> Option<(u16, Vec<u8>)> {
-    let host = node.host.as_str();
-    let address = (host, node.admin_port()).to_socket_addrs().ok()?.next()?;
-    let mut stream = connect(address).ok()?;
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: {host}:{}\r\nConnection: close\r\n\r\n",
+/// The whole request. The node closes the connection after its answer, which is how the answer's end is known.
+pub(crate) fn request(node: &NodeSpec, path: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: {}:{}\r\nConnection: close\r\n\r\n",
+        node.host,
         node.admin_port()
     )
-    .ok()?;
-    let mut answer = Vec::new();
-    stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer).ok()?;
+}
+
+/// Status code and body of a whole answer; `None` if it is no HTTP.
+pub(crate) fn split_answer(mut answer: Vec<u8>) -> Option<(u16, Vec<u8>)> {
     let head_end = memchr::memmem::find(&answer, b"\r\n\r\n")?;
     let code = answer.get(9..12)?;
     let code = std::str::from_utf8(code).ok()?.parse().ok()?;
     Some((code, answer.split_off(head_end + 4)))
+}
+
+/// Status code and body; `None` if nobody answers.
+pub(crate) fn get(node: &NodeSpec, path: &str) -> Option<(u16, Vec<u8>)> {
+    let address = (node.host.as_str(), node.admin_port())
+        .to_socket_addrs()
+        .ok()?
+        .next()?;
+    let mut stream = connect(address).ok()?;
+    stream.write_all(request(node, path).as_bytes()).ok()?;
+    let mut answer = Vec::new();
+    stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer).ok()?;
+    split_answer(answer)
 }
 
 /// What the node says about itself, if it answers.
