@@ -4,7 +4,7 @@ use std::{fmt::Display, io::Write as _, process::ExitCode};
 
 use clap::{Parser, Subcommand, error::ErrorKind};
 
-use crate::{bench::BenchOptions, suite::SuiteOptions};
+use crate::{bench::BenchOptions, clock::ClockOptions, suite::SuiteOptions};
 
 /// The exit code of a command line that could not be understood.
 pub(crate) const REFUSED: u8 = 2;
@@ -21,6 +21,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Publish as fast as the cluster takes it, and say how fast that was
     Bench(BenchOptions),
+    /// Show what every node says about its clock and measures of the others'
+    Clock(ClockOptions),
     /// Start a private cluster, measure it, and check that it lost nothing (`./dev bench`)
     #[command(hide = true)]
     BenchSuite(SuiteOptions),
@@ -67,7 +69,7 @@ fn mistake(error: &clap::Error) -> String {
 }
 
 /// White space and other controls, line ends among them, become single spaces.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.split(|c: char| c.is_whitespace() || c.is_control())
         .filter(|word| !word.is_empty())
         .collect::<Vec<_>>()

@@ -6,6 +6,7 @@
 mod admin;
 mod bench;
 mod cli;
+mod clock;
 mod nodes;
 mod suite;
 
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
     };
     match args.command {
         cli::Command::Bench(options) => bench::run(&options),
+        cli::Command::Clock(options) => clock::run(&options),
         cli::Command::BenchSuite(options) => suite::run(&options),
     }
 }

@@ -1,0 +1,196 @@
+//! Text in columns, with colours that take no room.
+
+use clap::builder::styling::{AnsiColor, Effects, Style as Look};
+
+use crate::cli;
+
+/// How a table may look.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Style {
+    pub(super) coloured: bool,
+}
+
+impl Style {
+    pub(super) fn paint(self, text: &str, look: Look) -> String {
+        if self.coloured && !look.is_plain() && !text.is_empty() {
+            format!("{look}{text}{look:#}")
+        } else {
+            text.to_owned()
+        }
+    }
+}
+
+pub(super) const GOOD: Look = AnsiColor::Green.on_default();
+pub(super) const ODD: Look = AnsiColor::Yellow.on_default();
+pub(super) const BAD: Look = AnsiColor::Red.on_default().effects(Effects::BOLD);
+pub(super) const FAINT: Look = Look::new().effects(Effects::DIMMED);
+const HEAD: Look = Look::new().effects(Effects::BOLD);
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Column {
+    head: &'static str,
+    is_number: bool,
+    /// What stands between this cell and the one before it, if this one says anything.
+    joint: &'static str,
+}
+
+impl Column {
+    pub(super) const fn text(head: &'static str) -> Self {
+        Self {
+            head,
+            is_number: false,
+            joint: "  ",
+        }
+    }
+
+    /// Aligned to the right.
+    pub(super) const fn number(head: &'static str) -> Self {
+        Self {
+            is_number: true,
+            ..Self::text(head)
+        }
+    }
+
+    /// The half-width of an interval, whose middle is in the column before.
+    pub(super) const fn plus_minus(head: &'static str) -> Self {
+        Self {
+            joint: " ± ",
+            ..Self::number(head)
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Cell {
+    text: String,
+    look: Look,
+}
+
+impl Cell {
+    pub(super) fn new(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            look: Look::new(),
+        }
+    }
+
+    /// A node's own words, which must not reach the terminal as commands to it.
+    pub(super) fn words(text: &str) -> Self {
+        Self::new(cli::one_line(text))
+    }
+
+    /// What is unknown is `-`.
+    pub(super) fn known<T>(value: Option<T>, write: impl FnOnce(T) -> String) -> Self {
+        value.map_or_else(|| Self::new("-"), |value| Self::new(write(value)))
+    }
+
+    /// What is unknown is left out: for the second half of a pair.
+    pub(super) fn known_or_blank<T>(value: Option<T>, write: impl FnOnce(T) -> String) -> Self {
+        Self::new(value.map(write).unwrap_or_default())
+    }
+
+    pub(super) fn look(self, look: Look) -> Self {
+        Self { look, ..self }
+    }
+}
+
+/// A head line and a line for each row. A row's last cell may be as long as it likes, and the row may end early with
+/// it; the other cells make their columns as wide as they need.
+pub(super) fn grid(columns: &[Column], rows: &[Vec<Cell>], style: Style) -> String {
+    let heads: Vec<Cell> = columns
+        .iter()
+        .map(|column| Cell::new(column.head).look(HEAD))
+        .collect();
+    let mut widths = vec![0; columns.len()];
+    for row in std::iter::once(&heads).chain(rows) {
+        let counted = row.len().saturating_sub(1);
+        for (width, cell) in widths.iter_mut().zip(&row[..counted]) {
+            *width = cell.text.chars().count().max(*width);
+        }
+    }
+    std::iter::once(&heads)
+        .chain(rows)
+        .map(|row| line(columns, &widths, row, style) + "\n")
+        .collect()
+}
+
+fn line(columns: &[Column], widths: &[usize], row: &[Cell], style: Style) -> String {
+    let mut out = String::new();
+    // Written before the next text only, so that no line ends in blanks.
+    let mut blanks = String::new();
+    for (at, cell) in row.iter().enumerate() {
+        let column = &columns[at];
+        let padding = " ".repeat(widths[at].saturating_sub(cell.text.chars().count()));
+        match column.joint {
+            _ if at == 0 => {}
+            joint if cell.text.is_empty() => blanks.push_str(&" ".repeat(joint.chars().count())),
+            joint => blanks.push_str(joint),
+        }
+        if column.is_number {
+            blanks.push_str(&padding);
+        }
+        if !cell.text.is_empty() {
+            out.push_str(&std::mem::take(&mut blanks));
+            out.push_str(&style.paint(&cell.text, cell.look));
+        }
+        if !column.is_number {
+            blanks.push_str(&padding);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COLUMNS: [Column; 4] = [
+        Column::text("id"),
+        Column::number("offset"),
+        Column::plus_minus("bound"),
+        Column::text(""),
+    ];
+
+    fn rows() -> Vec<Vec<Cell>> {
+        let row = |words: [&str; 4]| words.map(Cell::new).to_vec();
+        let mut rows = vec![
+            row(["n1", "+12 µs", "140 µs", ""]),
+            row(["number-two", "-1.250000 s ", "", "a remark of any length"]),
+        ];
+        rows.push(vec![Cell::new("n3"), Cell::new("no answer").look(BAD)]);
+        rows
+    }
+
+    #[test]
+    fn columns_line_up_and_no_line_ends_in_blanks() {
+        let expected = "\
+id                offset ±  bound
+n1                +12 µs ± 140 µs
+number-two  -1.250000 s            a remark of any length
+n3             no answer
+";
+        assert_eq!(grid(&COLUMNS, &rows(), Style::default()), expected);
+    }
+
+    #[test]
+    fn colours_move_nothing() {
+        let coloured = grid(&COLUMNS, &rows(), Style { coloured: true });
+        assert!(
+            coloured.contains("\x1b[1m\x1b[31mno answer\x1b[0m"),
+            "{coloured:?}"
+        );
+        let mut plain = String::new();
+        for part in coloured.split('\x1b') {
+            plain.push_str(
+                part.strip_prefix('[')
+                    .map_or(part, |rest| rest.split_once('m').map_or(rest, |(_, text)| text)),
+            );
+        }
+        assert_eq!(plain, grid(&COLUMNS, &rows(), Style::default()));
+    }
+
+    #[test]
+    fn a_nodes_words_are_no_commands_to_the_terminal() {
+        assert_eq!(Cell::words("it\x1b[2J is\nlate").text, "it [2J is late");
+    }
+}
