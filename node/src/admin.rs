@@ -6,12 +6,14 @@
 //! /status   one JSON document
 //! /events   status changes and the trace, as server-sent events
 //! /metrics  every number, in Prometheus' text form
+//! /faults/clock  POST: makes this node's clock wrong, where --allow-faults lets it
 //! ```
-//! Only GET, and nothing here changes anything. A browser must not be able to read it for a foreign page: no
+//! All but the last only GET, and change nothing. A browser must not be able to read it for a foreign page: no
 //! CORS header is sent, and a Host that a foreign name could be bound to is refused (DNS rebinding).
 
 mod access;
 mod events;
+mod faults;
 mod http;
 #[cfg(test)]
 mod tests;
@@ -23,15 +25,16 @@ use axum::{
     extract::State,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use tokio::{net::TcpListener, sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
-use wiber_protocol::status::{NodeStatus, Role};
+use wiber_protocol::status::{ClockFault, InjectedFault, NodeStatus, Role};
 
 use self::events::Events;
 use crate::{
     metrics::{self, Counters},
+    time::FaultError,
     trace::Trace,
 };
 
@@ -53,6 +56,8 @@ pub trait StatusSource: Send + Sync + 'static {
     fn ready(&self) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>>;
     fn trace(&self) -> Trace;
     fn counters(&self) -> &Counters;
+    /// Makes the node's clock wrong from now on.
+    fn inject_clock(&self, fault: ClockFault) -> Result<InjectedFault, FaultError>;
 }
 
 #[derive(Clone)]
@@ -87,6 +92,7 @@ fn router(admin: Admin, host: String) -> Router {
         .route("/status", get(status))
         .route("/events", get(events::handle))
         .route("/metrics", get(prometheus))
+        .route("/faults/clock", post(faults::clock))
         .with_state(admin)
         .layer(axum::middleware::from_fn_with_state(
             Arc::<str>::from(host),

@@ -15,6 +15,7 @@ use clap::{
 use wiber_protocol::{
     config::{ClusterConfig, ConfigError, NodeSpec},
     lock::StartedBy,
+    status::ClockFault,
 };
 
 use crate::console::{self, ConsoleError};
@@ -41,6 +42,20 @@ pub struct Args {
     /// Set this node's data aside (nothing is deleted) and take part anew with what the other nodes have
     #[arg(long, conflicts_with = "form_without")]
     pub rebuild: bool,
+    /// Start with a clock that is this much ahead of the machine's (negative: behind)
+    #[arg(long, value_name = "MS", default_value_t = 0.0, allow_negative_numbers = true)]
+    pub clock_skew_ms: f64,
+    /// Start with a clock that runs this much faster than the machine's (negative: slower)
+    #[arg(
+        long,
+        value_name = "PPM",
+        default_value_t = 0.0,
+        allow_negative_numbers = true
+    )]
+    pub clock_drift_ppm: f64,
+    /// Let the admin port make this node's clock wrong: `POST /faults/clock`
+    #[arg(long)]
+    pub allow_faults: bool,
     /// What to print, e.g. `debug` or `info,raft=debug` (default: `RUST_LOG`, else `info`)
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
@@ -52,6 +67,16 @@ pub struct Args {
 fn started_by() -> impl TypedValueParser<Value = StartedBy> {
     let words = [StartedBy::Gateway, StartedBy::Hand].map(StartedBy::as_str);
     PossibleValuesParser::new(words).try_map(|word| word.parse::<StartedBy>())
+}
+
+impl Args {
+    /// What the clock is to be off by from the start.
+    pub fn clock_fault(&self) -> ClockFault {
+        ClockFault {
+            skew_ms: Some(self.clock_skew_ms),
+            drift_ppm: Some(self.clock_drift_ppm),
+        }
+    }
 }
 
 /// Why the command line and the configuration are no start for a node. The text is one line.
@@ -72,6 +97,8 @@ pub enum StartError {
     },
     #[error("--log: {0}")]
     Log(#[from] ConsoleError),
+    #[error("--clock-skew-ms, --clock-drift-ppm: {0}")]
+    Clock(String),
     #[error("--form-without: `{id}` is this node itself")]
     WithoutItself { id: String },
     #[error("--rebuild: `{id}` is the only node, so there is none to take the data from")]
@@ -102,6 +129,7 @@ pub fn start_error(reason: impl Display) -> ExitCode {
 /// before anything is touched.
 pub fn read_config(args: &Args) -> Result<(ClusterConfig, NodeSpec), StartError> {
     args.log.as_deref().map(console::check_filter).transpose()?;
+    args.clock_fault().check().map_err(StartError::Clock)?;
     let path = &args.config;
     let bytes = std::fs::read(path).map_err(|source| StartError::Read {
         path: path.clone(),
@@ -215,6 +243,25 @@ mod tests {
         check(
             &["--id", "n1", "--started-by", "cron"],
             "invalid value 'cron' for '--started-by <STARTED_BY>' [possible values: gateway, hand] (see --help)",
+        );
+    }
+
+    #[test]
+    fn a_false_clock_is_told_in_milliseconds_and_ppm() {
+        let told = args(&[
+            "--id",
+            "n1",
+            "--clock-skew-ms",
+            "-40",
+            "--clock-drift-ppm",
+            "30.5",
+        ]);
+        let fault = told.clock_fault();
+        assert_eq!((fault.skew_ms, fault.drift_ppm), (Some(-40.0), Some(30.5)));
+        let error = read(CONFIG, &["--id", "n1", "--clock-drift-ppm", "5000"]).unwrap_err();
+        assert_eq!(
+            error,
+            "--clock-skew-ms, --clock-drift-ppm: drift_ppm must be from -1000 to 1000, not 5000"
         );
     }
 

@@ -1,18 +1,69 @@
 //! Time comes in from outside, so that the same code runs on a real machine, in a test and in a simulation.
 //!
-//! [`SystemClock`] is the one place in this crate that asks the operating system what time it is.
+//! [`SystemClock`] is the one place in this crate that asks the operating system what time it is; [`FalseClock`] lies about
+//! it in a known way.
+
+mod false_clock;
 
 use std::{
-    sync::atomic::{AtomicI64, AtomicU64, Ordering::SeqCst},
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    sync::atomic::{AtomicI64, Ordering::SeqCst},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// What time it is, in microseconds.
+use wiber_time::{Now, US};
+
+pub use self::false_clock::FalseClock;
+
+/// How often both clocks are read, at most, to have read them at the same moment.
+const READINGS: usize = 5;
+/// Two readings of the monotonic clock with the wall clock's between them are close enough.
+const CLOSE_NS: i64 = US;
+
+/// What time it is.
 pub trait Clock: Send + Sync {
-    /// Since the Unix epoch, as the machine believes it to be: it may jump either way.
-    fn wall_us(&self) -> i64;
-    /// Since some moment of this process; never goes back. For durations, timeouts and rates.
-    fn monotonic_us(&self) -> u64;
+    /// Nanoseconds since the Unix epoch, as the machine believes it to be: it may jump either way.
+    fn wall_ns(&self) -> i64;
+    /// Nanoseconds since some moment of this process; never goes back. For durations, timeouts and rates.
+    fn monotonic_ns(&self) -> i64;
+    /// What was added to the wall clock on purpose.
+    fn injected_ns(&self) -> i64 {
+        0
+    }
+
+    /// As [`Self::wall_ns`], in microseconds.
+    fn wall_us(&self) -> i64 {
+        self.wall_ns().div_euclid(US)
+    }
+
+    /// As [`Self::monotonic_ns`], in microseconds.
+    fn monotonic_us(&self) -> u64 {
+        u64::try_from(self.monotonic_ns() / US).unwrap_or(0)
+    }
+
+    /// Both clocks at one moment. A thread may be held up between two readings, so the closest of a few is taken.
+    fn now(&self) -> Now {
+        let mut best = Now {
+            reading_ns: i64::MAX,
+            ..Now::default()
+        };
+        for _ in 0..READINGS {
+            let before_ns = self.monotonic_ns();
+            let (wall_ns, injected_ns) = (self.wall_ns(), self.injected_ns());
+            let apart_ns = self.monotonic_ns() - before_ns;
+            if apart_ns < best.reading_ns {
+                best = Now {
+                    mono_ns: before_ns + apart_ns / 2,
+                    wall_ns,
+                    reading_ns: apart_ns,
+                    injected_ns,
+                };
+            }
+            if best.reading_ns <= CLOSE_NS {
+                break;
+            }
+        }
+        best
+    }
 }
 
 /// The machine's own clocks.
@@ -44,54 +95,57 @@ impl Clock for SystemClock {
         clippy::disallowed_methods,
         reason = "this is where the crate's time comes from"
     )]
-    fn wall_us(&self) -> i64 {
-        let micros = |span: std::time::Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+    fn wall_ns(&self) -> i64 {
         match SystemTime::now().duration_since(UNIX_EPOCH) {
-            Ok(since) => micros(since),
-            Err(before) => -micros(before.duration()),
+            Ok(since) => nanos(since),
+            Err(before) => -nanos(before.duration()),
         }
     }
 
-    fn monotonic_us(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
+    fn monotonic_ns(&self) -> i64 {
+        nanos(self.started.elapsed())
     }
+}
+
+fn nanos(span: Duration) -> i64 {
+    i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// A clock that stands still until it is told otherwise.
 #[derive(Debug, Default)]
 pub struct ManualClock {
-    wall_us: AtomicI64,
-    monotonic_us: AtomicU64,
+    wall_ns: AtomicI64,
+    monotonic_ns: AtomicI64,
 }
 
 impl ManualClock {
     pub fn new(wall_us: i64) -> Self {
         Self {
-            wall_us: AtomicI64::new(wall_us),
-            monotonic_us: AtomicU64::new(0),
+            wall_ns: AtomicI64::new(wall_us * US),
+            monotonic_ns: AtomicI64::new(0),
         }
     }
 
     /// Lets time pass on both clocks.
     pub fn advance_us(&self, us: u64) {
-        self.monotonic_us.fetch_add(us, SeqCst);
-        self.wall_us
-            .fetch_add(i64::try_from(us).unwrap_or(i64::MAX), SeqCst);
+        let ns = i64::try_from(us).unwrap_or(i64::MAX).saturating_mul(US);
+        self.monotonic_ns.fetch_add(ns, SeqCst);
+        self.wall_ns.fetch_add(ns, SeqCst);
     }
 
     /// Sets the wall clock alone, as a person or a time service does.
     pub fn set_wall_us(&self, us: i64) {
-        self.wall_us.store(us, SeqCst);
+        self.wall_ns.store(us * US, SeqCst);
     }
 }
 
 impl Clock for ManualClock {
-    fn wall_us(&self) -> i64 {
-        self.wall_us.load(SeqCst)
+    fn wall_ns(&self) -> i64 {
+        self.wall_ns.load(SeqCst)
     }
 
-    fn monotonic_us(&self) -> u64 {
-        self.monotonic_us.load(SeqCst)
+    fn monotonic_ns(&self) -> i64 {
+        self.monotonic_ns.load(SeqCst)
     }
 }
 

@@ -61,6 +61,8 @@ struct Shared {
     refill_at: AtomicU64,
     /// Peers' values that were not believed.
     refused: AtomicU64,
+    /// Receives that were not later than their send.
+    behind: AtomicU64,
     stalled: AtomicBool,
     /// Whether room is kept for the next ceiling.
     has_room: AtomicBool,
@@ -116,7 +118,7 @@ impl Lamport {
     pub fn observe(&self, seen: u64) -> u64 {
         if !self.believes(seen) {
             self.shared.refused.fetch_add(1, Relaxed);
-            return self.tick();
+            return self.later_than(seen, self.tick());
         }
         let next = |own: u64| Some(own.max(seen) + 1);
         let own = self
@@ -124,7 +126,15 @@ impl Lamport {
             .value
             .fetch_update(Relaxed, Relaxed, next)
             .unwrap_or_else(|own| own);
-        self.shared.checked(own.max(seen) + 1)
+        self.later_than(seen, self.shared.checked(own.max(seen) + 1))
+    }
+
+    /// Checks what Lamport promises: a receive is later than its send.
+    fn later_than(&self, sent: u64, received: u64) -> u64 {
+        if received <= sent {
+            self.shared.behind.fetch_add(1, Relaxed);
+        }
+        received
     }
 
     /// Whether a peer's value may move this clock. Whatever one liar sends, the clock can't be exhausted.
@@ -144,6 +154,12 @@ impl Lamport {
     /// How many values of peers were not believed.
     pub fn refused(&self) -> u64 {
         self.shared.refused.load(Relaxed)
+    }
+
+    /// How many receives were not later than their send: values that were not believed, or a clock that stands still for
+    /// want of a ceiling.
+    pub fn behind(&self) -> u64 {
+        self.shared.behind.load(Relaxed)
     }
 
     /// Resolves when values have run out because the ceiling could not be written: from then on the clock
@@ -191,6 +207,7 @@ impl Shared {
             ceiling: AtomicU64::new(start),
             refill_at: AtomicU64::new(start),
             refused: AtomicU64::new(0),
+            behind: AtomicU64::new(0),
             stalled: AtomicBool::new(false),
             has_room: AtomicBool::new(false),
             reserver: Mutex::default(),

@@ -33,5 +33,6 @@ pub mod small_files;
 pub mod state;
 pub mod status;
 pub mod succession;
+pub mod time;
 pub mod trace;
 pub mod watermark;

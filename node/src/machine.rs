@@ -8,6 +8,7 @@ use wiber_storage::{Disk, Log, LogOptions, Observer, OpenError, RealDisk, Recove
 use crate::{
     rpc::transport::{Tcp, Transport},
     small_files::{DiskFiles, SmallFiles},
+    time::ProbeSocket,
 };
 
 /// The machine, or what a simulation puts in its place. Clones share it.
@@ -17,6 +18,8 @@ pub struct Machine {
     pub transport: Arc<dyn Transport>,
     /// Takes over a log's writer; `None` gives it a thread of its own.
     pub drive: Option<Arc<dyn Fn(Writer) + Send + Sync>>,
+    /// Carries time probes; without it no clock is measured.
+    pub probes: Option<Arc<dyn ProbeSocket>>,
 }
 
 impl Machine {
@@ -26,6 +29,7 @@ impl Machine {
             disk: Arc::new(RealDisk::new()),
             transport: Arc::new(Tcp),
             drive: None,
+            probes: None,
         }
     }
 
@@ -52,4 +56,12 @@ impl Machine {
         drive(writer);
         Ok((log, recovered))
     }
+}
+
+/// Which machine this is, for as long as it runs: nodes that find the same number in each other read the same clock. 0 where
+/// that cannot be told.
+pub fn machine_id() -> u64 {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let digits: String = boot.chars().filter(char::is_ascii_hexdigit).take(16).collect();
+    u64::from_str_radix(&digits, 16).unwrap_or(0)
 }

@@ -7,18 +7,20 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use wiber_node::{
     cli::{self, Args},
-    clock::{Clock, SystemClock},
+    clock::{Clock, FalseClock, SystemClock},
     console::{self, ConsoleGuard},
     folder::{self, DataFolder},
     identity::Identity,
     lamport::Lamport,
-    machine::Machine,
+    machine::{Machine, machine_id},
     node::{self, Start},
     ports::Ports,
     small_files::OsFiles,
     state::PartLimits,
+    time::ClusterClock,
 };
 use wiber_storage::{LogOptions, Stamp};
+use wiber_time::keeper::Own;
 
 fn main() -> ExitCode {
     let args = match cli::parse() {
@@ -63,7 +65,11 @@ fn worker_threads() -> usize {
 fn prepare(args: &Args) -> anyhow::Result<(Start, Ports, DataFolder, ConsoleGuard)> {
     let (config, spec) = cli::read_config(args)?;
     let ports = Ports::bind(&spec)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let false_clock = Arc::new(FalseClock::new(Arc::new(SystemClock::new())));
+    if args.clock_skew_ms != 0.0 || args.clock_drift_ppm != 0.0 {
+        false_clock.inject(args.clock_fault());
+    }
+    let clock: Arc<dyn Clock> = false_clock.clone();
     let now_us = clock.wall_us();
     let aside = if args.rebuild {
         folder::set_aside(&args.data_root, &args.id, now_us)?
@@ -87,9 +93,18 @@ fn prepare(args: &Args) -> anyhow::Result<(Start, Ports, DataFolder, ConsoleGuar
         identity = %identity.raft_id,
         "starts as {} on {}:{}", args.id, spec.host, spec.port
     );
+    if let Some(injected) = false_clock.injected() {
+        let (skew_ms, drift_ppm) = (injected.skew_ms, injected.drift_ppm);
+        tracing::warn!(target: "clock", "runs on a false clock: {skew_ms:+} ms, {drift_ppm:+} ppm");
+    }
     if let Some(aside) = aside {
         tracing::warn!(target: "node", "set its data aside as {}; joins anew", aside.display());
     }
+    let own = Own {
+        name: args.id.clone(),
+        machine: machine_id(),
+        run: rng.next_u64(),
+    };
     let start = Start {
         machine: Machine::real(),
         config,
@@ -103,7 +118,7 @@ fn prepare(args: &Args) -> anyhow::Result<(Start, Ports, DataFolder, ConsoleGuar
         index_dir: folder.index_dir(),
         part_limits: PartLimits::default(),
         lamport,
-        clock,
+        clock: Arc::new(ClusterClock::new(clock, own).with_faults(false_clock, args.allow_faults)),
         run_seed: rng.next_u64(),
     };
     Ok((start, ports, folder, console))

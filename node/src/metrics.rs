@@ -1,5 +1,6 @@
 //! What a node has counted since it started, and all its numbers in Prometheus' text form for `/metrics`.
 
+mod clock;
 mod page;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -59,6 +60,7 @@ pub fn render(status: &NodeStatus, counters: &Counters, rpcs_left_out: u64) -> S
     peers(&mut page, &status.peers);
     topics(&mut page, status);
     storage(&mut page, status);
+    clock::clock(&mut page, &status.clock);
     counted(&mut page, counters, rpcs_left_out);
     page.text
 }

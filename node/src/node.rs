@@ -29,7 +29,6 @@ use wiber_storage::LogOptions;
 use self::hand_over::hand_over;
 use crate::{
     admin, changes,
-    clock::Clock,
     forming::Forming,
     founding::found,
     group::GroupCell,
@@ -49,6 +48,7 @@ use crate::{
     state::PartLimits,
     status::StatusBoard,
     succession,
+    time::{self, Clocks, ClusterClock, UdpProbes},
     trace::Trace,
 };
 
@@ -72,14 +72,14 @@ pub struct Start {
     /// The same on every node of a cluster.
     pub part_limits: PartLimits,
     pub lamport: Arc<Lamport>,
-    pub clock: Arc<dyn Clock>,
+    pub clock: Arc<ClusterClock>,
     /// Randomness of this run: the first RPC id and the ids made for publishers come from it.
     pub run_seed: u64,
 }
 
 /// Runs the node on its ports until `stop` (`Ok`) or until it can no longer keep its promises (`Err`).
 pub async fn run(start: Start, ports: Ports, stop: CancellationToken) -> anyhow::Result<()> {
-    let node = Node::new(start);
+    let mut node = Node::new(start);
     let ended = CancellationToken::new();
     let _ends_with_this = ended.clone().drop_guard();
     node.serve(ports, &ended)?;
@@ -121,7 +121,7 @@ impl Node {
         );
         let trace = Trace::new(
             start.own.name.clone(),
-            clock.wall_us(),
+            clock.clock().wall_us(),
             clock.clone(),
             start.lamport.clone(),
             start.run_seed,
@@ -129,7 +129,8 @@ impl Node {
         let counters = Arc::new(Counters::default());
         let local = Arc::new(Local {
             identity,
-            clock: clock.clone(),
+            clock: clock.clock().clone(),
+            cluster_clock: clock.clone(),
             lamport: start.lamport.clone(),
             trace: trace.clone(),
             counters: counters.clone(),
@@ -162,7 +163,7 @@ impl Node {
             group: group.clone(),
             formation: formation.clone(),
             changes: watch::Sender::new(0),
-            started_us: clock.monotonic_us(),
+            started_us: clock.clock().monotonic_us(),
             flushed_us: Arc::new(AtomicU64::new(0)),
         });
         let stamper = Stamper::new(
@@ -223,6 +224,7 @@ impl Node {
     /// serves it must end with `ended`.
     pub async fn live(&self, stop: &CancellationToken, ended: &CancellationToken) -> anyhow::Result<()> {
         let (fatal, mut failed) = mpsc::channel(4);
+        self.keep_time(ended);
         let outcome = tokio::select! {
             biased;
             () = stop.cancelled() => Ok(()),
@@ -237,8 +239,8 @@ impl Node {
         outcome
     }
 
-    /// Opens the three ports.
-    fn serve(&self, ports: Ports, ended: &CancellationToken) -> io::Result<()> {
+    /// Opens the ports.
+    fn serve(&mut self, ports: Ports, ended: &CancellationToken) -> io::Result<()> {
         let listener = tokio::net::TcpListener::from_std(ports.rpc)?;
         runtime::spawn(rpc::server::serve(listener, self.server(), ended.clone()));
         let listener = tokio::net::TcpListener::from_std(ports.client)?;
@@ -250,7 +252,29 @@ impl Node {
             self.board.clone(),
             ended.clone(),
         ));
+        let listener = tokio::net::TcpListener::from_std(ports.time_lines)?;
+        let clock = self.local.cluster_clock.clone();
+        runtime::spawn(time::serve_line_form(listener, clock, ended.clone()));
+        self.machine.probes = Some(Arc::new(UdpProbes::new(ports.time)?));
         Ok(())
+    }
+
+    /// Measures the others' clocks and is measured, until `ended`.
+    fn keep_time(&self, ended: &CancellationToken) {
+        let Some(socket) = self.machine.probes.clone() else {
+            return;
+        };
+        let (board, changed) = (self.board.clone(), self.board.clone());
+        let clocks = Clocks {
+            name: self.own.name.clone(),
+            cluster_clock: self.local.cluster_clock.clone(),
+            socket,
+            identity: self.local.identity.clone(),
+            trace: self.local.trace.clone(),
+            voters: Box::new(move || board.voters()),
+            changed: Box::new(move || changed.touch()),
+        };
+        runtime::spawn(ended.clone().run_until_cancelled_owned(time::run(clocks)));
     }
 
     /// Forms or joins a cluster if need be, then takes part in it for ever.

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{TcpListener, ToSocketAddrs},
+    net::{TcpListener, ToSocketAddrs, UdpSocket},
 };
 
 use wiber_protocol::config::NodeSpec;
@@ -26,6 +26,10 @@ pub struct Ports {
     pub client: TcpListener,
     pub admin: TcpListener,
     pub rpc: TcpListener,
+    /// Time probes: the old form by lines …
+    pub time_lines: TcpListener,
+    /// … and datagrams.
+    pub time: UdpSocket,
 }
 
 impl Ports {
@@ -35,15 +39,32 @@ impl Ports {
             client: bind(spec, spec.port, "client port")?,
             admin: bind(spec, spec.admin_port(), "admin port, client port + 100")?,
             rpc: bind(spec, spec.rpc_port(), "node-to-node port, client port + 1000")?,
+            time_lines: bind(spec, spec.time_port(), "time port, client port + 200")?,
+            time: bind_with(
+                spec,
+                spec.time_port(),
+                "time port, client port + 200, UDP",
+                receive_on,
+            )?,
         })
     }
 }
 
 fn bind(spec: &NodeSpec, port: u16, purpose: &'static str) -> Result<TcpListener, PortError> {
+    bind_with(spec, port, purpose, listen_on)
+}
+
+/// Binds the first of the host's addresses that can be bound.
+fn bind_with<T>(
+    spec: &NodeSpec,
+    port: u16,
+    purpose: &'static str,
+    bind_one: fn(std::net::SocketAddr) -> io::Result<T>,
+) -> Result<T, PortError> {
     let listen = || {
         let mut last = io::Error::new(io::ErrorKind::AddrNotAvailable, "the host name has no address");
         for address in (spec.host.as_str(), port).to_socket_addrs()? {
-            match listen_on(address) {
+            match bind_one(address) {
                 Ok(listener) => return Ok(listener),
                 Err(error) => last = error,
             }
@@ -56,6 +77,12 @@ fn bind(spec: &NodeSpec, port: u16, purpose: &'static str) -> Result<TcpListener
         purpose,
         source,
     })
+}
+
+fn receive_on(address: std::net::SocketAddr) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind(address)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
 }
 
 fn listen_on(address: std::net::SocketAddr) -> io::Result<TcpListener> {

@@ -221,14 +221,14 @@ mod tests {
     }
 
     #[derive(Default)]
-    struct Hands(std::sync::atomic::AtomicU64);
+    struct Hands(std::sync::atomic::AtomicI64);
 
     impl Clock for Hands {
-        fn wall_us(&self) -> i64 {
+        fn wall_ns(&self) -> i64 {
             0
         }
 
-        fn monotonic_us(&self) -> u64 {
+        fn monotonic_ns(&self) -> i64 {
             self.0.load(std::sync::atomic::Ordering::Relaxed)
         }
     }
@@ -240,7 +240,11 @@ mod tests {
         let state = Arc::new(RwLock::new(State::default()));
         let hands = Arc::new(Hands::default());
         let clock = LeaderClock::new(state.clone(), hands.clone());
-        let at = |ms: u64| hands.0.store(ms * 1000, std::sync::atomic::Ordering::Relaxed);
+        let at = |ms: i64| {
+            hands
+                .0
+                .store(ms * 1_000_000, std::sync::atomic::Ordering::Relaxed)
+        };
         at(7_000);
         assert_eq!(clock.now_ms(3), 0);
         at(7_100);

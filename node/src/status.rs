@@ -12,12 +12,15 @@ use std::{
 
 use openraft::{Instant, ServerState, async_runtime::WatchReceiver};
 use parking_lot::Mutex;
+use rand::Rng;
 use tokio::sync::watch;
 use wiber_protocol::{
+    event::EventKind,
     ids::RaftId,
     membership::Member,
     status::{
-        ClockStatus, Formation, NodeStatus, PeerStatus, Role, STATUS_TOPICS, StorageStatus, TopicStatus,
+        ClockFault, ClockStatus, Formation, InjectedFault, NodeStatus, PeerStatus, Role, STATUS_TOPICS,
+        StorageStatus, TopicStatus,
     },
 };
 
@@ -27,6 +30,8 @@ use crate::{
     metrics::Counters,
     raft::{self, Metrics},
     rpc::{link::Local, links::Links, names::Names},
+    runtime,
+    time::{FaultError, Voters},
     trace::Trace,
 };
 
@@ -53,6 +58,27 @@ impl StatusBoard {
     /// Something visible changed.
     pub fn touch(&self) {
         self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Whose clocks count for a majority: the voters', or before there is a group the configured nodes'.
+    pub fn voters(&self) -> Voters {
+        let members = self.group.get().map(|group| {
+            let metrics = group.raft.metrics();
+            let metrics = metrics.borrow_watched();
+            raft::from_membership(metrics.membership_config.membership())
+        });
+        let Some(membership) = members.filter(|membership| !membership.members.is_empty()) else {
+            let others = self
+                .configured
+                .iter()
+                .filter(|member| member.name != self.own.name);
+            return (true, others.map(|member| (member.clone(), true)).collect());
+        };
+        let own = self.local.identity.raft_id();
+        let votes = |id: &RaftId| membership.voter_sets.iter().any(|set| set.contains(id));
+        let others = membership.members.iter().filter(|(id, _)| **id != own);
+        let others = others.map(|(id, member)| (member.clone(), votes(id)));
+        (votes(&own), others.collect())
     }
 
     fn with_group(&self, status: &mut NodeStatus, group: &Group) {
@@ -205,13 +231,18 @@ impl StatusSource for StatusBoard {
             uptime_ms: (local.clock.monotonic_us() - self.started_us) / 1000,
             clock: ClockStatus {
                 lamport: local.lamport.now(),
-                ..ClockStatus::default()
+                lamport_violations: local.lamport.behind(),
+                ..local.cluster_clock.status()
             },
             ..NodeStatus::default()
         };
         match self.group.get() {
             Some(group) => self.with_group(&mut status, &group),
             None => status.peers = self.strangers(),
+        }
+        for peer in &mut status.peers {
+            let measured = status.clock.peers.iter().find(|clock| clock.id == peer.id);
+            peer.suspicion = measured.and_then(|clock| clock.suspicion);
         }
         status
     }
@@ -250,6 +281,19 @@ impl StatusSource for StatusBoard {
 
     fn trace(&self) -> Trace {
         self.local.trace.clone()
+    }
+
+    fn inject_clock(&self, fault: ClockFault) -> Result<InjectedFault, FaultError> {
+        let run = runtime::rng().next_u64();
+        let injected = self.local.cluster_clock.inject(fault, run)?;
+        let (skew_ms, drift_ppm) = (injected.skew_ms, injected.drift_ppm);
+        let text = format!("its clock was made false: {skew_ms:+} ms, {drift_ppm:+} ppm");
+        tracing::warn!(target: "clock", "{text}");
+        self.local
+            .trace
+            .local(EventKind::Fault, 0, |event| event.detail = Some(text));
+        self.touch();
+        Ok(injected)
     }
 
     fn counters(&self) -> &Counters {

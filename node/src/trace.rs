@@ -26,7 +26,7 @@ use wiber_protocol::event::{EventKind, RpcKind, RpcMessage, TraceEvent};
 
 use self::permits::Permits;
 pub use self::subscription::TraceSubscription;
-use crate::{clock::Clock, lamport::Lamport};
+use crate::{lamport::Lamport, time::ClusterClock};
 
 /// The events kept for new listeners, and how far a listener may fall behind before it loses some.
 pub const RING_EVENTS: usize = 4_096;
@@ -38,7 +38,7 @@ pub struct Trace(Arc<Inner>);
 struct Inner {
     node: String,
     epoch_us: i64,
-    clock: Arc<dyn Clock>,
+    clock: Arc<ClusterClock>,
     lamport: Arc<Lamport>,
     /// Counts recorded and left-out events alike.
     seq: AtomicU64,
@@ -55,7 +55,7 @@ impl Trace {
     pub fn new(
         node: String,
         epoch_us: i64,
-        clock: Arc<dyn Clock>,
+        clock: Arc<ClusterClock>,
         lamport: Arc<Lamport>,
         first_rpc_id: u64,
     ) -> Self {
@@ -103,7 +103,7 @@ impl Trace {
     /// Whether the RPC that is about to be sent is traced, in all four of its events. Asked once, by the
     /// sender of the request.
     pub fn sample_rpc(&self, kind: RpcKind) -> bool {
-        let sampled = self.0.permits.rpc(kind, self.0.clock.monotonic_us());
+        let sampled = self.0.permits.rpc(kind, self.0.clock.clock().monotonic_us());
         if !sampled {
             self.0.rpcs_left_out.fetch_add(1, Relaxed);
             self.0.seq.fetch_add(1, Relaxed);
@@ -113,7 +113,7 @@ impl Trace {
 
     /// Whether a local event of this kind should be recorded now; a refusal counts in `seq`.
     pub fn allow_local(&self, kind: EventKind) -> bool {
-        let allowed = self.0.permits.local(kind, self.0.clock.monotonic_us());
+        let allowed = self.0.permits.local(kind, self.0.clock.clock().monotonic_us());
         if !allowed {
             self.0.seq.fetch_add(1, Relaxed);
         }
@@ -138,14 +138,14 @@ impl Trace {
     }
 
     fn event(&self, kind: EventKind, lamport: u64, term: u64) -> TraceEvent {
-        let ts_us = self.0.clock.wall_us();
+        let moment = self.0.clock.moment();
         TraceEvent {
             node: self.0.node.clone(),
             seq: 0,
             epoch: self.0.epoch_us,
             lamport,
-            ts_us,
-            corrected_us: ts_us,
+            ts_us: moment.ts_us,
+            corrected_us: moment.corrected_us,
             kind,
             peer: None,
             rpc: None,

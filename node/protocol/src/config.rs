@@ -24,7 +24,7 @@ pub const MAX_NODE_ID_BYTES: usize = 32;
 pub const MAX_HOST_BYTES: usize = 253;
 
 const ADMIN_PORT_OFFSET: u16 = 100;
-const TIME_PORT_OFFSET: u16 = 200;
+pub const TIME_PORT_OFFSET: u16 = 200;
 /// The node-to-node port stands this far above the client port.
 pub const RPC_PORT_OFFSET: u16 = 1000;
 

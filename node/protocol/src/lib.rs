@@ -12,6 +12,7 @@ pub mod ids;
 pub mod line;
 pub mod lock;
 pub mod membership;
+pub mod probe;
 pub mod record;
 pub mod rpc;
 pub mod status;

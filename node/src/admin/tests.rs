@@ -12,7 +12,13 @@ use tokio::{
 use wiber_protocol::event::{EventKind, TraceBatch};
 
 use super::*;
-use crate::{clock::SystemClock, lamport::Lamport, small_files::OsFiles, trace::RING_EVENTS};
+use crate::{
+    clock::{FalseClock, SystemClock},
+    lamport::Lamport,
+    small_files::OsFiles,
+    time::ClusterClock,
+    trace::RING_EVENTS,
+};
 
 struct Node {
     status: Mutex<NodeStatus>,
@@ -20,6 +26,7 @@ struct Node {
     unready: Mutex<Option<String>>,
     trace: Trace,
     counters: Counters,
+    clock: ClusterClock,
     _folder: tempfile::TempDir,
 }
 
@@ -50,6 +57,20 @@ impl StatusSource for Node {
     fn counters(&self) -> &Counters {
         &self.counters
     }
+
+    fn inject_clock(&self, fault: ClockFault) -> Result<InjectedFault, FaultError> {
+        self.clock.inject(fault, 1)
+    }
+}
+
+fn false_clock(faults_allowed: bool) -> ClusterClock {
+    let clock = Arc::new(FalseClock::new(Arc::new(SystemClock::new())));
+    let own = wiber_time::keeper::Own {
+        name: "n1".into(),
+        machine: 1,
+        run: 1,
+    };
+    ClusterClock::new(clock.clone(), own).with_faults(clock, faults_allowed)
 }
 
 struct Served {
@@ -61,6 +82,10 @@ struct Served {
 
 impl Served {
     async fn start() -> Self {
+        Self::start_with(true).await
+    }
+
+    async fn start_with(faults_allowed: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let lamport = Arc::new(Lamport::open(&folder.path().join("lamport"), OsFiles).unwrap());
         let node = Arc::new(Node {
@@ -70,8 +95,15 @@ impl Served {
             }),
             changed: watch::Sender::new(0),
             unready: Mutex::default(),
-            trace: Trace::new("n1".into(), 1, Arc::new(SystemClock::new()), lamport, 1),
+            trace: Trace::new(
+                "n1".into(),
+                1,
+                ClusterClock::alone(Arc::new(SystemClock::new())),
+                lamport,
+                1,
+            ),
             counters: Counters::default(),
+            clock: false_clock(faults_allowed),
             _folder: folder,
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -85,6 +117,21 @@ impl Served {
             shutdown,
             task,
         }
+    }
+
+    /// Sends a false clock; status code and the answer's body.
+    async fn inject(&self, head: &str, body: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let request = format!(
+            "POST /faults/clock HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{head}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let code = answer.split(' ').nth(1).unwrap().parse().unwrap();
+        let body = answer.split_once("\r\n\r\n").unwrap().1;
+        (code, body.trim().to_owned())
     }
 
     /// Status code and whole answer.
@@ -320,4 +367,48 @@ async fn the_shutdown_ends_listeners_even_those_that_do_not_read() {
         .unwrap()
         .unwrap();
     assert!(TcpStream::connect(served.address).await.is_err());
+}
+
+const JSON: &str = "Content-Type: application/json\r\n";
+
+#[tokio::test]
+async fn a_false_clock_is_injected_and_told() {
+    let served = Served::start().await;
+    let (code, body) = served.inject(JSON, r#"{"skew_ms": -40, "drift_ppm": 30}"#).await;
+    assert_eq!(code, 200, "{body}");
+    let told: InjectedFault = serde_json::from_str(&body).unwrap();
+    assert!((told.skew_ms + 40.0).abs() < 1e-9 && (told.drift_ppm - 30.0).abs() < 1e-9);
+    // What is left out stays.
+    let (_, body) = served.inject(JSON, r#"{"skew_ms": 0}"#).await;
+    let told: InjectedFault = serde_json::from_str(&body).unwrap();
+    assert!(told.skew_ms.abs() < 1e-9 && (told.drift_ppm - 30.0).abs() < 1e-9);
+}
+
+#[tokio::test]
+async fn a_false_clock_is_refused_with_what_to_do() {
+    let served = Served::start().await;
+    let check = async |head: &str, body: &str, code: u16, text: &str| {
+        let (found, answer) = served.inject(head, body).await;
+        assert!(found == code && answer.contains(text), "{body}: {found} {answer}");
+    };
+    check(
+        JSON,
+        r#"{"drift_ppm": 5000}"#,
+        422,
+        "drift_ppm must be from -1000 to 1000",
+    )
+    .await;
+    check(JSON, r#"{"skew": 1}"#, 422, "unknown field `skew`").await;
+    check(JSON, "skew", 422, "send JSON such as").await;
+    check("", r#"{"skew_ms": 1}"#, 415, "application/json").await;
+    check(JSON, &" ".repeat(2_000), 413, "1024 bytes").await;
+    let from_a_page = format!("{JSON}Origin: http://localhost:8080\r\n");
+    check(&from_a_page, r#"{"skew_ms": 1}"#, 403, "web page").await;
+    assert_eq!(served.node.clock.injected(), None);
+    let served = Served::start_with(false).await;
+    let (code, body) = served.inject(JSON, r#"{"skew_ms": 1}"#).await;
+    assert_eq!(
+        (code, &*body),
+        (403, "this node takes no faults: start it with --allow-faults")
+    );
 }

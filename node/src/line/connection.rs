@@ -27,6 +27,7 @@ use super::{
 use crate::{
     group::Leader,
     publish::{Fate, Forward, Submission},
+    time::Moment,
 };
 
 /// Answers of one connection that are still to be given; past it no more commands are read.
@@ -63,6 +64,7 @@ pub async fn run(read: Input, write: Output, clients: Arc<Clients>) {
         topic: Arc::from(""),
         waiting: Vec::new(),
         waiting_bytes: 0,
+        moment: None,
     };
     let mut responder = std::pin::pin!(responder::run(write, queue, clients));
     tokio::select! {
@@ -86,6 +88,8 @@ struct Reader {
     /// Publishes read and not yet submitted.
     waiting: Vec<Record>,
     waiting_bytes: usize,
+    /// When the first of them was taken: what arrived together is stamped together.
+    moment: Option<Moment>,
 }
 
 /// Whether the connection goes on.
@@ -187,7 +191,9 @@ impl Reader {
         if *self.topic != *topic {
             self.topic = topic.into();
         }
-        let record = self.clients.stamper.record(Arc::clone(&self.topic), id, body);
+        let stamper = &self.clients.stamper;
+        let moment = self.moment.get_or_insert_with(|| stamper.moment());
+        let record = stamper.record(moment, Arc::clone(&self.topic), id, body);
         if self.clients.trace.allow_local(EventKind::Publish) {
             self.clients.trace.local(EventKind::Publish, 0, |event| {
                 event.records = Some(1);
@@ -210,6 +216,7 @@ impl Reader {
             return Some(());
         }
         self.waiting_bytes = 0;
+        self.moment = None;
         let records = std::mem::take(&mut self.waiting);
         let named = Named::of(&records);
         let group = self.clients.group.get();

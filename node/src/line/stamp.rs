@@ -10,15 +10,15 @@ use bytes::Bytes;
 use wiber_protocol::record::Record;
 
 use crate::{
-    clock::Clock,
     lamport::Lamport,
     mutant::{self, Mutant},
+    time::{ClusterClock, Moment},
 };
 
 /// Stamps records on their way in.
 pub struct Stamper {
     node: Arc<str>,
-    clock: Arc<dyn Clock>,
+    clock: Arc<ClusterClock>,
     lamport: Arc<Lamport>,
     /// The node's name, and a number that is random for each run of the process, so that ids never repeat across
     /// restarts.
@@ -27,7 +27,7 @@ pub struct Stamper {
 }
 
 impl Stamper {
-    pub fn new(node: String, clock: Arc<dyn Clock>, lamport: Arc<Lamport>, run: u64) -> Self {
+    pub fn new(node: String, clock: Arc<ClusterClock>, lamport: Arc<Lamport>, run: u64) -> Self {
         let id_prefix = format!("{node}-{:012x}-", run & 0xffff_ffff_ffff);
         Self {
             node: node.into(),
@@ -38,18 +38,22 @@ impl Stamper {
         }
     }
 
-    /// A record as it is logged. Without time synchronisation the estimate of cluster time is the own clock.
-    pub fn record(&self, topic: Arc<str>, id: Option<&str>, body: Bytes) -> Record {
-        let ts_us = self.clock.wall_us();
+    /// Now, for records that arrived together.
+    pub fn moment(&self) -> Moment {
+        self.clock.moment()
+    }
+
+    /// A record as it is logged.
+    pub fn record(&self, moment: &Moment, topic: Arc<str>, id: Option<&str>, body: Bytes) -> Record {
         Record {
             topic,
             id: id.map_or_else(|| self.make_id(), str::to_owned),
             client_id: id.is_some() && !mutant::is_broken(Mutant::DedupOff),
             node: self.node.clone(),
-            ts_us,
-            corrected_us: ts_us,
-            error_bound_us: 0,
-            synchronised: false,
+            ts_us: moment.ts_us,
+            corrected_us: moment.corrected_us,
+            error_bound_us: moment.error_bound_us,
+            synchronised: moment.synchronised,
             lamport: self.lamport.tick(),
             headers: Vec::new(),
             body,

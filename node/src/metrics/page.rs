@@ -19,6 +19,10 @@ impl Page {
         self.head(Kind::Gauge, name, help);
     }
 
+    pub(super) fn counter(&mut self, name: &str, help: &str) {
+        self.head(Kind::Counter, name, help);
+    }
+
     pub(super) fn single(&mut self, kind: Kind, name: &str, help: &str, value: impl Display) {
         self.head(kind, name, help);
         self.sample(name, &[], value);

@@ -29,6 +29,7 @@ use crate::{
     lamport::Lamport,
     small_files::OsFiles,
     state::{PartLimits, Snapshot, WINDOW_IDS},
+    time::ClusterClock,
     trace::Trace,
 };
 
@@ -88,7 +89,13 @@ impl StoreBuilder<TypeConfig, LogStore, CutsHere, TempDir> for Builder {
     async fn build(&self) -> Result<(TempDir, LogStore, CutsHere), StorageError<TypeConfig>> {
         let folder = tempfile::tempdir().expect("a folder");
         let lamport = Arc::new(Lamport::open(&folder.path().join("lamport"), OsFiles).expect("a clock"));
-        let trace = Trace::new("n1".into(), 0, Arc::new(SystemClock::new()), lamport.clone(), 1);
+        let trace = Trace::new(
+            "n1".into(),
+            0,
+            ClusterClock::alone(Arc::new(SystemClock::new())),
+            lamport.clone(),
+            1,
+        );
         let stamp = Stamp::default();
         let disk = Arc::new(RealDisk::default());
         let (log, recovered) = Log::open(

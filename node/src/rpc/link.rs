@@ -28,7 +28,8 @@ use wiber_protocol::{
 use self::worker::Worker;
 use super::transport::Transport;
 use crate::{
-    clock::Clock, lamport::Lamport, metrics::Counters, shared_identity::SharedIdentity, trace::Trace,
+    clock::Clock, lamport::Lamport, metrics::Counters, shared_identity::SharedIdentity, time::ClusterClock,
+    trace::Trace,
 };
 
 /// Requests waiting to be written; past it callers wait.
@@ -38,6 +39,7 @@ const QUEUED_REQUESTS: usize = 256;
 pub struct Local {
     pub identity: SharedIdentity,
     pub clock: Arc<dyn Clock>,
+    pub cluster_clock: Arc<ClusterClock>,
     pub lamport: Arc<Lamport>,
     pub trace: Trace,
     pub counters: Arc<Counters>,

@@ -5,7 +5,10 @@ use std::{path::Path, time::Duration};
 use wiber_protocol::event::{Leg, TraceBatch};
 
 use super::*;
-use crate::{clock::ManualClock, small_files::OsFiles};
+use crate::{
+    clock::{Clock, ManualClock},
+    small_files::OsFiles,
+};
 
 fn trace() -> (tempfile::TempDir, Arc<ManualClock>, Trace) {
     let folder = tempfile::tempdir().unwrap();
@@ -14,7 +17,7 @@ fn trace() -> (tempfile::TempDir, Arc<ManualClock>, Trace) {
     let trace = Trace::new(
         "n1".into(),
         17,
-        Arc::clone(&clock) as Arc<dyn Clock>,
+        ClusterClock::alone(Arc::clone(&clock) as Arc<dyn Clock>),
         lamport,
         u64::MAX,
     );

@@ -183,7 +183,7 @@ impl ClockFault {
 
 fn within(name: &str, value: Option<f64>, most: f64) -> Result<(), String> {
     match value {
-        Some(value) if !(value.abs() <= most) => {
+        Some(value) if value.is_nan() || value.abs() > most => {
             Err(format!("{name} must be from -{most} to {most}, not {value}"))
         }
         _ => Ok(()),

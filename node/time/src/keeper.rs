@@ -1,0 +1,411 @@
+//! Decides what cluster time is.
+//!
+//! The problem: nodes whose clocks differ, jump, run fast and lie must stamp records so that stamps of different nodes
+//! can be compared, with an honest bound, and go on doing so while nodes come and go. The method:
+//!
+//! - Each node carries a *course*: cluster time as a straight line over its own monotonic clock, which no setting of the
+//!   time of day moves. It tells its course with every answer, and promises to keep to it, but for a bounded bend, for
+//!   [`LEASE_NS`]: it is *steady*.
+//! - So every node can say how far its course is from every other's, and the *bound* of its cluster time is the distance
+//!   within which a majority of courses lies, its own among them. Any two majorities share a node, so what two nodes read at
+//!   the same moment differs by at most the sum of their bounds, whatever the third does.
+//! - Courses are drawn together to the middle of those that agree (Welch and Lynch, "A New Fault-Tolerant Algorithm for
+//!   Clock Synchronization", 1988), gently bent, and very slowly towards the time of day that a majority of wall clocks agrees
+//!   on ([`crate::marzullo`]). A wall clock that the majority contradicts is named and counts for nothing.
+//! - A node without a course takes over a steady one; where there is none, the node with the smallest name among those that hear
+//!   an agreeing majority founds one. A course is never set while somebody may rely on it: a node first says that
+//!   it is steady no more, and waits until all promises have run out.
+
+use crate::{
+    Interval, MS, SECOND,
+    course::{Bound, Course, LEASE_NS, Reading},
+    marzullo::agreement,
+    peer::{Outcome, Peer},
+};
+
+mod news;
+mod phase;
+
+pub use self::news::{News, span};
+use self::phase::Phase;
+use wiber_protocol::probe::{AnnouncedCourse, ClockAnswer};
+
+/// Two wall clocks agree when they are no more than twice this apart.
+pub const TOLERANCE_NS: i64 = 500 * MS;
+/// A course counts as the same cluster time when it is no further away.
+pub const SYNCHRONISED_NS: i64 = 250 * MS;
+/// When agreeing clocks are so far ahead of cluster time, it is set.
+const STEP_NS: i64 = SECOND;
+/// What gives cause to leave a course must hold for so long.
+const PATIENCE_NS: i64 = SECOND;
+/// A new cluster waits so long for clocks that have not answered.
+const FOUNDING_NS: i64 = SECOND;
+/// Cluster time follows the agreeing wall clocks by no more than this …
+const FOLLOW_PPB: i64 = 10_000;
+/// … and makes their lead good in about this many seconds.
+const FOLLOW_S: i64 = 1_000;
+/// How long a bound is worked out ahead: longer than the pause between two looks.
+pub const AHEAD_NS: i64 = 300 * MS;
+/// The longest pause between two looks.
+pub const LOOK_NS: i64 = 100 * MS;
+/// The wall clock was set if it moved by more than this against the monotonic one between two looks.
+const SET_NS: i64 = MS;
+
+/// Both clocks of this machine, read together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    pub mono_ns: i64,
+    pub wall_ns: i64,
+    /// How far apart the two readings may be.
+    pub reading_ns: i64,
+    /// What was added to the wall clock on purpose.
+    pub injected_ns: i64,
+}
+
+impl Now {
+    pub fn wall_ahead_ns(&self) -> i64 {
+        self.wall_ns.saturating_sub(self.mono_ns)
+    }
+}
+
+/// Who this node is among the clocks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Own {
+    pub name: String,
+    /// Which machine's clock it reads; 0 if unknown.
+    pub machine: u64,
+    /// Random for this run.
+    pub run: u64,
+}
+
+/// What is known of the clocks at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// How many clocks count, and how many of them are a majority.
+    pub voters: usize,
+    pub quorum: usize,
+    /// How many of them were heard lately, this one among them.
+    pub heard: usize,
+    /// Where a majority of wall clocks agrees, minus this machine's wall clock.
+    pub agreement: Option<Interval>,
+    /// Wall clocks that the majority contradicts, and by how much: [`None`] is this one.
+    pub falsetickers: Vec<(Option<usize>, i64)>,
+}
+
+/// The clocks of one node and what it knows of the others'.
+#[derive(Clone, Debug)]
+pub struct Keeper {
+    own: Own,
+    is_voter: bool,
+    peers: Vec<Peer>,
+    phase: Phase,
+    view: View,
+    reading: Reading,
+    /// Why it is not synchronised.
+    reason: Option<String>,
+    last: Option<Now>,
+    clock_steps: u64,
+    cluster_steps: u64,
+    news: Vec<News>,
+}
+
+impl Keeper {
+    /// `peers`: the other nodes by name, and whether each counts for a majority.
+    pub fn new(own: Own, is_voter: bool, peers: impl IntoIterator<Item = (String, bool)>) -> Self {
+        let peers = peers
+            .into_iter()
+            .map(|(name, is_voter)| Peer::new(name, is_voter))
+            .collect();
+        Self {
+            own,
+            is_voter,
+            peers,
+            phase: Phase::Waiting { agreed_ns: None },
+            view: View::default(),
+            reading: Reading::default(),
+            reason: None,
+            last: None,
+            clock_steps: 0,
+            cluster_steps: 0,
+            news: Vec::new(),
+        }
+    }
+
+    /// Whose clocks count from now on. What was measured of those that stay is kept.
+    pub fn set_peers(&mut self, is_voter: bool, peers: impl IntoIterator<Item = (String, bool)>) {
+        self.is_voter = is_voter;
+        let mut before = std::mem::take(&mut self.peers);
+        for (name, is_voter) in peers {
+            let known = before.iter().position(|peer| peer.name == name);
+            let mut peer = match known {
+                Some(place) => before.swap_remove(place),
+                None => Peer::new(name, is_voter),
+            };
+            peer.is_voter = is_voter;
+            self.peers.push(peer);
+        }
+        self.view.falsetickers.clear();
+    }
+
+    pub fn peers(&self) -> &[Peer] {
+        &self.peers
+    }
+
+    pub fn own(&self) -> &Own {
+        &self.own
+    }
+
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// What stamps are read from until the next look.
+    pub fn reading(&self) -> Reading {
+        self.reading
+    }
+
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+
+    pub fn clock_steps(&self) -> u64 {
+        self.clock_steps
+    }
+
+    pub fn cluster_steps(&self) -> u64 {
+        self.cluster_steps
+    }
+
+    /// What happened since it was last asked.
+    pub fn take_news(&mut self) -> Vec<News> {
+        std::mem::take(&mut self.news)
+    }
+
+    /// When to look again.
+    pub fn due_ns(&self, now_ns: i64) -> i64 {
+        let probe_ns = self.peers.iter().map(Peer::due_ns).min().unwrap_or(i64::MAX);
+        probe_ns.clamp(now_ns, now_ns.saturating_add(LOOK_NS))
+    }
+
+    /// The peers that are to be asked now. Each is then to be told of its probe by [`Self::sends`].
+    pub fn due(&self, now_ns: i64) -> Vec<usize> {
+        (0..self.peers.len())
+            .filter(|place| self.peers[*place].due_ns() <= now_ns)
+            .collect()
+    }
+
+    /// A probe to `peer` leaves now.
+    pub fn sends(&mut self, peer: usize, nonce: u64, now_ns: i64) {
+        self.peers[peer].sends(nonce, now_ns);
+    }
+
+    /// What to answer a probe that arrived at `received_ns`.
+    pub fn answers(&self, received_ns: i64, now: &Now) -> ClockAnswer {
+        ClockAnswer {
+            machine: self.own.machine,
+            run: self.own.run,
+            received_ns: received_ns.min(now.mono_ns),
+            sent_ns: now.mono_ns,
+            wall_ahead_ns: now.wall_ahead_ns(),
+            reading_ns: u32::try_from(now.reading_ns).unwrap_or(u32::MAX),
+            course: self.phase.course().map(|course| AnnouncedCourse {
+                ahead_ns: course.ahead_at(now.mono_ns),
+                rate_ppb: i32::try_from(course.rate_ppb).unwrap_or(0),
+                is_steady: matches!(self.phase, Phase::Steady { .. }),
+            }),
+            is_synchronised: self
+                .reading
+                .bound
+                .is_some_and(|bound| now.mono_ns <= bound.ends_ns),
+            may_found: self.may_found(),
+            injected_ns: Some(now.injected_ns),
+        }
+    }
+
+    /// An answer of `peer` arrived at `received_ns`, a moment before `now`.
+    pub fn hears(
+        &mut self,
+        peer: usize,
+        nonce: u64,
+        answer: ClockAnswer,
+        received_ns: i64,
+        now: &Now,
+    ) -> Outcome {
+        let machine = self.own.machine;
+        let peer = &mut self.peers[peer];
+        let outcome = peer.hears(nonce, answer, received_ns);
+        if let Outcome::Anew(restart) = outcome {
+            let name = peer.name.clone();
+            self.news.push(News::Anew(name, restart));
+        }
+        if outcome != Outcome::Refused {
+            peer.checks_truth(now, machine);
+        }
+        outcome
+    }
+
+    /// This clock runs at another rate from now on: what was measured against it is worth nothing, and who measured it is
+    /// to begin anew, too.
+    pub fn changes_rate(&mut self, run: u64) {
+        self.own.run = run;
+        self.peers.iter_mut().for_each(Peer::forget);
+    }
+
+    /// Looks at all clocks and decides anew. To be called at least every [`LOOK_NS`], and after each answer.
+    pub fn looks(&mut self, now: &Now) {
+        self.notices_step(now);
+        let before = self.view.falsetickers.clone();
+        self.view = self.compares_walls(now);
+        self.tells_falsetickers(&before);
+        let was_synchronised = self.reading.bound.is_some();
+        self.decides(now);
+        self.publishes(now);
+        match (was_synchronised, self.reading.bound) {
+            (false, Some(bound)) => self.news.push(News::Synchronised { bound_ns: bound.ns }),
+            (true, None) => self.news.push(News::Unsynchronised {
+                reason: self.reason.clone().unwrap_or_default(),
+            }),
+            _ => {}
+        }
+        self.last = Some(*now);
+    }
+
+    fn notices_step(&mut self, now: &Now) {
+        let Some(last) = self.last else { return };
+        let by_ns = now.wall_ahead_ns() - last.wall_ahead_ns();
+        if by_ns.saturating_abs() > SET_NS + now.reading_ns + last.reading_ns {
+            self.clock_steps += 1;
+            self.news.push(News::ClockSet { by_ns });
+        }
+    }
+
+    /// Which wall clocks agree.
+    fn compares_walls(&self, now: &Now) -> View {
+        let own = Interval::around(0, TOLERANCE_NS);
+        let walls: Vec<(Option<usize>, bool, Interval)> = std::iter::once((None, self.is_voter, own))
+            .chain(self.peers.iter().enumerate().filter_map(|(place, peer)| {
+                let offset = peer.is_fresh(now.mono_ns).then(|| peer.wall_offset(now))??;
+                Some((Some(place), peer.is_voter, offset.widened(TOLERANCE_NS)))
+            }))
+            .collect();
+        let voters = self.peers.iter().filter(|peer| peer.is_voter).count() + usize::from(self.is_voter);
+        let quorum = voters / 2 + 1;
+        let counted: Vec<Interval> = walls
+            .iter()
+            .filter(|(_, is_voter, _)| *is_voter)
+            .map(|wall| wall.2)
+            .collect();
+        let agreement = agreement(&counted)
+            .filter(|(_, count)| *count >= quorum)
+            .map(|found| found.0);
+        let falsetickers = walls.iter().filter_map(|(place, _, wall)| {
+            let agreed = agreement?;
+            let off_ns = wall.middle().saturating_sub(agreed.middle());
+            (!wall.touches(agreed)).then_some((*place, off_ns))
+        });
+        View {
+            voters,
+            quorum,
+            heard: counted.len(),
+            agreement,
+            falsetickers: falsetickers.collect(),
+        }
+    }
+
+    fn tells_falsetickers(&mut self, before: &[(Option<usize>, i64)]) {
+        let is_in =
+            |list: &[(Option<usize>, i64)], of: Option<usize>| list.iter().any(|(place, _)| *place == of);
+        for (place, off_ns) in &self.view.falsetickers {
+            if !is_in(before, *place) {
+                let (name, off_ns) = (self.name_of(*place), *off_ns);
+                self.news.push(News::Outvoted { name, off_ns });
+            }
+        }
+        for (place, _) in before {
+            if !is_in(&self.view.falsetickers, *place) {
+                let is_heard = place.is_none_or(|place| {
+                    self.last
+                        .is_some_and(|last| self.peers[place].is_fresh(last.mono_ns))
+                });
+                if is_heard && self.view.agreement.is_some() {
+                    let name = self.name_of(*place);
+                    self.news.push(News::AgreesAgain { name });
+                }
+            }
+        }
+    }
+
+    /// The name of a clock; [`None`] is this one.
+    pub fn name_of(&self, place: Option<usize>) -> String {
+        place
+            .and_then(|place| self.peers.get(place))
+            .map_or_else(|| self.own.name.clone(), |peer| peer.name.clone())
+    }
+
+    /// Works the bound out, now and for a while ahead.
+    fn publishes(&mut self, now: &Now) {
+        let course = self.phase.course().copied();
+        self.reading = Reading { course, bound: None };
+        self.reason = self.trouble();
+        let (Some(course), None) = (course, &self.reason) else {
+            return;
+        };
+        let later_ns = now.mono_ns + AHEAD_NS;
+        let bounds = [now.mono_ns, later_ns].map(|at_ns| self.quorum_bound(&course, at_ns));
+        let [Some(at_once_ns), Some(later_bound_ns)] = bounds else {
+            let voters = self.view.voters;
+            self.reason = Some(format!(
+                "no majority of the {voters} nodes has a steady cluster time"
+            ));
+            return;
+        };
+        let bound_ns = at_once_ns.max(later_bound_ns);
+        if bound_ns > SYNCHRONISED_NS {
+            let apart = span(bound_ns);
+            self.reason = Some(format!("cluster time is {apart} from a majority's"));
+            return;
+        }
+        self.reading.bound = Some(Bound {
+            ns: bound_ns,
+            until_ns: later_ns,
+            ends_ns: now.mono_ns + LEASE_NS,
+        });
+    }
+
+    /// What keeps cluster time from being relied on, but for its bound.
+    fn trouble(&self) -> Option<String> {
+        let View {
+            voters,
+            quorum,
+            heard,
+            ..
+        } = self.view;
+        if heard < quorum {
+            return Some(format!("hears {heard} of {voters} clocks"));
+        }
+        if self.view.agreement.is_none() {
+            return Some(format!("no {quorum} of {voters} clocks agree"));
+        }
+        self.phase.trouble()
+    }
+
+    /// The distance within which a majority of steady courses lies from this one.
+    fn quorum_bound(&self, course: &Course, at_ns: i64) -> Option<i64> {
+        let ahead_ns = course.ahead_at(at_ns);
+        let mut away: Vec<i64> = self
+            .peers
+            .iter()
+            .filter(|peer| peer.is_voter)
+            .filter_map(|peer| Some(peer.steady_course(at_ns)?.shifted(-ahead_ns).reach()))
+            .collect();
+        if self.is_voter {
+            away.push(0);
+        }
+        away.sort_unstable();
+        away.get(self.view.quorum - 1).copied()
+    }
+
+    fn may_found(&self) -> bool {
+        self.is_voter && self.view.agreement.is_some() && matches!(self.phase, Phase::Waiting { .. })
+    }
+}
