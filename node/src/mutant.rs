@@ -15,6 +15,8 @@ pub enum Mutant {
     SnapshotAtLastApplied,
     /// The leader's clock is its wall clock.
     AgeByWallClock,
+    /// Cluster time is said to be known ten times better than it is.
+    BoundTooSmall,
 }
 
 #[cfg(feature = "mutants")]

@@ -86,7 +86,7 @@ pub enum Probe {
 }
 
 /// For so long a node keeps to the course that it announced.
-pub const LEASE_MS: i64 = 3_000;
+pub const LEASE_MS: i64 = 1_500;
 
 /// A node's name as the datagrams have it.
 pub fn name_crc(name: &str) -> u32 {

@@ -16,6 +16,8 @@ use crate::{
 
 /// How often the oracle looks at every node, beside the looks that clients need.
 const LOOK_PAUSE: Duration = Duration::from_millis(50);
+/// Every so many looks also at what nodes say of each other's clocks.
+const STATUS_LOOKS: u64 = 20;
 
 #[derive(Clone)]
 pub struct Cluster {
@@ -67,9 +69,10 @@ impl Cluster {
         }
         let cluster = self.clone();
         tokio::spawn(async move {
-            loop {
+            for look in 0_u64.. {
                 tokio::time::sleep(LOOK_PAUSE).await;
                 cluster.look();
+                cluster.look_at_clocks(look.is_multiple_of(STATUS_LOOKS));
             }
         });
     }
@@ -80,6 +83,37 @@ impl Cluster {
             host.look();
         }
         self.world.oracle().look_again(&self.world);
+    }
+
+    /// Lets the oracle look at every node's time, and at what it says of others' if `whole`.
+    pub fn look_at_clocks(&self, whole: bool) {
+        let clocks = self
+            .hosts
+            .iter()
+            .filter_map(|host| Some((host.name.clone(), host.cluster_time()?)));
+        let clocks: Vec<_> = clocks.collect();
+        let moments: Vec<_> = clocks
+            .iter()
+            .map(|(name, clock)| (name.clone(), clock.moment()))
+            .collect();
+        let oracle = self.world.oracle();
+        oracle.moments(&self.world, &moments);
+        if whole {
+            for (name, clock) in &clocks {
+                oracle.clocks(&self.world, name, &clock.status());
+            }
+            for host in self.hosts.iter() {
+                oracle.receives(&self.world, &host.name, host.lamport_violations());
+            }
+        }
+    }
+
+    /// Whether every node is synchronised.
+    pub fn is_synchronised(&self) -> bool {
+        let clocks = self.hosts.iter().map(|host| host.cluster_time());
+        clocks
+            .into_iter()
+            .all(|clock| clock.is_some_and(|clock| clock.moment().synchronised))
     }
 
     /// Ends every fault.
@@ -98,6 +132,7 @@ impl Cluster {
         host.set_room(None);
         host.disk().fail_no_more();
         host.release();
+        host.clock.set_right();
         if let Some(process) = host.process() {
             process.live_on();
             process.resume();

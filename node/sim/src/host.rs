@@ -12,9 +12,15 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use wiber_node::group::{GroupCell, Leader};
+use wiber_node::{
+    group::{GroupCell, Leader},
+    lamport::Lamport,
+    runtime::Process,
+    time::ClusterClock,
+};
 use wiber_protocol::config::ClusterConfig;
 use wiber_storage::{DiskOp, MemoryDisk};
+use wiber_time::keeper::Own;
 
 use self::damage::Damage;
 use crate::{
@@ -88,6 +94,8 @@ pub struct Host {
 struct Running {
     process: Arc<SimProcess>,
     group: Arc<Mutex<Option<GroupCell>>>,
+    cluster_clock: Arc<ClusterClock>,
+    lamport: Arc<Mutex<Option<Arc<Lamport>>>>,
     cursor: Arc<Mutex<Cursor>>,
     stop: CancellationToken,
     /// The log's writer has finished.
@@ -98,7 +106,7 @@ impl Host {
     pub fn new(world: World, network: Network, config: ClusterConfig, index: usize) -> Arc<Self> {
         Arc::new(Self {
             name: config.nodes[index].id.clone(),
-            clock: Arc::new(SimClock::new(world.clone())),
+            clock: Arc::new(clock(&world, index)),
             dice: Dice::new(world.seed(), "host", index as u64),
             world,
             network,
@@ -147,6 +155,30 @@ impl Host {
         let running = self.running.lock().clone()?;
         let cell = running.group.lock().clone()?;
         cell.get()
+    }
+
+    /// Cluster time as the node that runs reads it.
+    pub fn cluster_time(&self) -> Option<Arc<ClusterClock>> {
+        Some(self.running.lock().as_ref()?.cluster_clock.clone())
+    }
+
+    /// How many receives of the node that runs were not later than their send. A node whose disk failed is about to end, and
+    /// its clock may have had to stand still.
+    pub fn lamport_violations(&self) -> u64 {
+        let running = self.running.lock().clone();
+        let healthy = running.filter(|running| running.process.disk_failure().is_none());
+        let lamport = healthy.and_then(|running| running.lamport.lock().clone());
+        lamport.map_or(0, |lamport| lamport.behind())
+    }
+
+    fn cluster_clock(&self, process: &SimProcess) -> Arc<ClusterClock> {
+        let own = Own {
+            name: self.name.clone(),
+            // In a simulation everybody's truth is known.
+            machine: 1,
+            run: process.random_u64(),
+        };
+        Arc::new(ClusterClock::new(self.clock.clone(), own))
     }
 
     pub fn leads(&self) -> bool {
@@ -219,6 +251,8 @@ impl Host {
         let running = Running {
             process: process.clone(),
             group: Arc::default(),
+            cluster_clock: self.cluster_clock(&process),
+            lamport: Arc::default(),
             cursor: Arc::default(),
             stop: CancellationToken::new(),
             written: CancellationToken::new(),
@@ -340,4 +374,15 @@ impl Host {
             }
         }
     }
+}
+
+/// In most runs no clock is right, and none runs as fast as another.
+fn clock(world: &World, index: usize) -> SimClock {
+    let dice = Dice::new(world.seed(), "clock", index as u64);
+    if Dice::new(world.seed(), "clocks", 0).permille(200) {
+        return SimClock::new(world.clone(), 0, 0);
+    }
+    let within =
+        |most: u64| i64::try_from(dice.between(0, 2 * most)).unwrap_or(0) - i64::try_from(most).unwrap_or(0);
+    SimClock::new(world.clone(), within(300_000), within(100_000))
 }

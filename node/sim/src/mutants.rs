@@ -14,10 +14,11 @@ pub enum Broken {
     TruncateOffByOne,
     SnapshotAtLastApplied,
     AgeByWallClock,
+    BoundTooSmall,
 }
 
 impl Broken {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::NoFsyncBeforeAck,
         Self::VoteNotSynced,
         Self::AckBeforeQuorum,
@@ -25,6 +26,7 @@ impl Broken {
         Self::TruncateOffByOne,
         Self::SnapshotAtLastApplied,
         Self::AgeByWallClock,
+        Self::BoundTooSmall,
     ];
 }
 
@@ -36,6 +38,7 @@ pub fn switch(broken: Option<Broken>) {
         Some(Broken::TruncateOffByOne) => Some(Mutant::TruncateOffByOne),
         Some(Broken::SnapshotAtLastApplied) => Some(Mutant::SnapshotAtLastApplied),
         Some(Broken::AgeByWallClock) => Some(Mutant::AgeByWallClock),
+        Some(Broken::BoundTooSmall) => Some(Mutant::BoundTooSmall),
         Some(Broken::NoFsyncBeforeAck | Broken::VoteNotSynced) | None => None,
     });
 }

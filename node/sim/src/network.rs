@@ -5,6 +5,7 @@
 //! stand it: requests that are safe to lose, to repeat and to overtake are lost, repeated and overtaken. A frame
 //! that may not be lost alone takes its connection with it, as on a real network.
 
+mod datagrams;
 mod noise;
 mod pipe;
 mod tap;
@@ -13,7 +14,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use futures_util::{sink, stream};
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use wiber_node::{
     line::{self, Clients},
@@ -22,6 +23,7 @@ use wiber_node::{
         transport::{Connecting, Connection, Transport},
     },
     runtime::{self, Process},
+    time::Received,
 };
 use wiber_protocol::membership::Member;
 
@@ -39,6 +41,7 @@ pub struct Network(Arc<Inner>);
 struct Inner {
     world: World,
     dice: Dice,
+    datagram_dice: Dice,
     names: Vec<String>,
     state: Mutex<State>,
     /// A way was opened or a host came or went.
@@ -57,6 +60,8 @@ struct State {
 #[derive(Default)]
 struct HostState {
     listening: Option<Listening>,
+    /// Where its datagrams go.
+    inbox: Option<mpsc::Sender<Received>>,
     /// The power is off: nobody says that connections are gone.
     silent: bool,
     /// A firewall refuses whoever dials it.
@@ -87,6 +92,7 @@ impl Network {
         };
         Self(Arc::new(Inner {
             dice: Dice::new(world.seed(), "network", 0),
+            datagram_dice: Dice::new(world.seed(), "datagrams", 0),
             world,
             names,
             state: Mutex::new(state),
@@ -119,6 +125,7 @@ impl Network {
     pub fn unlisten(&self, host: usize, silent: bool) {
         let mut state = self.0.state.lock();
         state.hosts[host].listening = None;
+        state.hosts[host].inbox = None;
         state.hosts[host].silent |= silent;
     }
 

@@ -5,6 +5,7 @@
 //! strong reads of a topic is linearizable exactly if every pair of operations, one of which ended before the other
 //! began, agrees with the offsets. [`short`] lets `stateright` come to the same verdict on short histories.
 
+mod clocks;
 mod log;
 mod short;
 mod shown;

@@ -35,6 +35,8 @@ const FORMING: Duration = Duration::from_secs(20);
 pub(crate) const PROGRESS: Duration = Duration::from_secs(20);
 /// With all healthy, everybody holds the same within this time.
 const CONVERGENCE: Duration = Duration::from_secs(30);
+/// With all clocks right, everybody knows cluster time within this time.
+const CLOCKS: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// What is to be run.
@@ -219,6 +221,17 @@ async fn heal(cluster: &Cluster, clients: &Clients, dice: &Dice) {
             CONVERGENCE.as_secs()
         ));
     }
+    if timeout(CLOCKS, until(|| cluster.is_synchronised()))
+        .await
+        .is_err()
+    {
+        return world.fail(format!(
+            "the clocks are not synchronised {} s after healing",
+            CLOCKS.as_secs()
+        ));
+    }
+    world.count(Count::ClocksAgain);
+    cluster.look_at_clocks(true);
     cluster.look();
     world.count(Count::Converged);
     same_start(cluster);

@@ -71,6 +71,11 @@ impl World {
         u64::try_from(self.0.start.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
+    /// As [`Self::now_us`], in nanoseconds.
+    pub fn now_ns(&self) -> i64 {
+        i64::try_from(self.0.start.elapsed().as_nanos()).unwrap_or(i64::MAX)
+    }
+
     pub fn count(&self, count: Count) {
         self.0.counters.add(count);
     }

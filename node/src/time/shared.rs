@@ -9,7 +9,10 @@ use parking_lot::{Mutex, RwLock};
 use wiber_protocol::status::{ClockFault, ClockStatus, InjectedFault};
 use wiber_time::{Keeper, US, course::Reading, keeper::Own};
 
-use crate::clock::{Clock, FalseClock};
+use crate::{
+    clock::{Clock, FalseClock},
+    mutant::{self, Mutant},
+};
 
 /// One moment, by the machine's clock and in cluster time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +97,11 @@ impl ClusterClock {
                 error_bound_us: 0,
                 synchronised: false,
             };
+        };
+        let bound_ns = if mutant::is_broken(Mutant::BoundTooSmall) {
+            bound_ns / 10
+        } else {
+            bound_ns
         };
         let latest_ns = self.handed_out_ns.fetch_max(stamp.cluster_ns, Relaxed);
         let held_back_ns = latest_ns.saturating_sub(stamp.cluster_ns).max(0);

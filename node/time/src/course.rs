@@ -126,8 +126,10 @@ pub fn announced(offset: Interval, ahead_ns: i64, rate_ppb: i64, age: Interval) 
     .widened(bend_ns(age.hi))
 }
 
-/// The longest that a bound stands without news.
+/// For so long a node keeps to the course that it announced, by the clock of whoever asked it.
 pub const LEASE_NS: i64 = wiber_protocol::probe::LEASE_MS * MS;
+/// After so long, by its own clock, nobody relies on it any more: clocks may run a little differently.
+pub const LEASE_OVER_NS: i64 = LEASE_NS + LEASE_NS / 100;
 const _: () = assert!(LEASE_NS < 60 * SECOND);
 
 #[cfg(test)]

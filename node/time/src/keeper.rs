@@ -12,13 +12,15 @@
 //! - Courses are drawn together to the middle of those that agree (Welch and Lynch, "A New Fault-Tolerant Algorithm for
 //!   Clock Synchronization", 1988), gently bent, and very slowly towards the time of day that a majority of wall clocks agrees
 //!   on ([`crate::marzullo`]). A wall clock that the majority contradicts is named and counts for nothing.
+//! - What a node promised before it was started again binds it as well, and it has forgotten it: so it announces nothing
+//!   before the last such promise has run out.
 //! - A node without a course takes over a steady one; where there is none, the node with the smallest name among those that hear
 //!   an agreeing majority founds one. A course is never set while somebody may rely on it: a node first says that
 //!   it is steady no more, and waits until all promises have run out.
 
 use crate::{
     Interval, MS, SECOND,
-    course::{Bound, Course, LEASE_NS, Reading},
+    course::{Bound, Course, LEASE_NS, LEASE_OVER_NS, Reading},
     marzullo::agreement,
     peer::{Outcome, Peer},
 };
@@ -104,6 +106,8 @@ pub struct Keeper {
     /// Why it is not synchronised.
     reason: Option<String>,
     last: Option<Now>,
+    /// When this run first looked.
+    started_ns: Option<i64>,
     clock_steps: u64,
     cluster_steps: u64,
     news: Vec<News>,
@@ -125,6 +129,7 @@ impl Keeper {
             reading: Reading::default(),
             reason: None,
             last: None,
+            started_ns: None,
             clock_steps: 0,
             cluster_steps: 0,
             news: Vec::new(),
@@ -217,7 +222,7 @@ impl Keeper {
                 .reading
                 .bound
                 .is_some_and(|bound| now.mono_ns <= bound.ends_ns),
-            may_found: self.may_found(),
+            may_found: self.may_found(now.mono_ns),
             injected_ns: Some(now.injected_ns),
         }
     }
@@ -253,6 +258,7 @@ impl Keeper {
 
     /// Looks at all clocks and decides anew. To be called at least every [`LOOK_NS`], and after each answer.
     pub fn looks(&mut self, now: &Now) {
+        self.started_ns.get_or_insert(now.mono_ns);
         self.notices_step(now);
         let before = self.view.falsetickers.clone();
         self.view = self.compares_walls(now);
@@ -352,14 +358,14 @@ impl Keeper {
         };
         let later_ns = now.mono_ns + AHEAD_NS;
         let bounds = [now.mono_ns, later_ns].map(|at_ns| self.quorum_bound(&course, at_ns));
-        let [Some(at_once_ns), Some(later_bound_ns)] = bounds else {
+        let [Some(at_once), Some(later)] = bounds else {
             let voters = self.view.voters;
             self.reason = Some(format!(
                 "no majority of the {voters} nodes has a steady cluster time"
             ));
             return;
         };
-        let bound_ns = at_once_ns.max(later_bound_ns);
+        let bound_ns = at_once.ns.max(later.ns);
         if bound_ns > SYNCHRONISED_NS {
             let apart = span(bound_ns);
             self.reason = Some(format!("cluster time is {apart} from a majority's"));
@@ -368,7 +374,7 @@ impl Keeper {
         self.reading.bound = Some(Bound {
             ns: bound_ns,
             until_ns: later_ns,
-            ends_ns: now.mono_ns + LEASE_NS,
+            ends_ns: at_once.ends_ns.min(now.mono_ns + LEASE_NS),
         });
     }
 
@@ -389,23 +395,40 @@ impl Keeper {
         self.phase.trouble()
     }
 
-    /// The distance within which a majority of steady courses lies from this one.
-    fn quorum_bound(&self, course: &Course, at_ns: i64) -> Option<i64> {
+    /// The distance within which a majority of steady courses lies from this one, and until when that many are promised.
+    fn quorum_bound(&self, course: &Course, at_ns: i64) -> Option<Bound> {
         let ahead_ns = course.ahead_at(at_ns);
-        let mut away: Vec<i64> = self
-            .peers
+        let others = self.peers.iter().filter(|peer| peer.is_voter).filter_map(|peer| {
+            let away = peer.steady_course(at_ns)?.shifted(-ahead_ns);
+            Some((away.reach(), peer.expires_ns()?))
+        });
+        let mut all: Vec<(i64, i64)> = others.chain(self.is_voter.then_some((0, i64::MAX))).collect();
+        all.sort_unstable();
+        let last = self.view.quorum - 1;
+        let ns = all.get(last)?.0;
+        let mut ends: Vec<i64> = all
             .iter()
-            .filter(|peer| peer.is_voter)
-            .filter_map(|peer| Some(peer.steady_course(at_ns)?.shifted(-ahead_ns).reach()))
+            .filter(|(away_ns, _)| *away_ns <= ns)
+            .map(|(_, ends_ns)| *ends_ns)
             .collect();
-        if self.is_voter {
-            away.push(0);
-        }
-        away.sort_unstable();
-        away.get(self.view.quorum - 1).copied()
+        ends.sort_unstable_by_key(|ends_ns| std::cmp::Reverse(*ends_ns));
+        Some(Bound {
+            ns,
+            until_ns: at_ns,
+            ends_ns: *ends.get(last)?,
+        })
     }
 
-    fn may_found(&self) -> bool {
-        self.is_voter && self.view.agreement.is_some() && matches!(self.phase, Phase::Waiting { .. })
+    /// Whether a promise of an earlier run of this process may still bind it.
+    fn may_be_bound(&self, now_ns: i64) -> bool {
+        let since_ns = self.started_ns.map_or(0, |started_ns| now_ns - started_ns);
+        self.view.quorum > 1 && since_ns < LEASE_OVER_NS
+    }
+
+    fn may_found(&self, now_ns: i64) -> bool {
+        !self.may_be_bound(now_ns)
+            && self.is_voter
+            && self.view.agreement.is_some()
+            && matches!(self.phase, Phase::Waiting { .. })
     }
 }

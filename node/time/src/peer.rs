@@ -212,8 +212,12 @@ impl Peer {
 
     /// Whether it was heard not too long ago to be relied on.
     pub fn is_fresh(&self, now_ns: i64) -> bool {
-        self.heard
-            .is_some_and(|heard| now_ns - heard.asked_ns <= LEASE_NS)
+        self.expires_ns().is_some_and(|expires_ns| now_ns <= expires_ns)
+    }
+
+    /// Until when what it last announced can be relied on.
+    pub fn expires_ns(&self) -> Option<i64> {
+        Some(self.heard?.asked_ns.saturating_add(LEASE_NS))
     }
 
     /// Its monotonic clock minus this one.

@@ -54,11 +54,14 @@ impl Host {
             disk: disk.clone(),
             transport: self.network.endpoint(self.index),
             drive: Some(self.drive(&running)),
+            probes: Some(self.network.datagrams(self.index)),
         };
         let identity_path = folder.join("identity.json");
         let files = machine.small_files();
         let identity = Identity::load_or_create(&identity_path, &self.name, &mut runtime::rng(), &*files)?;
         let lamport = Lamport::open_threadless(&folder.join("lamport"), DiskFiles(disk))?;
+        let lamport = Arc::new(lamport);
+        *running.lamport.lock() = Some(lamport.clone());
         let node = Node::new(Start {
             machine,
             own: node::member(&self.config.nodes[self.index]),
@@ -76,8 +79,8 @@ impl Host {
                 fill_bytes: FILL_BYTES,
                 ..LogOptions::new(Stamp::default())
             },
-            lamport: Arc::new(lamport),
-            clock: self.clock.clone(),
+            lamport,
+            clock: running.cluster_clock.clone(),
             run_seed: running.process.random_u64(),
         });
         *running.group.lock() = Some(node.group());

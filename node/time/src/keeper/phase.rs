@@ -5,7 +5,7 @@ use super::{
 };
 use crate::{
     Interval, MS,
-    course::{Course, LEASE_NS, MAX_COURSE_PPB},
+    course::{Course, LEASE_OVER_NS, MAX_COURSE_PPB},
     marzullo::agreement,
 };
 
@@ -83,6 +83,9 @@ impl Keeper {
     }
 
     fn waits(&mut self, now: &Now, agreed_ns: Option<i64>) -> Phase {
+        if self.may_be_bound(now.mono_ns) {
+            return Phase::Waiting { agreed_ns };
+        }
         let steady = self.steady_courses(now.mono_ns);
         if !steady.is_empty() {
             return self.takes_over(now, &steady);
@@ -171,7 +174,7 @@ impl Keeper {
             return Phase::Leaving {
                 course,
                 doubt,
-                until_ns: now.mono_ns + LEASE_NS,
+                until_ns: now.mono_ns + LEASE_OVER_NS,
             };
         }
         let follow_ppb =
@@ -186,7 +189,7 @@ impl Keeper {
         if let Some(by_ns) = wall_lead_ns.filter(|lead_ns| *lead_ns > STEP_NS) {
             return Some(Doubt::Behind { by_ns });
         }
-        let by_ns = self.quorum_bound(course, now_ns)?;
+        let by_ns = self.quorum_bound(course, now_ns)?.ns;
         (by_ns > SYNCHRONISED_NS).then_some(Doubt::Alone { by_ns })
     }
 

@@ -214,7 +214,7 @@ impl World {
             self.now_ns = at_ns;
             let event = self.bodies.remove(&id).unwrap();
             self.handle(event);
-            if self.dice.one_in(8) {
+            if self.dice.one_in(16) {
                 self.check();
             }
         }
