@@ -3,6 +3,8 @@
 
 #[path = "cluster/agreement.rs"]
 mod agreement;
+#[path = "cluster/clocks.rs"]
+mod clocks;
 #[path = "cluster/crashes.rs"]
 mod crashes;
 #[path = "cluster/damage.rs"]

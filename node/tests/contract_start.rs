@@ -128,7 +128,12 @@ fn a_bad_configuration_is_refused_with_file_and_line() {
 #[test]
 fn a_port_in_use_is_refused() {
     let cluster = Cluster::of(1);
-    for port in [cluster.port(0), cluster.port(0) + 100, cluster.port(0) + 1000] {
+    for port in [
+        cluster.port(0),
+        cluster.port(0) + 100,
+        cluster.port(0) + 200,
+        cluster.port(0) + 1000,
+    ] {
         let _taken = TcpListener::bind(("127.0.0.1", port)).expect("a free port");
         refused(
             &mut node("n1", &cluster.config(), &cluster.data_root()),

@@ -1,4 +1,4 @@
-//! One HTTP GET, by hand.
+//! One HTTP request, by hand.
 
 use std::{
     io::{Read as _, Write as _},
@@ -8,11 +8,25 @@ use std::{
 
 /// Status code, head and body. `None` if nobody answers.
 pub(crate) fn get(port: u16, path: &str) -> Option<(u16, String, String)> {
+    ask(port, &format!("GET {path}"), "", "")
+}
+
+/// Sends JSON; status code and body. `None` if nobody answers.
+pub(crate) fn post(port: u16, path: &str, json: &str) -> Option<(u16, String)> {
+    let head = format!(
+        "Content-Type: application/json\r\nContent-Length: {}\r\n",
+        json.len()
+    );
+    let (code, _, body) = ask(port, &format!("POST {path}"), &head, json)?;
+    Some((code, body))
+}
+
+fn ask(port: u16, what: &str, head: &str, body: &str) -> Option<(u16, String, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
     write!(
         stream,
-        "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n"
+        "{what} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n{head}\r\n{body}"
     )
     .ok()?;
     let mut answer = Vec::new();

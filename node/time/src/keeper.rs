@@ -222,7 +222,7 @@ impl Keeper {
                 .reading
                 .bound
                 .is_some_and(|bound| now.mono_ns <= bound.ends_ns),
-            may_found: self.may_found(now.mono_ns),
+            may_found: self.may_found(),
             injected_ns: Some(now.injected_ns),
         }
     }
@@ -425,10 +425,7 @@ impl Keeper {
         self.view.quorum > 1 && since_ns < LEASE_OVER_NS
     }
 
-    fn may_found(&self, now_ns: i64) -> bool {
-        !self.may_be_bound(now_ns)
-            && self.is_voter
-            && self.view.agreement.is_some()
-            && matches!(self.phase, Phase::Waiting { .. })
+    fn may_found(&self) -> bool {
+        self.is_voter && self.view.agreement.is_some() && matches!(self.phase, Phase::Waiting { .. })
     }
 }
