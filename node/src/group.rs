@@ -30,13 +30,29 @@ use crate::{
     retention::LeaderClock,
     rpc::{inbound::Inbound, link::Presence, links::Links},
     state::State,
+    time::ClusterClock,
     watermark::Watermarks,
 };
 
 /// A leader that says nothing for this long is taken for none: three of the longest election timeouts.
 const LEADER_SILENCE: Duration = Duration::from_millis(3 * raft::ELECTION_TIMEOUT_MS.end);
+/// A leader whose heartbeats stay away for this long may be gone …
+const SUSPICIOUS_SILENCE: Duration = Duration::from_millis(3 * raft::HEARTBEAT_MS);
+/// … and is taken for gone when its silence towards time probes is so suspicious: one chance in a hundred million.
+const SUSPICIOUS: f64 = 8.0;
+const LOOK_AT_SUSPICION: Duration = Duration::from_millis(20);
+
 /// A strong read gives up after this long without a read index.
 pub const READ_INDEX_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Why a leader is taken for gone.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Gone {
+    /// Its process has let go of its port and its connections.
+    Process,
+    /// It says nothing, in any way.
+    Silent { suspicion: f64 },
+}
 
 /// Everything that belongs to one group.
 pub struct Group {
@@ -50,6 +66,7 @@ pub struct Group {
     pub links: Arc<Links>,
     pub inbound: Inbound,
     pub clock: Arc<dyn Clock>,
+    pub cluster_clock: Arc<ClusterClock>,
     /// Whether local reads show at least what was committed when this process started.
     pub caught_up: watch::Sender<bool>,
     /// Stamps what this node appends while it leads.
@@ -204,9 +221,32 @@ impl Group {
         );
     }
 
-    /// Waits until a peer's process is gone, as far as this node can see: nobody listens at its address, and no connection
-    /// from it is open. `None` when the node stops.
-    pub async fn await_gone(&self, id: RaftId, member: &Member) -> Option<()> {
+    /// Waits until the leader is gone, as far as this node can see. `None` when the node stops.
+    pub async fn await_gone(&self, id: RaftId, member: &Member) -> Option<Gone> {
+        tokio::select! {
+            biased;
+            ended = self.await_no_process(id, member) => ended.map(|()| Gone::Process),
+            suspicion = self.await_suspected(&member.name) => Some(Gone::Silent { suspicion }),
+        }
+    }
+
+    /// Waits until the leader is silent in every way: it has sent nothing for three heartbeats, and by its answers to
+    /// time probes its silence is no accident.
+    async fn await_suspected(&self, name: &str) -> f64 {
+        loop {
+            let heard_us = self.leader_heard_us.load(Ordering::Relaxed);
+            let silent = Duration::from_micros(self.clock.monotonic_us().saturating_sub(heard_us));
+            let suspicion = self.cluster_clock.suspicion(name).unwrap_or(0.0);
+            if heard_us > 0 && silent >= SUSPICIOUS_SILENCE && suspicion >= SUSPICIOUS {
+                return suspicion;
+            }
+            let rest = SUSPICIOUS_SILENCE.saturating_sub(silent);
+            tokio::time::sleep(rest.max(LOOK_AT_SUSPICION)).await;
+        }
+    }
+
+    /// Waits until nobody listens at a peer's address, and no connection from it is open.
+    async fn await_no_process(&self, id: RaftId, member: &Member) -> Option<()> {
         let mut presence = self.links.to(member).presence();
         loop {
             presence

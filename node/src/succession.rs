@@ -1,9 +1,13 @@
-//! A follower that knows its leader's process is gone need not wait for silence.
+//! A follower that knows its leader to be gone need not wait for an election timeout.
 //!
 //! A process that ends lets go of its port, so all connections with it break and new ones are refused at once. That can
 //! also be the work of a firewall between two healthy nodes, so one node's word is not enough: it asks the other
 //! voters, and only when a majority knows the leader to be gone does the one with the longest log campaign, in spite of
 //! the leader's lease. Leases guard nothing here but elections: strong reads use the read index.
+//!
+//! A leader that stands still keeps its connections. It is taken for gone when neither its heartbeats come nor its answers to
+//! time probes, and the latter are so regular otherwise that this is no accident (`wiber_time::phi`). Again a majority must
+//! find so, each by itself; where it does not, Raft's own timeouts decide as ever.
 //!
 //! The question is a pre-vote marked as a transfer of leadership; the engine knows nothing of it.
 
@@ -17,7 +21,7 @@ use wiber_protocol::{
 };
 
 use crate::{
-    group::{Group, Leader},
+    group::{Gone, Group, Leader},
     raft::{self, Metrics},
     rpc::names::Names,
 };
@@ -42,7 +46,7 @@ struct Followed {
     term: u64,
 }
 
-/// Watches the leader's process and campaigns when it is gone. Runs until the engine stops.
+/// Watches the leader and campaigns when it is gone. Runs until the engine stops.
 pub async fn run(group: Arc<Group>, names: Arc<Names>) {
     let mut metrics = group.raft.metrics();
     let mut last: Option<Followed> = None;
@@ -61,7 +65,7 @@ pub async fn run(group: Arc<Group>, names: Arc<Names>) {
             }
             continue;
         };
-        tokio::select! {
+        let gone = tokio::select! {
             biased;
             changed = metrics.changed() => {
                 if changed.is_err() {
@@ -69,14 +73,19 @@ pub async fn run(group: Arc<Group>, names: Arc<Names>) {
                 }
                 continue;
             }
-            gone = group.await_gone(leader.id, &leader.member) => {
-                if gone.is_none() {
-                    return;
+            gone = group.await_gone(leader.id, &leader.member) => match gone {
+                Some(gone) => gone,
+                None => return,
+            },
+        };
+        if told.replace((leader.id, leader.term)) != Some((leader.id, leader.term)) {
+            let name = names.of(leader.id);
+            match gone {
+                Gone::Process => tracing::info!(target: "raft", "{name}'s process is gone"),
+                Gone::Silent { suspicion } => {
+                    tracing::info!(target: "raft", "{name} is silent, which is no accident (phi {suspicion:.1})");
                 }
             }
-        }
-        if told.replace((leader.id, leader.term)) != Some((leader.id, leader.term)) {
-            tracing::info!(target: "raft", "{}'s process is gone", names.of(leader.id));
             pause = FIRST_PAUSE;
         }
         if !campaign(&group, leader).await {

@@ -55,3 +55,8 @@ fn a_cut_that_keeps_one_entry_too_many_is_noticed() {
 fn records_that_are_dropped_by_the_wall_clock_are_noticed() {
     is_noticed(Broken::AgeByWallClock);
 }
+
+#[test]
+fn cluster_time_that_is_known_less_well_than_it_says_is_noticed() {
+    is_noticed(Broken::BoundTooSmall);
+}

@@ -153,6 +153,7 @@ impl Node {
             links: self.links.clone(),
             inbound: self.server.inbound.clone(),
             clock: self.local.clock.clone(),
+            cluster_clock: self.local.cluster_clock.clone(),
             caught_up: watch::Sender::new(false),
             leader_clock,
             leader_heard_us: AtomicU64::new(0),

@@ -127,6 +127,13 @@ impl ClusterClock {
         }
     }
 
+    /// How suspicious a peer's silence is (φ).
+    pub fn suspicion(&self, peer: &str) -> Option<f64> {
+        let keeper = self.keeper.lock();
+        let peer = keeper.peers().iter().find(|known| known.name == peer)?;
+        peer.suspicion(self.clock.monotonic_ns())
+    }
+
     pub fn injected(&self) -> Option<InjectedFault> {
         self.false_clock.as_ref()?.injected()
     }
