@@ -8,7 +8,7 @@ use wiber_protocol::{
     membership::Member,
     probe::{Probe, ProbeHead, name_crc},
 };
-use wiber_time::{Keeper, News, SECOND, US, keeper::Own, peer::Outcome};
+use wiber_time::{Keeper, News, Now, SECOND, US, keeper::Own, peer::Outcome};
 
 use super::{
     probes::{ProbeSocket, Received},
@@ -173,9 +173,30 @@ impl Task {
                 });
                 if outcome == Outcome::Refused {
                     tracing::debug!(target: "clock", "refused an answer of {}", self.members[peer].name);
+                } else if tracing::enabled!(target: "clock", tracing::Level::TRACE) {
+                    self.records(peer, &now);
                 }
                 self.tells(&news);
             }
+        }
+    }
+
+    /// Prints a sample, as `node/time/tests/recorded.rs` reads it: the four timestamps, and the offset between the two
+    /// monotonic clocks where it is known.
+    fn records(&self, peer: usize, now: &Now) {
+        let said = self.clocks.cluster_clock.with_keeper(|keeper| {
+            let machine = keeper.own().machine;
+            let peer = &keeper.peers()[peer];
+            let heard = peer.heard()?;
+            let (t1, t2) = (heard.asked_ns, heard.answer.received_ns);
+            let (t3, t4) = (heard.answer.sent_ns, heard.at_ns);
+            let truth = peer.truth_ns(now, machine);
+            let truth = truth.map(|wall_ns| wall_ns + now.wall_ahead_ns() - heard.answer.wall_ahead_ns);
+            let truth = truth.map_or_else(|| "-".to_owned(), |ns| ns.to_string());
+            Some(format!("sample {} {t1} {t2} {t3} {t4} {truth}", peer.name))
+        });
+        if let Some(said) = said {
+            tracing::trace!(target: "clock", "{said}");
         }
     }
 
@@ -198,7 +219,7 @@ impl Task {
 }
 
 /// One line that says what every clock is off by, and where it is known, by how much it really is.
-fn table(keeper: &Keeper, now: &wiber_time::Now) {
+fn table(keeper: &Keeper, now: &Now) {
     let own = keeper.reading().at(now.wall_ns, now.mono_ns);
     let cluster = match own.bound_ns {
         Some(bound_ns) => {

@@ -30,7 +30,7 @@ fn skewed_clocks_share_a_time_within_seconds_and_its_bound_is_small_within_a_min
             "seed {seed}: ± {bound_ns} ns after a minute"
         );
         assert!(world.spread_ns() < 100 * US, "seed {seed}: {}", world.spread_ns());
-        assert!(world.offsets_checked > 1_000 && world.readings_checked > 1_000);
+        assert!(world.offsets_checked > 500 && world.readings_checked > 500);
     }
 }
 
@@ -202,9 +202,9 @@ fn hours_of_drifting_clocks_faults_and_bad_networks() {
     };
     for (seed, net, size, minutes) in [
         (1, LOOPBACK, 3, 180),
-        (2, wide, 3, 180),
-        (3, LOOPBACK, 5, 45),
-        (4, wide, 5, 45),
+        (2, wide, 3, 90),
+        (3, LOOPBACK, 5, 30),
+        (4, wide, 5, 30),
     ] {
         let mut dice = Dice(seed);
         let mut rates: Vec<i64> = (0..size).map(|_| dice.between(-80_000, 80_000)).collect();
