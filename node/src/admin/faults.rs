@@ -30,7 +30,7 @@ pub(super) async fn clock(State(admin): State<Admin>, headers: HeaderMap, body: 
     let kind = headers
         .get(header::CONTENT_TYPE)
         .and_then(|kind| kind.to_str().ok());
-    if !kind.is_some_and(|kind| kind.split(';').next() == Some("application/json")) {
+    if kind.is_none_or(|kind| kind.split(';').next() != Some("application/json")) {
         let text = format!("the content type must be application/json: {EXAMPLE}");
         return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, &text);
     }

@@ -57,8 +57,10 @@ pub(super) fn clock(page: &mut Page, clock: &ClockStatus) {
     peers(page, &clock.peers);
 }
 
+type Value = fn(&ClockPeer) -> Option<f64>;
+type Count = fn(&ClockPeer) -> u64;
+
 fn peers(page: &mut Page, peers: &[ClockPeer]) {
-    type Value = fn(&ClockPeer) -> Option<f64>;
     let gauges: [(&str, &str, Value); 5] = [
         (
             "wiber_clock_peer_offset_ms",
@@ -92,7 +94,6 @@ fn peers(page: &mut Page, peers: &[ClockPeer]) {
             page.sample(name, &[("peer", &peer.id)], value);
         }
     }
-    type Count = fn(&ClockPeer) -> u64;
     let counters: [(&str, &str, Count); 6] = [
         ("wiber_clock_probes_total", "Probes sent to the peer.", |peer| {
             peer.sent

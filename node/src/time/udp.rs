@@ -139,7 +139,7 @@ impl ProbeSocket for UdpProbes {
 mod arrival {
     use std::{
         io::{self, IoSliceMut},
-        net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+        net::{IpAddr, SocketAddr},
         os::fd::AsRawFd,
     };
 
@@ -215,10 +215,10 @@ mod arrival {
 
     fn address(storage: &SockaddrStorage) -> Option<SocketAddr> {
         if let Some(v4) = storage.as_sockaddr_in() {
-            return Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::from(v4.ip())), v4.port()));
+            return Some(SocketAddr::new(IpAddr::V4(v4.ip()), v4.port()));
         }
         let v6 = storage.as_sockaddr_in6()?;
-        Some(SocketAddr::new(IpAddr::V6(Ipv6Addr::from(v6.ip())), v6.port()))
+        Some(SocketAddr::new(IpAddr::V6(v6.ip()), v6.port()))
     }
 }
 

@@ -5,7 +5,7 @@
 //!
 //! - Each node carries a *course*: cluster time as a straight line over its own monotonic clock, which no setting of the
 //!   time of day moves. It tells its course with every answer, and promises to keep to it, but for a bounded bend, for
-//!   [`LEASE_NS`]: it is *steady*.
+//!   [`crate::course::LEASE_NS`]: it is *steady*.
 //! - So every node can say how far its course is from every other's, and the *bound* of its cluster time is the distance
 //!   within which a majority of courses lies, its own among them. Any two majorities share a node, so what two nodes read at
 //!   the same moment differs by at most the sum of their bounds, whatever the third does.
@@ -20,13 +20,14 @@
 
 use crate::{
     Interval, MS, SECOND,
-    course::{Bound, Course, LEASE_NS, LEASE_OVER_NS, Reading},
-    marzullo::agreement,
+    course::{LEASE_OVER_NS, Reading},
     peer::{Outcome, Peer},
 };
 
+mod bound;
 mod news;
 mod phase;
+mod walls;
 
 pub use self::news::{News, span};
 use self::phase::Phase;
@@ -285,138 +286,11 @@ impl Keeper {
         }
     }
 
-    /// Which wall clocks agree.
-    fn compares_walls(&self, now: &Now) -> View {
-        let own = Interval::around(0, TOLERANCE_NS);
-        let walls: Vec<(Option<usize>, bool, Interval)> = std::iter::once((None, self.is_voter, own))
-            .chain(self.peers.iter().enumerate().filter_map(|(place, peer)| {
-                let offset = peer.is_fresh(now.mono_ns).then(|| peer.wall_offset(now))??;
-                Some((Some(place), peer.is_voter, offset.widened(TOLERANCE_NS)))
-            }))
-            .collect();
-        let voters = self.peers.iter().filter(|peer| peer.is_voter).count() + usize::from(self.is_voter);
-        let quorum = voters / 2 + 1;
-        let counted: Vec<Interval> = walls
-            .iter()
-            .filter(|(_, is_voter, _)| *is_voter)
-            .map(|wall| wall.2)
-            .collect();
-        let agreement = agreement(&counted)
-            .filter(|(_, count)| *count >= quorum)
-            .map(|found| found.0);
-        let falsetickers = walls.iter().filter_map(|(place, _, wall)| {
-            let agreed = agreement?;
-            let off_ns = wall.middle().saturating_sub(agreed.middle());
-            (!wall.touches(agreed)).then_some((*place, off_ns))
-        });
-        View {
-            voters,
-            quorum,
-            heard: counted.len(),
-            agreement,
-            falsetickers: falsetickers.collect(),
-        }
-    }
-
-    fn tells_falsetickers(&mut self, before: &[(Option<usize>, i64)]) {
-        let is_in =
-            |list: &[(Option<usize>, i64)], of: Option<usize>| list.iter().any(|(place, _)| *place == of);
-        for (place, off_ns) in &self.view.falsetickers {
-            if !is_in(before, *place) {
-                let (name, off_ns) = (self.name_of(*place), *off_ns);
-                self.news.push(News::Outvoted { name, off_ns });
-            }
-        }
-        for (place, _) in before {
-            if !is_in(&self.view.falsetickers, *place) {
-                let is_heard = place.is_none_or(|place| {
-                    self.last
-                        .is_some_and(|last| self.peers[place].is_fresh(last.mono_ns))
-                });
-                if is_heard && self.view.agreement.is_some() {
-                    let name = self.name_of(*place);
-                    self.news.push(News::AgreesAgain { name });
-                }
-            }
-        }
-    }
-
     /// The name of a clock; [`None`] is this one.
     pub fn name_of(&self, place: Option<usize>) -> String {
         place
             .and_then(|place| self.peers.get(place))
             .map_or_else(|| self.own.name.clone(), |peer| peer.name.clone())
-    }
-
-    /// Works the bound out, now and for a while ahead.
-    fn publishes(&mut self, now: &Now) {
-        let course = self.phase.course().copied();
-        self.reading = Reading { course, bound: None };
-        self.reason = self.trouble();
-        let (Some(course), None) = (course, &self.reason) else {
-            return;
-        };
-        let later_ns = now.mono_ns + AHEAD_NS;
-        let bounds = [now.mono_ns, later_ns].map(|at_ns| self.quorum_bound(&course, at_ns));
-        let [Some(at_once), Some(later)] = bounds else {
-            let voters = self.view.voters;
-            self.reason = Some(format!(
-                "no majority of the {voters} nodes has a steady cluster time"
-            ));
-            return;
-        };
-        let bound_ns = at_once.ns.max(later.ns);
-        if bound_ns > SYNCHRONISED_NS {
-            let apart = span(bound_ns);
-            self.reason = Some(format!("cluster time is {apart} from a majority's"));
-            return;
-        }
-        self.reading.bound = Some(Bound {
-            ns: bound_ns,
-            until_ns: later_ns,
-            ends_ns: at_once.ends_ns.min(now.mono_ns + LEASE_NS),
-        });
-    }
-
-    /// What keeps cluster time from being relied on, but for its bound.
-    fn trouble(&self) -> Option<String> {
-        let View {
-            voters,
-            quorum,
-            heard,
-            ..
-        } = self.view;
-        if heard < quorum {
-            return Some(format!("hears {heard} of {voters} clocks"));
-        }
-        if self.view.agreement.is_none() {
-            return Some(format!("no {quorum} of {voters} clocks agree"));
-        }
-        self.phase.trouble()
-    }
-
-    /// The distance within which a majority of steady courses lies from this one, and until when that many are promised.
-    fn quorum_bound(&self, course: &Course, at_ns: i64) -> Option<Bound> {
-        let ahead_ns = course.ahead_at(at_ns);
-        let others = self.peers.iter().filter(|peer| peer.is_voter).filter_map(|peer| {
-            let away = peer.steady_course(at_ns)?.shifted(-ahead_ns);
-            Some((away.reach(), peer.expires_ns()?))
-        });
-        let mut all: Vec<(i64, i64)> = others.chain(self.is_voter.then_some((0, i64::MAX))).collect();
-        all.sort_unstable();
-        let last = self.view.quorum - 1;
-        let ns = all.get(last)?.0;
-        let mut ends: Vec<i64> = all
-            .iter()
-            .filter(|(away_ns, _)| *away_ns <= ns)
-            .map(|(_, ends_ns)| *ends_ns)
-            .collect();
-        ends.sort_unstable_by_key(|ends_ns| std::cmp::Reverse(*ends_ns));
-        Some(Bound {
-            ns,
-            until_ns: at_ns,
-            ends_ns: *ends.get(last)?,
-        })
     }
 
     /// Whether a promise of an earlier run of this process may still bind it.

@@ -39,7 +39,7 @@ impl Network {
         })
     }
 
-    fn sends(&self, from: usize, to: usize, bytes: Bytes) {
+    fn sends(&self, from: usize, to: usize, bytes: &Bytes) {
         let (dice, noise) = (&self.0.datagram_dice, self.0.state.lock().noise);
         if self.is_blocked(from, to) || dice.permille(noise.drop) {
             self.0.world.count(Count::DatagramLost);
@@ -72,13 +72,13 @@ impl Network {
 impl ProbeSocket for Datagrams {
     fn ask(&self, member: &Member, datagram: Bytes) {
         if let Some(to) = self.network.0.names.iter().position(|name| *name == member.name) {
-            self.network.sends(self.host, to, datagram);
+            self.network.sends(self.host, to, &datagram);
         }
     }
 
     fn answer(&self, to: SocketAddr, datagram: Bytes) {
         let host = usize::from(to.port() - FIRST_PORT);
-        self.network.sends(self.host, host, datagram);
+        self.network.sends(self.host, host, &datagram);
     }
 
     fn receive(&self) -> Pin<Box<dyn Future<Output = Received> + Send + '_>> {
