@@ -243,7 +243,7 @@ mod tests {
         let at = |ms: i64| {
             hands
                 .0
-                .store(ms * 1_000_000, std::sync::atomic::Ordering::Relaxed)
+                .store(ms * 1_000_000, std::sync::atomic::Ordering::Relaxed);
         };
         at(7_000);
         assert_eq!(clock.now_ms(3), 0);

@@ -215,7 +215,7 @@ fn hours_of_drifting_clocks_faults_and_bad_networks() {
         let mut world = World::new(seed, net, &machines);
         for _ in 0..minutes {
             world.run(60 * SECOND);
-            let node = usize::try_from(dice.between(0, i64::try_from(size).unwrap() - 1)).unwrap();
+            let node = usize::try_from(dice.between(0, i64::from(size) - 1)).unwrap();
             match dice.between(0, 9) {
                 0 => {
                     // One wrong clock at a time: what two do is said elsewhere.

@@ -23,14 +23,14 @@ struct Recorded {
 fn recorded() -> impl Iterator<Item = Recorded> {
     LOOPBACK.lines().map(|line| {
         let mut words = line.split(' ');
-        let peer = words.next().unwrap();
-        let numbers: Vec<i64> = words.map(|word| word.parse().unwrap()).collect();
+        let peer = words.next().expect("a name");
+        let numbers: Vec<i64> = words.map(|word| word.parse().expect("a number")).collect();
         let [t1, t2, t3, t4, truth_ns] = numbers[..] else {
             panic!("{line}");
         };
         Recorded {
             peer,
-            sample: Sample::of(t1, t2, t3, t4).unwrap(),
+            sample: Sample::of(t1, t2, t3, t4).expect("times that can be"),
             truth_ns,
         }
     })

@@ -19,8 +19,8 @@ impl Dice {
     }
 
     pub(crate) fn between(&mut self, lo: i64, hi: i64) -> i64 {
-        let span = u64::try_from(hi - lo).unwrap() + 1;
-        lo + i64::try_from(self.word() % span).unwrap()
+        let span = u64::try_from(hi - lo).expect("from low to high") + 1;
+        lo + i64::try_from(self.word() % span).expect("a span of 63 bits")
     }
 
     pub(crate) fn one_in(&mut self, n: u64) -> bool {
@@ -212,7 +212,7 @@ impl World {
             }
             self.events.pop();
             self.now_ns = at_ns;
-            let event = self.bodies.remove(&id).unwrap();
+            let event = self.bodies.remove(&id).expect("every event has a body");
             self.handle(event);
             if self.dice.one_in(16) {
                 self.check();
@@ -313,7 +313,7 @@ impl World {
                 if self.is_synchronised(a) && self.is_synchronised(b) {
                     let (stamp_a, stamp_b) = (self.stamp(a), self.stamp(b));
                     let apart_ns = (stamp_a.cluster_ns - stamp_b.cluster_ns).abs();
-                    let bounds_ns = stamp_a.bound_ns.unwrap() + stamp_b.bound_ns.unwrap();
+                    let bounds_ns = stamp_a.bound_ns.unwrap_or(0) + stamp_b.bound_ns.unwrap_or(0);
                     assert!(
                         apart_ns <= bounds_ns,
                         "at {} s n{} and n{} read times {apart_ns} ns apart, with bounds of {bounds_ns} in all",
@@ -435,7 +435,7 @@ impl World {
     pub(crate) fn spread_ns(&self) -> i64 {
         let up = (0..self.nodes.len()).filter(|node| self.nodes[*node].up);
         let all: Vec<i64> = up.map(|node| self.stamp(node).cluster_ns).collect();
-        all.iter().max().unwrap() - all.iter().min().unwrap()
+        all.iter().max().expect("a node") - all.iter().min().expect("a node")
     }
 
     /// Whether every other node that runs names this one as wrong.
