@@ -131,8 +131,8 @@ mod tests {
     use super::*;
     use crate::{US, drifted};
 
-    fn sample(at_s: i64, rate_ppb: i64, error_ns: i64) -> Sample {
-        let at_ns = at_s * SECOND;
+    fn sample(second: i64, rate_ppb: i64, error_ns: i64) -> Sample {
+        let at_ns = second * SECOND;
         Sample {
             at_ns,
             offset: Interval::around(7 * SECOND + drifted(at_ns, rate_ppb) + error_ns, 20 * US),
