@@ -178,7 +178,7 @@ pub fn ClusterControls(facts: Facts) -> impl IntoView {
 
 /// An error where it arose; announced when it appears.
 #[component]
-fn ErrorNote(error: Signal<Option<ApiError>>) -> impl IntoView {
+pub fn ErrorNote(error: Signal<Option<ApiError>>) -> impl IntoView {
     view! {
         <p class="error-note alarm small" role="alert" hidden=move || error.get().is_none()>
             {derived(move || error.get().map(|error| error.detail))}

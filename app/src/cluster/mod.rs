@@ -78,33 +78,13 @@ pub fn ClusterPage() -> impl IntoView {
 #[component]
 fn Lede(facts: Facts) -> impl IntoView {
     let headline = facts.headline;
-    let clauses = memo(move || headline.with(|headline| headline.clauses.clone()));
     let pulse = memo(move || headline.with(|headline| headline.pulse.clone()));
     let gloss = memo(move || headline.with(|headline| headline.gloss.clone()));
     let spoken = memo(move || headline.with(headline::Headline::spoken));
     view! {
         <div class="lede">
             <h1>
-                {move || {
-                    clauses
-                        .get()
-                        .into_iter()
-                        .enumerate()
-                        .map(|(place, pieces)| {
-                            view! {
-                                {(place > 0).then(separator)}
-                                <span class="nw">
-                                    {pieces
-                                        .into_iter()
-                                        .map(|piece| {
-                                            view! { <span class=piece.ink.class()>{piece.text}</span> }
-                                        })
-                                        .collect_view()}
-                                </span>
-                            }
-                        })
-                        .collect_view()
-                }}
+                <Clauses headline />
                 <span class="pulse" class:absent=move || pulse.get().is_none()>
                     {separator()}
                     <span class="nw">{pulse}</span>
@@ -117,6 +97,32 @@ fn Lede(facts: Facts) -> impl IntoView {
         </div>
     }
     .into_any()
+}
+
+/// The clauses of a headline, set apart by dots; a clause breaks only where it must.
+#[component]
+pub fn Clauses(headline: Memo<headline::Headline>) -> impl IntoView {
+    let clauses = memo(move || headline.with(|headline| headline.clauses.clone()));
+    move || {
+        clauses
+            .get()
+            .into_iter()
+            .enumerate()
+            .map(|(place, pieces)| {
+                view! {
+                    {(place > 0).then(separator)}
+                    <span class="nw">
+                        {pieces
+                            .into_iter()
+                            .map(|piece| {
+                                view! { <span class=piece.ink.class()>{piece.text}</span> }
+                            })
+                            .collect_view()}
+                    </span>
+                }
+            })
+            .collect_view()
+    }
 }
 
 fn separator() -> impl IntoView {

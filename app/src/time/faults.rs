@@ -1,0 +1,193 @@
+//! Making a clock false on purpose, and taking it back: how the estimate is put to the test. Only where the nodes
+//! were started with leave to do so. Every control is a plain form first, so that it works without wasm.
+
+use leptos::{html, prelude::*, server_fn::ServerFn};
+use wiber_protocol::status::{MAX_DRIFT_PPM, MAX_SKEW_MS};
+
+use super::{TimeFacts, clocks::injected};
+use crate::{
+    api::{ApiError, InjectClockFault, clock_fault},
+    cluster::controls::ErrorNote,
+    live::use_live,
+    reactive::{derived, memo},
+    view::NodeView,
+    words::signed,
+};
+
+/// Whether a node lets its clock be made false.
+pub fn are_allowed(node: &NodeView) -> bool {
+    node.live
+        && node
+            .status
+            .as_ref()
+            .is_some_and(|status| status.clock.faults_allowed)
+}
+
+#[component]
+pub fn FalseClocks(facts: TimeFacts) -> impl IntoView {
+    let live = use_live();
+    let allowed = facts.faults_allowed;
+    let ids = memo(move || {
+        live.nodes()
+            .iter()
+            .filter(|node| are_allowed(node))
+            .map(|node| node.id.clone())
+            .collect::<Vec<_>>()
+    });
+    // A form without wasm brings its error back in the address.
+    let from_form = ServerAction::<InjectClockFault>::new()
+        .value()
+        .get_untracked()
+        .and_then(Result::err);
+    view! {
+        <section class="faults-section" id="false-clock" aria-labelledby="faults">
+            <div class="title">
+                <h2 id="faults">"A false clock"</h2>
+                <p class:absent=move || !allowed.get()>"Set one wrong, and see the others find it out."</p>
+            </div>
+            <div class="set faults">
+                <p class="nothing" hidden=move || allowed.get()>
+                    "Clocks can be made false on purpose where the nodes were started with leave to: "
+                    <code>"./dev run --allow-faults"</code>
+                </p>
+                <For each=move || ids.get() key=String::clone let:id>
+                    <FaultForm id />
+                </For>
+                <ErrorNote error=derived(move || from_form.clone()) />
+            </div>
+            <p class="read" class:absent=move || !allowed.get()>
+                "Only the node’s reading of its clock changes, never the machine’s. Records it takes are stamped with the false time; their order does not depend on it."
+            </p>
+        </section>
+    }
+    .into_any()
+}
+
+/// The number in an input; what is no number asks for nothing.
+fn number_in(input: NodeRef<html::Input>) -> Option<f64> {
+    input.get_untracked()?.value().trim().parse().ok()
+}
+
+#[component]
+fn FaultForm(#[prop(into)] id: String) -> impl IntoView {
+    let live = use_live();
+    let name = StoredValue::new(id);
+    let fault = memo(move || {
+        let node = live.node(&name.get_value());
+        node.status.as_ref().and_then(|status| injected(&status.clock))
+    });
+    let (skew, drift) = (NodeRef::<html::Input>::new(), NodeRef::<html::Input>::new());
+    let act = Action::new(move |asked: &(Option<f64>, Option<f64>)| {
+        let (skew_ms, drift_ppm) = *asked;
+        clock_fault(name.get_value(), skew_ms, drift_ppm)
+    });
+    let busy = move || act.pending().get();
+    let ask = move |skew_ms: Option<f64>, drift_ppm: Option<f64>| {
+        if !act.pending().get_untracked() {
+            act.dispatch((skew_ms, drift_ppm));
+        }
+    };
+    let inject = move |event: leptos::ev::SubmitEvent| {
+        event.prevent_default();
+        ask(number_in(skew), number_in(drift));
+    };
+    let take_back = move |event: leptos::ev::SubmitEvent| {
+        event.prevent_default();
+        for input in [skew, drift] {
+            if let Some(input) = input.get_untracked() {
+                input.set_value("0");
+            }
+        }
+        ask(Some(0.0), Some(0.0));
+    };
+    let error = move || act.value().get().and_then(Result::<_, ApiError>::err);
+    let id = name.get_value();
+    view! {
+        <div class="fault" data-fault=id.clone()>
+            <h3>{id.clone()}</h3>
+            <form
+                method="post"
+                action=InjectClockFault::url()
+                aria-label=format!("Make the clock of {id} false")
+                on:submit=inject
+            >
+                <input type="hidden" name="node" value=id.clone() />
+                <label>
+                    <span class="small q">"ahead by, ms"</span>
+                    <input
+                        node_ref=skew
+                        class="m"
+                        type="number"
+                        name="skew_ms"
+                        value="5000"
+                        step="any"
+                        min=-MAX_SKEW_MS
+                        max=MAX_SKEW_MS
+                        required
+                    />
+                </label>
+                <label>
+                    <span class="small q">"faster by, ppm"</span>
+                    <input
+                        node_ref=drift
+                        class="m"
+                        type="number"
+                        name="drift_ppm"
+                        value="0"
+                        step="any"
+                        min=-MAX_DRIFT_PPM
+                        max=MAX_DRIFT_PPM
+                        required
+                    />
+                </label>
+                <button class="btn" aria-busy=move || busy().to_string()>
+                    "Inject"
+                </button>
+            </form>
+            <form
+                class="take-back"
+                method="post"
+                action=InjectClockFault::url()
+                aria-label=format!("Take back the false clock of {id}")
+                on:submit=take_back
+            >
+                <input type="hidden" name="node" value=id.clone() />
+                <input type="hidden" name="skew_ms" value="0" />
+                <input type="hidden" name="drift_ppm" value="0" />
+                <button class="word" aria-label=format!("Take back the false clock of {id}") aria-disabled=move || fault.get().is_none().then_some("true")>
+                    "take back"
+                </button>
+            </form>
+            <p class="small q in-force">
+                {derived(move || {
+                    fault
+                        .get()
+                        .map_or_else(
+                            || "tells the machine’s time".to_owned(),
+                            |fault| format!("{} ms, {} ppm", signed(fault.offset_ms, 1), signed(fault.drift_ppm, 1)),
+                        )
+                })}
+            </p>
+            <ErrorNote error=derived(error) />
+        </div>
+    }
+    .into_any()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::fixture::clocks_agree;
+
+    #[test]
+    fn only_a_live_node_with_leave_can_be_given_a_false_clock() {
+        let mut node = clocks_agree().remove(0);
+        assert!(!are_allowed(&node));
+        if let Some(status) = &mut node.status {
+            status.clock.faults_allowed = true;
+        }
+        assert!(are_allowed(&node));
+        node.live = false;
+        assert!(!are_allowed(&node));
+    }
+}

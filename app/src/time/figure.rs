@@ -1,0 +1,355 @@
+//! The clocks on one scale: an interval a node, the place where a majority agrees, and the step line that counts
+//! how many intervals hold an instant. Placed in percent and by CSS, complete as the server sends it.
+
+use leptos::prelude::*;
+use wiber_protocol::status::Role;
+
+use super::{
+    TimeFacts,
+    clocks::{Against, Agreement, Clock, Clocks, standing_word},
+    icons::{agreement_icon, agreement_ink},
+    scale::Scale,
+    steps::{self, highest},
+};
+use crate::{
+    cluster::{figure::percent, standing::Standing},
+    live::use_live,
+    reactive::{derived, memo},
+    view::NodeView,
+    words::{NBSP, age, apart, offset_and_bound, signed},
+};
+
+/// A node's row, ready to be drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    pub agreement: Agreement,
+    pub word: &'static str,
+    /// The ink of its name: that of its role.
+    pub name_ink: &'static str,
+    /// Dot, left end and right end in percent; none where there is nothing on the scale.
+    pub bar: Option<(f64, f64, f64)>,
+    /// What stands at the left or the right edge for a clock that is off the scale.
+    pub edge: Option<(Edge, String)>,
+    pub truth_x: Option<f64>,
+    pub number: String,
+    pub truth: String,
+    pub note: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edge {
+    Left,
+    Right,
+}
+
+/// The row of a node's clock. `now_ms` is the gateway's time, for the age of what is only remembered.
+pub fn row(node: &NodeView, clocks: &Clocks, scale: Scale, now_ms: i64) -> Row {
+    let unknown = Clock {
+        id: node.id.clone(),
+        agreement: Agreement::Away,
+        claim: None,
+        is_hearsay: false,
+        truth_ms: None,
+        reason: None,
+    };
+    let clock = clocks.clock(&node.id).unwrap_or(&unknown);
+    let is_far = |ms: f64| !scale.holds(ms);
+    let near = clock.claim.filter(|claim| !is_far(claim.offset_ms));
+    let far = clock.claim.filter(|claim| is_far(claim.offset_ms));
+    Row {
+        agreement: clock.agreement,
+        word: standing_word(node, clock.agreement),
+        name_ink: match node.live_role() {
+            Some(Role::Leader) => "leader",
+            Some(_) => "follower",
+            None => Standing::of(node).ink().class(),
+        },
+        bar: near.map(|claim| {
+            (
+                scale.x(claim.offset_ms),
+                scale.x(claim.from_ms()),
+                scale.x(claim.to_ms()),
+            )
+        }),
+        edge: far.map(|claim| {
+            let side = if claim.offset_ms < 0.0 {
+                Edge::Left
+            } else {
+                Edge::Right
+            };
+            let sign = if claim.offset_ms < 0.0 { '−' } else { '+' };
+            (side, format!("{sign}{}", apart(claim.offset_ms)))
+        }),
+        truth_x: clock
+            .truth_ms
+            .filter(|truth_ms| !is_far(*truth_ms))
+            .map(|truth_ms| scale.x(truth_ms)),
+        number: clock.claim.map_or_else(
+            || "not measured".to_owned(),
+            |claim| offset_and_bound(claim.offset_ms, claim.bound_ms),
+        ),
+        truth: clock.truth_ms.map_or_else(String::new, |truth_ms| {
+            format!("truth {}{NBSP}ms", signed(truth_ms, 3))
+        }),
+        note: note(node, clock, clocks, now_ms),
+    }
+}
+
+fn note(node: &NodeView, clock: &Clock, clocks: &Clocks, now_ms: i64) -> String {
+    if clock.agreement == Agreement::Away {
+        return match (node.status_at_ms, &node.status) {
+            (Some(heard_at_ms), Some(_)) => {
+                let ms = u64::try_from(now_ms - heard_at_ms).unwrap_or(0);
+                format!("last heard {} ago", age(ms / 1_000 * 1_000))
+            }
+            _ => String::new(),
+        };
+    }
+    if let Some(reason) = &clock.reason {
+        return reason.clone();
+    }
+    match &clocks.teller {
+        Some(teller) if clock.is_hearsay => format!("as {teller} measures it"),
+        _ => String::new(),
+    }
+}
+
+/// The step line, and what its highest step says; only where the intervals as they are overlap for a majority.
+fn step_line(clocks: &Clocks, scale: Scale) -> Option<(String, String)> {
+    let intervals: Vec<(f64, f64)> = clocks
+        .clocks
+        .iter()
+        .filter(|clock| clock.agreement != Agreement::Away)
+        .filter_map(|clock| clock.claim)
+        .map(|claim| (claim.from_ms(), claim.to_ms()))
+        .collect();
+    let (lo_ms, hi_ms) = scale.ends_ms();
+    let steps = steps::steps(&intervals, lo_ms, hi_ms);
+    let best = highest(&steps).filter(|best| best.count >= clocks.majority())?;
+    let all = clocks.clocks.len();
+    let words = format!(
+        "{} of {all} bars hold this, {} wide",
+        best.count,
+        apart(best.to_ms - best.from_ms)
+    );
+    Some((steps::path(&steps, scale, all), words))
+}
+
+#[component]
+pub fn ClockFigure(facts: TimeFacts) -> impl IntoView {
+    let live = use_live();
+    let ids = memo(move || live.node_ids());
+    let scale = facts.scale;
+    let band = memo(move || {
+        let range = facts.clocks.with(|clocks| clocks.agreement)?;
+        let scale = scale.get();
+        Some((scale.x(range.from_ms), scale.x(range.to_ms)))
+    });
+    let line = memo(move || facts.clocks.with(|clocks| step_line(clocks, scale.get())));
+    let how = memo(move || facts.clocks.with(how_to_read));
+    let most = memo(move || facts.clocks.with(|clocks| clocks.clocks.len().max(1)));
+    view! {
+        <section class="claims-section" aria-labelledby="claims">
+            <div class="title">
+                <h2 id="claims">"Where each clock stands"</h2>
+                <p>{how}</p>
+            </div>
+            <div class="set claims">
+                <For each=move || ids.get() key=String::clone let:id>
+                    <ClaimRow id facts band />
+                </For>
+                <div class="claim-row step-row" class:absent=move || line.with(Option::is_none)>
+                    <div class="claim-who"></div>
+                    <div class="claim-axis" aria-hidden="true">
+                        <Band band />
+                        <svg viewBox=move || format!("0 0 100 {}", most.get()) preserveAspectRatio="none">
+                            <path d=move || line.with(|line| line.as_ref().map(|line| line.0.clone())) />
+                        </svg>
+                    </div>
+                    <p class="claim-words small q">
+                        {derived(move || line.with(|line| line.as_ref().map(|line| line.1.clone())))}
+                    </p>
+                </div>
+                <div class="claim-row ticks-row" aria-hidden="true">
+                    <div class="claim-who"></div>
+                    <div class="claim-axis">
+                        {move || {
+                            scale
+                                .get()
+                                .ticks()
+                                .into_iter()
+                                .enumerate()
+                                .map(|(place, (x, text))| {
+                                    view! {
+                                        <span class="axis-tick" class:minor=place % 2 == 1 style:--x=percent(x)>
+                                            {text}
+                                        </span>
+                                    }
+                                })
+                                .collect_view()
+                        }}
+                    </div>
+                </div>
+            </div>
+            <p class="read">
+                "A bar is where a clock stands, give or take its bound. Shaded: where the majority of clocks lies. The line below counts, for every instant, how many bars hold it. A clock that is far off stands at the edge, so that it does not make the others a dot."
+            </p>
+        </section>
+    }
+    .into_any()
+}
+
+fn how_to_read(clocks: &Clocks) -> String {
+    match &clocks.against {
+        Against::Nothing => "Nobody has measured anything yet.".to_owned(),
+        Against::ClusterTime => "Zero is cluster time; to the right of it a clock is ahead.".to_owned(),
+        Against::ClockOf(id) => format!("There is no cluster time: zero is {id}’s own clock."),
+    }
+}
+
+/// Where the majority lies, through all rows.
+#[component]
+fn Band(band: Memo<Option<(f64, f64)>>) -> impl IntoView {
+    view! {
+        <i
+            class="claim-band"
+            class:absent=move || band.get().is_none()
+            style:left=move || percent(band.get().map_or(0.0, |band| band.0))
+            style:width=move || percent(band.get().map_or(0.0, |band| band.1 - band.0))
+        ></i>
+    }
+}
+
+#[component]
+fn ClaimRow(#[prop(into)] id: String, facts: TimeFacts, band: Memo<Option<(f64, f64)>>) -> impl IntoView {
+    let live = use_live();
+    let name = id.clone();
+    let row = memo(move || {
+        let node = live.node(&id);
+        let now_ms = if node.live { 0 } else { live.now_ms() };
+        facts
+            .clocks
+            .with(|clocks| row(&node, clocks, facts.scale.get(), now_ms))
+    });
+    let agreement = memo(move || row.with(|row| row.agreement));
+    let bar = memo(move || row.with(|row| row.bar));
+    let edge = memo(move || row.with(|row| row.edge.clone()));
+    let truth_x = memo(move || row.with(|row| row.truth_x));
+    let left = move || bar.get().map_or(0.0, |bar| bar.1);
+    view! {
+        <div
+            class=move || format!("claim-row clock {}", agreement_ink(agreement.get()).class())
+            role="group"
+            aria-label=format!("The clock of {name}")
+            data-clock=name.clone()
+            data-agreement=move || agreement.get().word()
+        >
+            <h3 class=move || format!("claim-who {}", row.with(|row| row.name_ink))>{name.clone()}</h3>
+            <div class="claim-axis" aria-hidden="true">
+                <Band band />
+                <i class="claim-zero"></i>
+                <i
+                    class="claim-bar"
+                    class:absent=move || bar.get().is_none()
+                    style:left=move || percent(left())
+                    style:width=move || percent(bar.get().map_or(0.0, |bar| bar.2 - bar.1))
+                ></i>
+                <i
+                    class="claim-dot"
+                    class:absent=move || bar.get().is_none()
+                    style:left=move || percent(bar.get().map_or(0.0, |bar| bar.0))
+                ></i>
+                <i
+                    class="claim-truth"
+                    class:absent=move || truth_x.get().is_none()
+                    style:left=move || percent(truth_x.get().unwrap_or(0.0))
+                ></i>
+                {move || {
+                    edge.get()
+                        .map(|(side, text)| {
+                            let (class, path) = match side {
+                                Edge::Left => ("claim-edge left", "M14 5H1M5 1 1 5l4 4"),
+                                Edge::Right => ("claim-edge right", "M0 5h13M9 1l4 4-4 4"),
+                            };
+                            view! {
+                                <span class=class>
+                                    <b>{text}</b>
+                                    <svg viewBox="0 0 14 10" aria-hidden="true" focusable="false">
+                                        <path d=path />
+                                    </svg>
+                                </span>
+                            }
+                        })
+                }}
+            </div>
+            <p class="claim-words">
+                <span class="num">{derived(move || row.with(|row| row.number.clone()))}</span>
+                <span class="claim-state">
+                    {move || agreement_icon(agreement.get())}
+                    <b>{derived(move || row.with(|row| row.word))}</b>
+                </span>
+                <span class="num truth">{derived(move || row.with(|row| row.truth.clone()))}</span>
+                <span class="small q note">{derived(move || row.with(|row| row.note.clone()))}</span>
+            </p>
+        </div>
+    }
+    .into_any()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cluster::fixture::{clocks_agree, one_outvoted},
+        time::extents,
+    };
+
+    fn drawn(nodes: &[NodeView], place: usize) -> Row {
+        let clocks = Clocks::of(nodes);
+        let scale = Scale::of(&extents(&clocks), None);
+        row(&nodes[place], &clocks, scale, 1_041_000)
+    }
+
+    #[test]
+    fn an_outvoted_clock_stands_at_the_edge_with_its_value_and_its_truth() {
+        let row = drawn(&one_outvoted(), 2);
+        assert_eq!((row.word, row.bar), ("outvoted", None));
+        assert_eq!(row.edge, Some((Edge::Right, "+5.000\u{a0}s".into())));
+        assert!(row.truth.starts_with("truth +5,000.00"), "{}", row.truth);
+        assert!(row.note.contains("ahead of the two clocks"));
+        let agreeing = drawn(&one_outvoted(), 0);
+        let (_, from, to) = agreeing.bar.expect("it is on the scale");
+        assert!(to - from > 10.0, "still an interval to see: {from} to {to}");
+    }
+
+    #[test]
+    fn a_node_that_is_gone_tells_how_old_its_word_is() {
+        let mut nodes = clocks_agree();
+        nodes[2].live = false;
+        nodes[2].process = crate::view::ProcessState::Exited {
+            how: "killed (SIGKILL)".into(),
+            at_ms: 0,
+            expected: false,
+        };
+        let row = drawn(&nodes, 2);
+        assert_eq!(
+            (row.word, row.note.as_str()),
+            ("gone", "last heard 41\u{a0}s ago")
+        );
+    }
+
+    #[test]
+    fn the_step_line_is_drawn_where_the_bars_of_a_majority_overlap() {
+        let clocks = Clocks::of(&clocks_agree());
+        let scale = Scale::of(&extents(&clocks), None);
+        let (_, words) = step_line(&clocks, scale).expect("three bars overlap");
+        assert!(words.starts_with("3 of 3 bars hold this"), "{words}");
+        let mut apart = clocks;
+        for (place, clock) in apart.clocks.iter_mut().enumerate() {
+            if let Some(claim) = &mut clock.claim {
+                claim.offset_ms = [-1.0, 0.0, 1.0][place];
+            }
+        }
+        assert_eq!(step_line(&apart, Scale::of(&extents(&apart), None)), None);
+    }
+}
