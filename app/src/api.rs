@@ -6,10 +6,11 @@
 
 use leptos::{
     prelude::*,
+    server::ServerActionError,
     server_fn::{
         Bytes, ContentType, Decodes, Encodes, Format, FormatType, Http,
         codec::{Json, JsonEncoding, Post},
-        error::{FromServerFnError, ServerFnErrorErr},
+        error::{FromServerFnError, ServerFnErrorErr, ServerFnUrlError},
     },
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -121,6 +122,14 @@ impl FromServerFnError for ApiError {
         };
         Self { detail, status }
     }
+}
+
+/// The error that a form without wasm brought back in the address, if it was sent to one of these.
+pub fn error_of_form(paths: &[&str]) -> Option<ApiError> {
+    let error = use_context::<ServerActionError>()?;
+    paths
+        .contains(&error.path())
+        .then(|| ServerFnUrlError::<ApiError>::decode_err(error.err()))
 }
 
 /// Arguments as JSON, or as the fields of a plain HTML form; which of the two, the first byte tells.

@@ -26,7 +26,11 @@ use scales::{ClockAxis, LatencyAxis};
 use spark::Spark;
 
 use crate::{
-    conversation::Conversation, live::use_live, reactive::memo, terminal::Terminals, timeline::Timeline,
+    conversation::Conversation,
+    live::use_live,
+    reactive::{each_name, memo},
+    terminal::Terminals,
+    timeline::Timeline,
 };
 
 #[component]
@@ -58,9 +62,7 @@ pub fn ClusterPage() -> impl IntoView {
                     <LatencyAxis />
                     <div></div>
                 </div>
-                <For each=move || ids.get() key=String::clone let:id>
-                    <NodeRow id facts />
-                </For>
+                {each_name(ids, move |id| view! { <NodeRow id facts /> }.into_any())}
             </div>
             <Warnings />
         </section>
@@ -146,9 +148,7 @@ fn Warnings() -> impl IntoView {
     });
     view! {
         <ul class="warnings small" hidden=move || warnings.with(Vec::is_empty)>
-            <For each=move || warnings.get() key=String::clone let:warning>
-                <li><b class="alarm">"! "</b>{warning}</li>
-            </For>
+            {each_name(warnings, |warning| view! { <li><b class="alarm">"! "</b>{warning}</li> }.into_any())}
         </ul>
     }
     .into_any()

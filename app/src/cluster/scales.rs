@@ -8,7 +8,7 @@ use crate::{
     reactive::{derived, memo},
     time::{
         clocks::Agreement,
-        icons::{agreement_icon, agreement_ink},
+        icons::{agreement_ink, agreement_shape, icon},
     },
     view::NodeView,
     words::{grouped, millis, offset_and_bound, signed},
@@ -116,7 +116,7 @@ pub fn ClockCell(node: Memo<NodeView>, outvoted: Memo<Vec<String>>) -> impl Into
             Some((clock_x(offset), clock_x(offset - bound), clock_x(offset + bound)))
         })
     });
-    let stands = memo(move || {
+    let stands = derived(move || {
         let is_outvoted = node.with(|node| outvoted.with(|outvoted| outvoted.contains(&node.id)));
         clock.with(|clock| {
             clock
@@ -124,13 +124,16 @@ pub fn ClockCell(node: Memo<NodeView>, outvoted: Memo<Vec<String>>) -> impl Into
                 .map_or(Agreement::Away, |clock| clock_stands(clock, is_outvoted))
         })
     });
-    let word = derived(move || match stands.get() {
-        Agreement::Away => "silent",
-        Agreement::Agrees => "in agreement",
-        other => other.word(),
+    let word = derived(move || {
+        match stands.get() {
+            Agreement::Away => "silent",
+            Agreement::Agrees => "in agreement",
+            other => other.word(),
+        }
+        .to_owned()
     });
     view! {
-        <div class="cell clock" data-clock-state=move || stands.get().word()>
+        <div class="cell clock" data-clock-state=derived(move || stands.get().word().to_owned())>
             <span class="lab">"Lamport"</span>
             <span class="num lamport" hidden=move || clock.get().is_none()>{derived(move || clock.get().map(|clock| grouped(clock.lamport)))}</span>
             <span class="track" hidden=move || interval.get().is_none() aria-hidden="true">
@@ -146,8 +149,8 @@ pub fn ClockCell(node: Memo<NodeView>, outvoted: Memo<Vec<String>>) -> impl Into
                 <span class="num" hidden=move || clock.get().is_none()>
                     {derived(move || clock.get().map(|clock| clock_words(&clock)))}
                 </span>
-                <span class=move || format!("clock-stands small {}", agreement_ink(stands.get()).class())>
-                    {move || agreement_icon(stands.get())}
+                <span class=derived(move || format!("clock-stands small {}", agreement_ink(stands.get()).class()))>
+                    {icon(derived(move || agreement_shape(stands.get()).to_owned()))}
                     {word}
                 </span>
             </a>

@@ -7,34 +7,49 @@ use crate::{
     words::{NBSP, age, grouped, millis, offset_and_bound, offset_parts, signed},
 };
 
-/// A measurement, in words.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// A measurement, in words; empty where nothing is known.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Cell {
     pub state: ProbeState,
+    /// Of the number.
+    pub ink: Ink,
     /// `+0.012` and `± 0.014`, milliseconds.
-    pub offset: Option<(String, String)>,
-    pub truth: Option<String>,
+    pub offset: (String, String),
+    pub truth: String,
     pub delay: String,
     pub drift: String,
     pub age: String,
+    /// How suspect the silence is.
+    pub phi: String,
     /// The rest, for whoever asks.
     pub title: String,
 }
 
+impl Default for Cell {
+    fn default() -> Self {
+        Self::of(&ClockPeer::default(), false)
+    }
+}
+
 impl Cell {
-    pub fn of(peer: &ClockPeer) -> Self {
-        let offset = peer.offset_ms.zip(peer.error_bound_ms);
+    pub fn of(peer: &ClockPeer, is_outvoted: bool) -> Self {
+        let written = |text: Option<String>| text.unwrap_or_default();
         Self {
             state: peer.state,
-            offset: offset.map(|(offset_ms, bound_ms)| offset_parts(offset_ms, bound_ms)),
-            truth: peer.truth_ms.map(|truth_ms| format!("truth {}", truth(truth_ms))),
-            delay: peer
-                .delay_ms
-                .map_or_else(String::new, |ms| format!("rtt {}", millis(ms))),
-            drift: drift_words(peer.drift_ppm, peer.drift_bound_ppm).unwrap_or_default(),
-            age: peer
-                .age_ms
-                .map_or_else(String::new, |ms| format!("{} ago", age(ms))),
+            ink: if is_outvoted || peer.state == ProbeState::False {
+                Ink::Alarm
+            } else {
+                Ink::Plain
+            },
+            offset: peer.offset_ms.zip(peer.error_bound_ms).map_or_else(
+                || ("–".to_owned(), String::new()),
+                |(offset_ms, bound_ms)| offset_parts(offset_ms, bound_ms),
+            ),
+            truth: written(peer.truth_ms.map(|ms| format!("truth {}", truth(ms)))),
+            delay: written(peer.delay_ms.map(|ms| format!("rtt {}", millis(ms)))),
+            drift: written(drift_words(peer.drift_ppm, peer.drift_bound_ppm)),
+            age: written(peer.age_ms.map(|ms| format!("{} ago", age(ms)))),
+            phi: written(phi(peer.suspicion)),
             title: title(peer),
         }
     }
@@ -96,9 +111,9 @@ pub fn state_ink(state: ProbeState) -> Ink {
 pub fn phi(suspicion: Option<f64>) -> Option<String> {
     suspicion.map(|phi| {
         if phi >= 99.95 {
-            "over 100".to_owned()
+            "φ over 100".to_owned()
         } else {
-            format!("{phi:.1}")
+            format!("φ {phi:.1}")
         }
     })
 }
@@ -116,10 +131,10 @@ mod tests {
     fn a_measurement_is_told_with_its_truth_and_its_circumstances() {
         let nodes = one_outvoted();
         let status = nodes[0].status.as_ref().expect("it is live");
-        let cell = Cell::of(&status.clock.peers[1]);
-        let (offset, bound) = cell.offset.clone().expect("it was measured");
+        let cell = Cell::of(&status.clock.peers[1], true);
+        let (offset, bound) = cell.offset.clone();
         assert_eq!((offset.as_str(), plain(&bound)), ("+4,999.994", "± 0.011".into()));
-        assert_eq!(cell.truth.as_deref(), Some("truth +5,000.000"));
+        assert_eq!(cell.truth, "truth +5,000.000");
         assert_eq!(cell.delay, "rtt 0.021");
         assert_eq!(plain(&cell.drift), "−0.1 ± 0.3 ppm");
         assert_eq!(plain(&cell.age), "0.4 s ago");
@@ -131,16 +146,17 @@ mod tests {
     fn what_is_not_known_is_left_empty() {
         let nodes = unsynchronised();
         let status = nodes[0].status.as_ref().expect("it is live");
-        let cell = Cell::of(&status.clock.peers[0]);
-        assert_eq!((cell.offset, cell.truth), (None, None));
+        let cell = Cell::of(&status.clock.peers[0], false);
+        assert_eq!(cell.offset.0, "–");
+        assert!(cell.truth.is_empty() && cell.phi.is_empty());
         assert!(cell.delay.is_empty() && cell.drift.is_empty() && cell.age.is_empty());
         assert!(cell.title.starts_with("not measured, unknown"), "{}", cell.title);
     }
 
     #[test]
     fn suspicion_has_one_decimal_and_an_end() {
-        assert_eq!(phi(Some(0.24)).as_deref(), Some("0.2"));
-        assert_eq!(phi(Some(1e9)).as_deref(), Some("over 100"));
+        assert_eq!(phi(Some(0.24)).as_deref(), Some("φ 0.2"));
+        assert_eq!(phi(Some(1e9)).as_deref(), Some("φ over 100"));
         assert_eq!(phi(None), None);
     }
 }

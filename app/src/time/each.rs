@@ -6,7 +6,7 @@ use leptos::prelude::*;
 use super::{TimeFacts, cells::drift_words, clocks::injected};
 use crate::{
     live::{Live, use_live},
-    reactive::{derived, memo},
+    reactive::{derived, each_name, memo},
     view::NodeView,
     words::{NBSP, ahead_or_behind, counted, grouped, within},
 };
@@ -97,14 +97,12 @@ pub fn EachClock(facts: TimeFacts) -> impl IntoView {
                         </tr>
                     </thead>
                     <tbody>
-                        <For each=move || ids.get() key=String::clone let:id>
-                            <EachRow id facts />
-                        </For>
+                        {each_name(ids, move |id| view! { <EachRow id facts /> }.into_any())}
                     </tbody>
                 </table>
             </div>
-            <p class="read" data-violations=move || broken.get().to_string()>
-                <span class:alarm=move || { broken.get() > 0 }>
+            <p class="read" data-violations=derived(move || broken.get().to_string())>
+                <span class:alarm=derived(move || { broken.get() > 0 })>
                     {derived(move || promise(broken.get()))}
                 </span>
             </p>
@@ -137,12 +135,12 @@ fn EachRow(#[prop(into)] id: String, facts: TimeFacts) -> impl IntoView {
         let id = id.clone();
         memo(move || row(&live.node(&id), |at_ms| live.time_of_day(at_ms)))
     };
-    let is_outvoted = memo(move || facts.clocks.with(|clocks| clocks.is_outvoted(&id)));
+    let is_outvoted = derived(move || facts.picture.with(|picture| picture.clocks.is_outvoted(&id)));
     let part = move |read: fn(&Row) -> String| derived(move || row.with(read));
     view! {
-        <tr class:ghost=move || row.with(|row| !row.live)>
+        <tr class:ghost=derived(move || row.with(|row| !row.live))>
             <th scope="row">{name}</th>
-            <td class="m" class:alarm=move || is_outvoted.get() data-label="ts">
+            <td class="m" class:alarm=is_outvoted data-label="ts">
                 {part(|row| row.machine.clone())}
             </td>
             <td class="m" data-label="corrected_ts">

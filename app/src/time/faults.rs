@@ -2,14 +2,13 @@
 //! were started with leave to do so. Every control is a plain form first, so that it works without wasm.
 
 use leptos::{html, prelude::*, server_fn::ServerFn};
-use wiber_protocol::status::{MAX_DRIFT_PPM, MAX_SKEW_MS};
 
 use super::{TimeFacts, clocks::injected};
 use crate::{
-    api::{ApiError, InjectClockFault, clock_fault},
+    api::{InjectClockFault, clock_fault, error_of_form},
     cluster::controls::ErrorNote,
     live::use_live,
-    reactive::{derived, memo},
+    reactive::{derived, each_name, memo},
     view::NodeView,
     words::signed,
 };
@@ -25,37 +24,24 @@ pub fn are_allowed(node: &NodeView) -> bool {
 
 #[component]
 pub fn FalseClocks(facts: TimeFacts) -> impl IntoView {
-    let live = use_live();
-    let allowed = facts.faults_allowed;
-    let ids = memo(move || {
-        live.nodes()
-            .iter()
-            .filter(|node| are_allowed(node))
-            .map(|node| node.id.clone())
-            .collect::<Vec<_>>()
-    });
-    // A form without wasm brings its error back in the address.
-    let from_form = ServerAction::<InjectClockFault>::new()
-        .value()
-        .get_untracked()
-        .and_then(Result::err);
+    let allowing = facts.allowing;
+    let is_none = derived(move || allowing.with(Vec::is_empty));
+    let from_form = error_of_form(&[InjectClockFault::PATH]);
     view! {
         <section class="faults-section" id="false-clock" aria-labelledby="faults">
             <div class="title">
                 <h2 id="faults">"A false clock"</h2>
-                <p class:absent=move || !allowed.get()>"Set one wrong, and see the others find it out."</p>
+                <p class:absent=is_none>"Set one wrong, and see the others find it out."</p>
             </div>
             <div class="set faults">
-                <p class="nothing" hidden=move || allowed.get()>
+                <p class="nothing" hidden=derived(move || !is_none.get())>
                     "Clocks can be made false on purpose where the nodes were started with leave to: "
                     <code>"./dev run --allow-faults"</code>
                 </p>
-                <For each=move || ids.get() key=String::clone let:id>
-                    <FaultForm id />
-                </For>
+                {each_name(allowing, |id| view! { <FaultForm id /> }.into_any())}
                 <ErrorNote error=derived(move || from_form.clone()) />
             </div>
-            <p class="read" class:absent=move || !allowed.get()>
+            <p class="read" class:absent=is_none>
                 "Only the node’s reading of its clock changes, never the machine’s. Records it takes are stamped with the false time; their order does not depend on it."
             </p>
         </section>
@@ -63,25 +49,24 @@ pub fn FalseClocks(facts: TimeFacts) -> impl IntoView {
     .into_any()
 }
 
-/// The number in an input; what is no number asks for nothing.
+/// The number in an input; what is no number asks for nothing. The browser reads it: Rust's own reader of decimals
+/// brings a table of ten kilobytes.
 fn number_in(input: NodeRef<html::Input>) -> Option<f64> {
-    input.get_untracked()?.value().trim().parse().ok()
+    Some(input.get_untracked()?.value_as_number()).filter(|number| number.is_finite())
 }
 
 #[component]
 fn FaultForm(#[prop(into)] id: String) -> impl IntoView {
     let live = use_live();
     let name = StoredValue::new(id);
-    let fault = memo(move || {
-        let node = live.node(&name.get_value());
-        node.status.as_ref().and_then(|status| injected(&status.clock))
-    });
+    let node = memo(move || live.node(&name.get_value()));
+    let fault = move || node.with(|node| node.status.as_ref().and_then(|status| injected(&status.clock)));
     let (skew, drift) = (NodeRef::<html::Input>::new(), NodeRef::<html::Input>::new());
     let act = Action::new(move |asked: &(Option<f64>, Option<f64>)| {
         let (skew_ms, drift_ppm) = *asked;
         clock_fault(name.get_value(), skew_ms, drift_ppm)
     });
-    let busy = move || act.pending().get();
+    let busy = derived(move || act.pending().get().to_string());
     let ask = move |skew_ms: Option<f64>, drift_ppm: Option<f64>| {
         if !act.pending().get_untracked() {
             act.dispatch((skew_ms, drift_ppm));
@@ -100,7 +85,7 @@ fn FaultForm(#[prop(into)] id: String) -> impl IntoView {
         }
         ask(Some(0.0), Some(0.0));
     };
-    let error = move || act.value().get().and_then(Result::<_, ApiError>::err);
+    let error = move || act.value().get().and_then(Result::err);
     let id = name.get_value();
     view! {
         <div class="fault" data-fault=id.clone()>
@@ -121,8 +106,8 @@ fn FaultForm(#[prop(into)] id: String) -> impl IntoView {
                         name="skew_ms"
                         value="5000"
                         step="any"
-                        min=-MAX_SKEW_MS
-                        max=MAX_SKEW_MS
+                        min="-864000000"
+                        max="864000000"
                         required
                     />
                 </label>
@@ -135,12 +120,12 @@ fn FaultForm(#[prop(into)] id: String) -> impl IntoView {
                         name="drift_ppm"
                         value="0"
                         step="any"
-                        min=-MAX_DRIFT_PPM
-                        max=MAX_DRIFT_PPM
+                        min="-1000"
+                        max="1000"
                         required
                     />
                 </label>
-                <button class="btn" aria-busy=move || busy().to_string()>
+                <button class="btn" aria-busy=busy>
                     "Inject"
                 </button>
             </form>
@@ -154,14 +139,13 @@ fn FaultForm(#[prop(into)] id: String) -> impl IntoView {
                 <input type="hidden" name="node" value=id.clone() />
                 <input type="hidden" name="skew_ms" value="0" />
                 <input type="hidden" name="drift_ppm" value="0" />
-                <button class="word" aria-label=format!("Take back the false clock of {id}") aria-disabled=move || fault.get().is_none().then_some("true")>
+                <button class="word" aria-label=format!("Take back the false clock of {id}") aria-disabled=derived(move || fault().is_none().then(|| "true".to_owned()))>
                     "take back"
                 </button>
             </form>
             <p class="small q in-force">
                 {derived(move || {
-                    fault
-                        .get()
+                    fault()
                         .map_or_else(
                             || "tells the machine’s time".to_owned(),
                             |fault| format!("{} ms, {} ppm", signed(fault.offset_ms, 1), signed(fault.drift_ppm, 1)),
@@ -176,8 +160,19 @@ fn FaultForm(#[prop(into)] id: String) -> impl IntoView {
 
 #[cfg(test)]
 mod tests {
+    use wiber_protocol::status::{MAX_DRIFT_PPM, MAX_SKEW_MS};
+
     use super::*;
     use crate::cluster::fixture::clocks_agree;
+
+    #[test]
+    fn the_form_has_the_limits_that_nodes_have() {
+        let source = include_str!("faults.rs");
+        for limit in [MAX_SKEW_MS, MAX_DRIFT_PPM] {
+            assert!(source.contains(&format!("min=\"-{limit}\"")), "{limit}");
+            assert!(source.contains(&format!("max=\"{limit}\"")), "{limit}");
+        }
+    }
 
     #[test]
     fn only_a_live_node_with_leave_can_be_given_a_false_clock() {

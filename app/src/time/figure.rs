@@ -7,14 +7,14 @@ use wiber_protocol::status::Role;
 use super::{
     TimeFacts,
     clocks::{Against, Agreement, Clock, Clocks, standing_word},
-    icons::{agreement_icon, agreement_ink},
-    scale::Scale,
+    icons::{agreement_ink, agreement_shape, icon},
+    scale::{Scale, TICKS},
     steps::{self, highest},
 };
 use crate::{
     cluster::{figure::percent, standing::Standing},
     live::use_live,
-    reactive::{derived, memo},
+    reactive::{derived, each_name, memo},
     view::NodeView,
     words::{NBSP, age, apart, offset_and_bound, signed},
 };
@@ -115,7 +115,7 @@ fn note(node: &NodeView, clock: &Clock, clocks: &Clocks, now_ms: i64) -> String 
 }
 
 /// The step line, and what its highest step says; only where the intervals as they are overlap for a majority.
-fn step_line(clocks: &Clocks, scale: Scale) -> Option<(String, String)> {
+pub(super) fn step_line(clocks: &Clocks, scale: Scale) -> Option<(String, String)> {
     let intervals: Vec<(f64, f64)> = clocks
         .clocks
         .iter()
@@ -139,55 +139,53 @@ fn step_line(clocks: &Clocks, scale: Scale) -> Option<(String, String)> {
 pub fn ClockFigure(facts: TimeFacts) -> impl IntoView {
     let live = use_live();
     let ids = memo(move || live.node_ids());
-    let scale = facts.scale;
-    let band = memo(move || {
-        let range = facts.clocks.with(|clocks| clocks.agreement)?;
-        let scale = scale.get();
-        Some((scale.x(range.from_ms), scale.x(range.to_ms)))
-    });
-    let line = memo(move || facts.clocks.with(|clocks| step_line(clocks, scale.get())));
-    let how = memo(move || facts.clocks.with(how_to_read));
-    let most = memo(move || facts.clocks.with(|clocks| clocks.clocks.len().max(1)));
+    let picture = facts.picture;
+    let line = move |read: fn(&(String, String)) -> String| {
+        derived(move || {
+            picture
+                .with(|picture| picture.line.as_ref().map(read))
+                .unwrap_or_default()
+        })
+    };
     view! {
         <section class="claims-section" aria-labelledby="claims">
             <div class="title">
                 <h2 id="claims">"Where each clock stands"</h2>
-                <p>{how}</p>
+                <p>{derived(move || picture.with(|picture| how_to_read(&picture.clocks)))}</p>
             </div>
             <div class="set claims">
-                <For each=move || ids.get() key=String::clone let:id>
-                    <ClaimRow id facts band />
-                </For>
-                <div class="claim-row step-row" class:absent=move || line.with(Option::is_none)>
+                {each_name(ids, move |id| view! { <ClaimRow id facts /> }.into_any())}
+                <div class="claim-row step-row">
                     <div class="claim-who"></div>
                     <div class="claim-axis" aria-hidden="true">
-                        <Band band />
-                        <svg viewBox=move || format!("0 0 100 {}", most.get()) preserveAspectRatio="none">
-                            <path d=move || line.with(|line| line.as_ref().map(|line| line.0.clone())) />
+                        {band(facts)}
+                        <svg
+                            viewBox=derived(move || {
+                                picture.with(|picture| format!("0 0 100 {}", picture.clocks.clocks.len().max(1)))
+                            })
+                            preserveAspectRatio="none"
+                        >
+                            <path d=line(|line| line.0.clone()) />
                         </svg>
                     </div>
-                    <p class="claim-words small q">
-                        {derived(move || line.with(|line| line.as_ref().map(|line| line.1.clone())))}
-                    </p>
+                    <p class="claim-words small q">{line(|line| line.1.clone())}</p>
                 </div>
                 <div class="claim-row ticks-row" aria-hidden="true">
                     <div class="claim-who"></div>
                     <div class="claim-axis">
-                        {move || {
-                            scale
-                                .get()
-                                .ticks()
-                                .into_iter()
-                                .enumerate()
-                                .map(|(place, (x, text))| {
-                                    view! {
-                                        <span class="axis-tick" class:minor=place % 2 == 1 style:--x=percent(x)>
-                                            {text}
-                                        </span>
-                                    }
-                                })
-                                .collect_view()
-                        }}
+                        {(0..TICKS)
+                            .map(|place| {
+                                let x = derived(move || picture.with(|picture| percent(picture.scale.ticks()[place].0)));
+                                let text = derived(move || {
+                                    picture.with(|picture| picture.scale.ticks()[place].1.clone())
+                                });
+                                view! {
+                                    <span class="axis-tick" class:minor={place % 2 == 1} style:--x=x>
+                                        {text}
+                                    </span>
+                                }
+                            })
+                            .collect_view()}
                     </div>
                 </div>
             </div>
@@ -207,93 +205,74 @@ fn how_to_read(clocks: &Clocks) -> String {
     }
 }
 
+/// A mark on the scale, from one end to the other in percent; nothing to be seen without.
+fn mark(class: &'static str, ends: impl Fn() -> Option<(f64, f64)> + Send + Sync + 'static) -> AnyView {
+    let style = derived(move || match ends() {
+        None => "display:none".to_owned(),
+        Some((from, to)) if to > from => format!("left:{};width:{}", percent(from), percent(to - from)),
+        Some((at, _)) => format!("left:{}", percent(at)),
+    });
+    view! { <i class=class style=style></i> }.into_any()
+}
+
 /// Where the majority lies, through all rows.
-#[component]
-fn Band(band: Memo<Option<(f64, f64)>>) -> impl IntoView {
-    view! {
-        <i
-            class="claim-band"
-            class:absent=move || band.get().is_none()
-            style:left=move || percent(band.get().map_or(0.0, |band| band.0))
-            style:width=move || percent(band.get().map_or(0.0, |band| band.1 - band.0))
-        ></i>
-    }
+fn band(facts: TimeFacts) -> AnyView {
+    mark("claim-band", move || facts.picture.with(|picture| picture.band))
 }
 
 #[component]
-fn ClaimRow(#[prop(into)] id: String, facts: TimeFacts, band: Memo<Option<(f64, f64)>>) -> impl IntoView {
+fn ClaimRow(#[prop(into)] id: String, facts: TimeFacts) -> impl IntoView {
     let live = use_live();
     let name = id.clone();
     let row = memo(move || {
         let node = live.node(&id);
         let now_ms = if node.live { 0 } else { live.now_ms() };
         facts
-            .clocks
-            .with(|clocks| row(&node, clocks, facts.scale.get(), now_ms))
+            .picture
+            .with(|picture| row(&node, &picture.clocks, picture.scale, now_ms))
     });
-    let agreement = memo(move || row.with(|row| row.agreement));
-    let bar = memo(move || row.with(|row| row.bar));
-    let edge = memo(move || row.with(|row| row.edge.clone()));
-    let truth_x = memo(move || row.with(|row| row.truth_x));
-    let left = move || bar.get().map_or(0.0, |bar| bar.1);
+    let part = move |read: fn(&Row) -> String| derived(move || row.with(read));
     view! {
         <div
-            class=move || format!("claim-row clock {}", agreement_ink(agreement.get()).class())
+            class=part(|row| format!("claim-row clock {}", agreement_ink(row.agreement).class()))
             role="group"
             aria-label=format!("The clock of {name}")
             data-clock=name.clone()
-            data-agreement=move || agreement.get().word()
+            data-agreement=part(|row| row.agreement.word().to_owned())
         >
-            <h3 class=move || format!("claim-who {}", row.with(|row| row.name_ink))>{name.clone()}</h3>
+            <h3 class=part(|row| format!("claim-who {}", row.name_ink))>{name.clone()}</h3>
             <div class="claim-axis" aria-hidden="true">
-                <Band band />
-                <i class="claim-zero"></i>
-                <i
-                    class="claim-bar"
-                    class:absent=move || bar.get().is_none()
-                    style:left=move || percent(left())
-                    style:width=move || percent(bar.get().map_or(0.0, |bar| bar.2 - bar.1))
-                ></i>
-                <i
-                    class="claim-dot"
-                    class:absent=move || bar.get().is_none()
-                    style:left=move || percent(bar.get().map_or(0.0, |bar| bar.0))
-                ></i>
-                <i
-                    class="claim-truth"
-                    class:absent=move || truth_x.get().is_none()
-                    style:left=move || percent(truth_x.get().unwrap_or(0.0))
-                ></i>
-                {move || {
-                    edge.get()
-                        .map(|(side, text)| {
-                            let (class, path) = match side {
-                                Edge::Left => ("claim-edge left", "M14 5H1M5 1 1 5l4 4"),
-                                Edge::Right => ("claim-edge right", "M0 5h13M9 1l4 4-4 4"),
-                            };
-                            view! {
-                                <span class=class>
-                                    <b>{text}</b>
-                                    <svg viewBox="0 0 14 10" aria-hidden="true" focusable="false">
-                                        <path d=path />
-                                    </svg>
-                                </span>
-                            }
-                        })
-                }}
+                {band(facts)} <i class="claim-zero"></i>
+                {mark("claim-bar", move || row.with(|row| row.bar.map(|bar| (bar.1, bar.2))))}
+                {mark("claim-dot", move || row.with(|row| row.bar.map(|bar| (bar.0, bar.0))))}
+                {mark("claim-truth", move || row.with(|row| row.truth_x.map(|x| (x, x))))}
+                <span class=part(|row| edge_class(row).to_owned())>
+                    <b>{part(|row| row.edge.as_ref().map_or_else(String::new, |edge| edge.1.clone()))}</b>
+                    <svg viewBox="0 0 14 10" aria-hidden="true" focusable="false">
+                        <path d="M0 5h13M9 1l4 4-4 4" />
+                    </svg>
+                </span>
             </div>
             <p class="claim-words">
-                <span class="num">{derived(move || row.with(|row| row.number.clone()))}</span>
+                <span class="num">{part(|row| row.number.clone())}</span>
                 <span class="claim-state">
-                    {move || agreement_icon(agreement.get())}
-                    <b>{derived(move || row.with(|row| row.word))}</b>
+                    {icon(part(|row| agreement_shape(row.agreement).to_owned()))}
+                    <b>{part(|row| row.word.to_owned())}</b>
                 </span>
-                <span class="num truth">{derived(move || row.with(|row| row.truth.clone()))}</span>
-                <span class="small q note">{derived(move || row.with(|row| row.note.clone()))}</span>
+                <span class="num truth">{part(|row| row.truth.clone())}</span>
+                <span class="small q note">{part(|row| row.note.clone())}</span>
             </p>
         </div>
     }
     .into_any()
+}
+
+fn edge_class(row: &Row) -> &'static str {
+    match row.edge {
+        None => "claim-edge absent",
+        Some((Edge::Left, _)) => "claim-edge left",
+        Some((Edge::Right, _)) => "claim-edge right",
+    }
 }
 
 #[cfg(test)]

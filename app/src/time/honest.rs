@@ -6,7 +6,7 @@ use std::{collections::VecDeque, fmt::Write};
 
 use wiber_protocol::status::ClockPeer;
 
-use crate::view::NodeView;
+use crate::{view::NodeView, words::grouped};
 
 /// Estimates kept for each pair of nodes.
 pub const SAMPLES: usize = 60;
@@ -47,68 +47,89 @@ impl Sample {
 }
 
 /// One node's estimates of another's clock.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pair {
-    pub of: String,
     pub by: String,
-    /// Oldest first, at most [`SAMPLES`].
+    pub of: String,
+    /// By the node's own count.
+    pub checked: u64,
+    pub inside: u64,
+    /// What this page has seen, oldest first, at most [`SAMPLES`].
     pub samples: VecDeque<Sample>,
 }
 
-/// The estimates this page has seen.
+impl Pair {
+    pub fn name(&self) -> String {
+        format!("{} of {}", self.by, self.of)
+    }
+}
+
+/// All pairs whose truth is known.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Honesty {
-    pairs: Vec<Pair>,
+    pub pairs: Vec<Pair>,
 }
 
 impl Honesty {
-    /// Takes in what is told now; an answer that is known already is not taken twice. Says whether there was
-    /// anything new.
-    pub fn take(&mut self, nodes: &[NodeView]) -> bool {
-        let mut news = false;
-        for node in nodes.iter().filter(|node| node.live) {
+    /// What is told now, with what was seen `before`; an answer that is known already is not taken twice.
+    pub fn of(nodes: &[NodeView], before: Option<&Self>) -> Self {
+        let mut pairs = Vec::new();
+        for node in nodes {
             for peer in node.status.iter().flat_map(|status| &status.clock.peers) {
-                if let Some(sample) = Sample::of(peer) {
-                    news |= self.take_one(&node.id, &peer.id, sample);
+                if peer.truth_checked == 0 {
+                    continue;
                 }
-            }
-        }
-        news
-    }
-
-    fn take_one(&mut self, by: &str, of: &str, sample: Sample) -> bool {
-        let place = self.pairs.iter().position(|pair| pair.by == by && pair.of == of);
-        let pair = match place {
-            Some(place) => &mut self.pairs[place],
-            None => {
-                self.pairs.push(Pair {
-                    of: of.into(),
-                    by: by.into(),
-                    samples: VecDeque::new(),
+                let seen = before.and_then(|before| before.pair(&node.id, &peer.id));
+                let mut samples = seen.map(|pair| pair.samples.clone()).unwrap_or_default();
+                if let Some(sample) = Sample::of(peer).filter(|_| node.live) {
+                    take(&mut samples, sample);
+                }
+                pairs.push(Pair {
+                    by: node.id.clone(),
+                    of: peer.id.clone(),
+                    checked: peer.truth_checked,
+                    inside: peer.truth_inside,
+                    samples,
                 });
-                self.pairs.last_mut().expect("it was pushed just now")
             }
-        };
-        match pair.samples.back() {
-            Some(last) if last.answer == sample.answer => return false,
-            // The node has begun anew.
-            Some(last) if last.answer > sample.answer => pair.samples.clear(),
-            _ => {}
         }
-        if pair.samples.len() == SAMPLES {
-            pair.samples.pop_front();
-        }
-        pair.samples.push_back(sample);
-        true
+        Self { pairs }
     }
 
-    pub fn samples(&self, by: &str, of: &str) -> impl Iterator<Item = Sample> {
-        self.pairs
-            .iter()
-            .find(|pair| pair.by == by && pair.of == of)
-            .into_iter()
-            .flat_map(|pair| pair.samples.iter().copied())
+    pub fn pair(&self, by: &str, of: &str) -> Option<&Pair> {
+        self.pairs.iter().find(|pair| pair.by == by && pair.of == of)
     }
+
+    /// All pairs in a sentence.
+    pub fn verdict(&self) -> String {
+        let checked: u64 = self.pairs.iter().map(|pair| pair.checked).sum();
+        let inside: u64 = self.pairs.iter().map(|pair| pair.inside).sum();
+        match (checked, checked.saturating_sub(inside)) {
+            (0, _) => "The truth is known only of nodes that share one machine, and so one clock.".to_owned(),
+            (_, 0) => format!(
+                "Yes: in all {} estimates the truth lay within the bound.",
+                grouped(checked)
+            ),
+            (_, outside) => format!(
+                "Not always: in {} of {} estimates the truth lay outside the bound.",
+                grouped(outside),
+                grouped(checked)
+            ),
+        }
+    }
+}
+
+fn take(samples: &mut VecDeque<Sample>, sample: Sample) {
+    match samples.back() {
+        Some(last) if last.answer == sample.answer => return,
+        // The node has begun anew.
+        Some(last) if last.answer > sample.answer => samples.clear(),
+        _ => {}
+    }
+    if samples.len() == SAMPLES {
+        samples.pop_front();
+    }
+    samples.push_back(sample);
 }
 
 /// The place of an error on the strip, in percent.
@@ -117,9 +138,9 @@ pub fn strip_x(error: f64) -> f64 {
 }
 
 /// The dots of those inside the bound, or of those outside, in a box of 100 by 100. A dot stays where it is.
-pub fn dots(samples: impl Iterator<Item = Sample>, inside: bool) -> String {
+pub fn dots(samples: &VecDeque<Sample>, inside: bool) -> String {
     let mut path = String::new();
-    for sample in samples.filter(|sample| sample.is_inside() == inside) {
+    for sample in samples.iter().filter(|sample| sample.is_inside() == inside) {
         #[expect(clippy::cast_precision_loss, reason = "one of a handful of lanes")]
         let y = 20.0 + 60.0 * (sample.answer * 2 % LANES) as f64 / (LANES - 1) as f64;
         // Writing to a string does not fail.
@@ -131,7 +152,7 @@ pub fn dots(samples: impl Iterator<Item = Sample>, inside: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::fixture::clocks_agree;
+    use crate::cluster::fixture::{clocks_agree, unsynchronised};
 
     fn answered(nodes: &mut [NodeView], answered: u64) {
         for node in nodes {
@@ -141,26 +162,45 @@ mod tests {
         }
     }
 
+    fn seen(honesty: &Honesty) -> Vec<u64> {
+        let pair = honesty.pair("n1", "n2").expect("its truth is known");
+        pair.samples.iter().map(|sample| sample.answer).collect()
+    }
+
     #[test]
     fn an_answer_is_taken_once_and_the_oldest_go_at_the_bound() {
-        let (mut honesty, mut nodes) = (Honesty::default(), clocks_agree());
-        assert!(honesty.take(&nodes));
-        assert!(!honesty.take(&nodes), "nothing new");
+        let mut nodes = clocks_agree();
+        let mut honesty = Honesty::of(&nodes, None);
+        assert_eq!(Honesty::of(&nodes, Some(&honesty)), honesty, "nothing new");
         for count in 600..700 {
             answered(&mut nodes, count);
-            honesty.take(&nodes);
+            honesty = Honesty::of(&nodes, Some(&honesty));
         }
-        let kept: Vec<u64> = honesty.samples("n1", "n2").map(|sample| sample.answer).collect();
+        let kept = seen(&honesty);
         assert_eq!((kept.len(), kept[0], kept[SAMPLES - 1]), (SAMPLES, 640, 699));
     }
 
     #[test]
     fn a_node_that_began_anew_is_not_held_against_its_past() {
-        let (mut honesty, mut nodes) = (Honesty::default(), clocks_agree());
-        honesty.take(&nodes);
+        let mut nodes = clocks_agree();
+        let before = Honesty::of(&nodes, None);
         answered(&mut nodes, 3);
-        honesty.take(&nodes);
-        assert_eq!(honesty.samples("n1", "n2").count(), 1);
+        assert_eq!(seen(&Honesty::of(&nodes, Some(&before))), [3]);
+    }
+
+    #[test]
+    fn the_verdict_counts_every_estimate() {
+        let mut nodes = clocks_agree();
+        let verdict = |nodes: &[NodeView]| Honesty::of(nodes, None).verdict();
+        assert_eq!(
+            verdict(&nodes),
+            "Yes: in all 3,588 estimates the truth lay within the bound."
+        );
+        if let Some(status) = &mut nodes[0].status {
+            status.clock.peers[0].truth_inside -= 2;
+        }
+        assert!(verdict(&nodes).starts_with("Not always: in 2 of 3,588"));
+        assert!(verdict(&unsynchronised()).starts_with("The truth is known only"));
     }
 
     #[test]
@@ -182,7 +222,7 @@ mod tests {
     #[test]
     fn dots_keep_their_place_and_tell_honest_from_not() {
         let samples = [(0.0, 1), (1.2, 2), (9.0, 3)].map(|(error, answer)| Sample { error, answer });
-        assert_eq!(dots(samples.into_iter(), true), "M50.0 50h0");
-        assert_eq!(dots(samples.into_iter(), false), "M87.5 80h0M100.0 35h0");
+        assert_eq!(dots(&samples.into(), true), "M50.0 50h0");
+        assert_eq!(dots(&samples.into(), false), "M87.5 80h0M100.0 35h0");
     }
 }

@@ -3,80 +3,21 @@
 
 use leptos::prelude::*;
 
-use super::honest::{Honesty, STRIP_REACH, dots, strip_x};
+use super::honest::{Honesty, Pair, STRIP_REACH, dots, strip_x};
 use crate::{
     cluster::figure::percent,
     live::use_live,
-    reactive::{derived, memo},
-    view::NodeView,
+    reactive::{derived, each_name, memo},
     words::grouped,
 };
-
-/// Who measures whom, and how often the truth lay within the bound.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Total {
-    by: String,
-    of: String,
-    checked: u64,
-    inside: u64,
-}
-
-/// The pairs whose truth is known, by the nodes' own count.
-fn totals(nodes: &[NodeView]) -> Vec<Total> {
-    nodes
-        .iter()
-        .flat_map(|node| {
-            let peers = node.status.iter().flat_map(|status| &status.clock.peers);
-            peers.filter(|peer| peer.truth_checked > 0).map(|peer| Total {
-                by: node.id.clone(),
-                of: peer.id.clone(),
-                checked: peer.truth_checked,
-                inside: peer.truth_inside,
-            })
-        })
-        .collect()
-}
-
-/// All pairs in a sentence.
-fn summary(totals: &[Total]) -> String {
-    let checked: u64 = totals.iter().map(|total| total.checked).sum();
-    let inside: u64 = totals.iter().map(|total| total.inside).sum();
-    match (checked, checked - inside.min(checked)) {
-        (0, _) => "The truth is known only of nodes that share one machine, and so one clock.".to_owned(),
-        (_, 0) => format!(
-            "Yes: in all {} estimates the truth lay within the bound.",
-            grouped(checked)
-        ),
-        (_, outside) => format!(
-            "Not always: in {} of {} estimates the truth lay outside the bound.",
-            grouped(outside),
-            grouped(checked)
-        ),
-    }
-}
 
 #[component]
 pub fn WasItHonest() -> impl IntoView {
     let live = use_live();
-    let mut seen = Honesty::default();
-    seen.take(&untrack(|| live.nodes()));
-    let seen = RwSignal::new(seen);
-    #[cfg(feature = "hydrate")]
-    Effect::new(move |_| {
-        let nodes = live.nodes();
-        seen.maybe_update(|seen| seen.take(&nodes));
-    });
-    let totals = memo(move || totals(&live.nodes()));
-    let pairs = memo(move || {
-        totals.with(|totals| {
-            totals
-                .iter()
-                .map(|total| (total.by.clone(), total.of.clone()))
-                .collect::<Vec<_>>()
-        })
-    });
-    let words = memo(move || totals.with(|totals| summary(totals)));
-    let unknown = move || pairs.with(Vec::is_empty);
+    let honesty = Memo::new(move |before: Option<&Honesty>| Honesty::of(&live.nodes(), before));
+    let names =
+        memo(move || honesty.with(|honesty| honesty.pairs.iter().map(Pair::name).collect::<Vec<_>>()));
+    let unknown = derived(move || names.with(Vec::is_empty));
     view! {
         <section class="honest-section" aria-labelledby="honest">
             <div class="title">
@@ -84,10 +25,8 @@ pub fn WasItHonest() -> impl IntoView {
                 <p hidden=unknown>"Estimates against the truth; shaded is the bound."</p>
             </div>
             <div class="set honest">
-                <p class="verdict">{words}</p>
-                <For each=move || pairs.get() key=|pair| pair.clone() let:pair>
-                    <Strip by=pair.0 of=pair.1 seen totals />
-                </For>
+                <p class="verdict">{derived(move || honesty.with(Honesty::verdict))}</p>
+                {each_name(names, move |name| view! { <Strip name honesty /> }.into_any())}
                 <div class="strip-row strip-axis" aria-hidden="true" class:absent=unknown>
                     <div></div>
                     <div class="strip-box">
@@ -110,75 +49,41 @@ pub fn WasItHonest() -> impl IntoView {
     .into_any()
 }
 
-type Totals = Memo<Vec<Total>>;
+/// How often the truth lay within the bound.
+fn count(pair: &Pair) -> String {
+    format!("{} of {} inside", grouped(pair.inside), grouped(pair.checked))
+}
 
 #[component]
-fn Strip(by: String, of: String, seen: RwSignal<Honesty>, totals: Totals) -> impl IntoView {
-    let label = format!("{by} of {of}");
-    let names = StoredValue::new((by, of));
-    let path = move |inside: bool| {
-        memo(move || names.with_value(|(by, of)| seen.with(|seen| dots(seen.samples(by, of), inside))))
-    };
-    let (inside, outside) = (path(true), path(false));
-    let total = memo(move || {
-        names.with_value(|(by, of)| {
-            totals.with(|totals| {
-                totals
-                    .iter()
-                    .find(|total| total.by == *by && total.of == *of)
-                    .cloned()
+fn Strip(name: String, honesty: Memo<Honesty>) -> impl IntoView {
+    let label = name.clone();
+    let part = move |read: fn(&Pair) -> String| {
+        let name = name.clone();
+        derived(move || {
+            honesty.with(|honesty| {
+                let mut pairs = honesty.pairs.iter();
+                pairs
+                    .find(|pair| pair.name() == name)
+                    .map(read)
+                    .unwrap_or_default()
             })
         })
-    });
-    let is_bad = move || total.with(|total| total.as_ref().is_some_and(|total| total.inside < total.checked));
+    };
     view! {
         <div class="strip-row" data-pair=label.clone()>
             <span class="strip-name">{label.clone()}</span>
             <div class="strip-box" aria-hidden="true">
-                <i
-                    class="strip-bound"
-                    style:left=percent(strip_x(-1.0))
-                    style:width=percent(100.0 / STRIP_REACH)
-                ></i>
+                <i class="strip-bound" style:left=percent(strip_x(-1.0)) style:width=percent(100.0 / STRIP_REACH)></i>
                 <i class="claim-zero"></i>
                 <svg viewBox="0 0 100 100" preserveAspectRatio="none">
-                    <path class="dots" d=move || inside.get() />
-                    <path class="dots outside" d=move || outside.get() />
+                    <path class="dots" d=part(|pair| dots(&pair.samples, true)) />
+                    <path class="dots outside" d=part(|pair| dots(&pair.samples, false)) />
                 </svg>
             </div>
-            <span class="num" class:alarm=is_bad>
-                {derived(move || {
-                    total
-                        .with(|total| {
-                            total
-                                .as_ref()
-                                .map(|total| {
-                                    format!("{} of {} inside", grouped(total.inside), grouped(total.checked))
-                                })
-                        })
-                })}
-            </span>
+            <span class=part(|pair| {
+                if pair.inside < pair.checked { "num alarm" } else { "num" }.to_owned()
+            })>{part(count)}</span>
         </div>
     }
     .into_any()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cluster::fixture::{clocks_agree, unsynchronised};
-
-    #[test]
-    fn the_verdict_counts_every_estimate() {
-        let mut nodes = clocks_agree();
-        assert_eq!(
-            summary(&totals(&nodes)),
-            "Yes: in all 3,588 estimates the truth lay within the bound."
-        );
-        if let Some(status) = &mut nodes[0].status {
-            status.clock.peers[0].truth_inside -= 2;
-        }
-        assert!(summary(&totals(&nodes)).starts_with("Not always: in 2 of 3,588"));
-        assert!(summary(&totals(&unsynchronised())).starts_with("The truth is known only"));
-    }
 }

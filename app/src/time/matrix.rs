@@ -1,16 +1,15 @@
 //! Who measures what: a row for each node that measures, a column for each clock that is measured.
 
 use leptos::prelude::*;
-use wiber_protocol::status::ClockPeer;
 
 use super::{
     TimeFacts,
-    cells::{Cell, phi, state_ink, state_word},
-    icons::probe_icon,
+    cells::{Cell, state_ink, state_word},
+    icons::{icon, probe_shape},
 };
 use crate::{
     live::use_live,
-    reactive::{derived, memo},
+    reactive::{derived, each_name, memo},
     view::NodeView,
     words::duration,
 };
@@ -19,7 +18,6 @@ use crate::{
 pub fn Matrix(facts: TimeFacts) -> impl IntoView {
     let live = use_live();
     let ids = memo(move || live.node_ids());
-    let alone = move || ids.with(Vec::len) < 2;
     view! {
         <section class="matrix-section" aria-labelledby="matrix">
             <div class="title">
@@ -31,18 +29,14 @@ pub fn Matrix(facts: TimeFacts) -> impl IntoView {
                     <thead>
                         <tr>
                             <td></td>
-                            <For each=move || ids.get() key=String::clone let:id>
-                                <th scope="col">{format!("{id} is off by")}</th>
-                            </For>
+                            {each_name(ids, |id| view! { <th scope="col">{format!("{id} is off by")}</th> }.into_any())}
                         </tr>
                     </thead>
                     <tbody>
-                        <For each=move || ids.get() key=String::clone let:id>
-                            <MatrixRow id ids facts />
-                        </For>
+                        {each_name(ids, move |id| view! { <MatrixRow id ids facts /> }.into_any())}
                     </tbody>
                 </table>
-                <p class="nothing" hidden=move || !alone()>
+                <p class="nothing" hidden=derived(move || ids.with(Vec::len) > 1)>
                     "One node has nobody to measure."
                 </p>
             </div>
@@ -54,100 +48,96 @@ pub fn Matrix(facts: TimeFacts) -> impl IntoView {
     .into_any()
 }
 
-/// A node's measurements as the row needs them.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Measured {
-    live: bool,
-    /// Whole seconds since the node spoke, where it does not any more.
-    as_of_ms: Option<u64>,
-    peers: Vec<ClockPeer>,
-}
-
-fn measured(node: NodeView, now_ms: impl FnOnce() -> i64) -> Measured {
-    let heard_at_ms = node.status_at_ms.filter(|_| !node.live && node.status.is_some());
-    Measured {
-        live: node.live,
-        as_of_ms: heard_at_ms
-            .and_then(|at_ms| u64::try_from(now_ms() - at_ms).ok())
-            .map(|ms| ms / 1_000 * 1_000),
-        peers: node.status.map_or_else(Vec::new, |status| status.clock.peers),
+/// How fresh a row is.
+fn freshness(node: &NodeView, now_ms: impl FnOnce() -> i64) -> String {
+    if node.live {
+        return "says".to_owned();
+    }
+    match node.status_at_ms.filter(|_| node.status.is_some()) {
+        Some(at_ms) => {
+            let ms = u64::try_from(now_ms() - at_ms).unwrap_or(0);
+            format!("as of {} ago", duration(ms))
+        }
+        None => "silent".to_owned(),
     }
 }
 
 #[component]
 fn MatrixRow(#[prop(into)] id: String, ids: Memo<Vec<String>>, facts: TimeFacts) -> impl IntoView {
     let live = use_live();
-    let by = StoredValue::new(id.clone());
-    let row = {
-        let id = id.clone();
-        memo(move || measured(live.node(&id), move || live.now_ms()))
-    };
-    let as_of = memo(move || {
-        row.with(|row| match (row.live, row.as_of_ms) {
-            (true, _) => "says".to_owned(),
-            (false, Some(ms)) => format!("as of {} ago", duration(ms)),
-            (false, None) => "silent".to_owned(),
-        })
+    let by = id.clone();
+    let node = memo(move || live.node(&id));
+    let name = by.clone();
+    let cells = each_name(ids, move |of| {
+        view! { <MatrixCell by=by.clone() of node facts /> }.into_any()
     });
     view! {
-        <tr class:ghost=move || row.with(|row| !row.live) data-by=id.clone()>
+        <tr class:ghost=derived(move || node.with(|node| !node.live)) data-by=name.clone()>
             <th scope="row">
-                <b>{id.clone()}</b>
+                <b>{name.clone()}</b>
                 " "
-                <span class="small q">{as_of}</span>
+                <span class="small q">
+                    {derived(move || node.with(|node| freshness(node, || live.now_ms())))}
+                </span>
             </th>
-            <For each=move || ids.get() key=String::clone let:of>
-                <MatrixCell by=by.get_value() of row facts />
-            </For>
+            {cells}
         </tr>
     }
     .into_any()
 }
 
 #[component]
-fn MatrixCell(by: String, of: String, row: Memo<Measured>, facts: TimeFacts) -> impl IntoView {
+fn MatrixCell(by: String, of: String, node: Memo<NodeView>, facts: TimeFacts) -> impl IntoView {
     if by == of {
         return view! { <td class="itself">"itself"</td> }.into_any();
     }
     let name = of.clone();
-    let peer = {
-        let of = of.clone();
-        memo(move || row.with(|row| row.peers.iter().find(|peer| peer.id == of).cloned()))
-    };
-    let is_outvoted = memo(move || facts.clocks.with(|clocks| clocks.is_outvoted(&of)));
-    let cell = memo(move || peer.with(|peer| peer.as_ref().map(Cell::of).unwrap_or_default()));
-    let state = memo(move || cell.with(|cell| cell.state));
-    let is_measured = move || cell.with(|cell| cell.offset.is_some());
-    let part = move |read: fn(&Cell) -> String| derived(move || cell.with(read));
-    let suspicion = derived(move || {
-        peer.with(|peer| phi(peer.as_ref()?.suspicion))
-            .map(|phi| format!("φ {phi}"))
+    let cell = memo(move || {
+        let is_outvoted = facts.picture.with(|picture| picture.clocks.is_outvoted(&of));
+        node.with(|node| {
+            let mut peers = node.status.iter().flat_map(|status| &status.clock.peers);
+            let peer = peers.find(|peer| peer.id == of);
+            peer.map(|peer| Cell::of(peer, is_outvoted)).unwrap_or_default()
+        })
     });
-    let alarm = move || is_outvoted.get() || state_ink(state.get()).class() == "alarm";
+    let part = move |read: fn(&Cell) -> String| derived(move || cell.with(read));
     view! {
         <td
             data-of=name
-            data-state=move || state_word(state.get())
-            title=move || cell.with(|cell| cell.title.clone())
+            data-state=part(|cell| state_word(cell.state).to_owned())
+            title=part(|cell| cell.title.clone())
         >
-            <span class="num measured" class:alarm=alarm class:absent=move || !is_measured()>
-                <span>{part(|cell| cell.offset.as_ref().map_or_else(|| "–".to_owned(), |offset| offset.0.clone()))}</span>
+            <span class=part(|cell| format!("num measured {}", cell.ink.class()))>
+                <span>{part(|cell| cell.offset.0.clone())}</span>
                 " "
-                <i>{part(|cell| cell.offset.as_ref().map_or_else(String::new, |offset| offset.1.clone()))}</i>
+                <i>{part(|cell| cell.offset.1.clone())}</i>
             </span>
-            <span class=move || format!("probe-state small {}", state_ink(state.get()).class())>
-                {move || probe_icon(state.get())}
-                {derived(move || state_word(state.get()))}
+            <span class=part(|cell| format!("probe-state small {}", state_ink(cell.state).class()))>
+                {icon(part(|cell| probe_shape(cell.state).to_owned()))}
+                {part(|cell| state_word(cell.state).to_owned())}
             </span>
-            <span class="num more truth">{part(|cell| cell.truth.clone().unwrap_or_default())}</span>
+            <span class="num more truth">{part(|cell| cell.truth.clone())}</span>
             <span class="num more">{part(|cell| cell.delay.clone())}</span>
             <span class="num more">{part(|cell| cell.drift.clone())}</span>
             <span class="num more">
                 <span>{part(|cell| cell.age.clone())}</span>
                 " "
-                <span class="phi">{suspicion}</span>
+                <span class="phi">{part(|cell| cell.phi.clone())}</span>
             </span>
         </td>
     }
     .into_any()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::fixture::{blank, clocks_agree, gone};
+
+    #[test]
+    fn a_row_says_how_fresh_it_is() {
+        assert_eq!(freshness(&clocks_agree()[0], || 0), "says");
+        assert_eq!(freshness(&gone("n3", true), || 1_041_900), "as of 41\u{a0}s ago");
+        assert_eq!(freshness(&blank("n3"), || 0), "silent");
+    }
 }

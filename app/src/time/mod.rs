@@ -30,29 +30,59 @@ use scale::{Extent, Scale};
 use crate::{
     cluster::{Clauses, headline::Headline},
     live::{Live, use_live},
-    reactive::memo,
+    reactive::{derived, memo},
+    view::NodeView,
 };
+
+/// What the page shows of all nodes together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Picture {
+    pub clocks: Clocks,
+    pub scale: Scale,
+    /// Where the majority lies, from and to, in percent.
+    pub band: Option<(f64, f64)>,
+    /// The step line and what it says.
+    pub line: Option<(String, String)>,
+}
+
+impl Picture {
+    /// `before` is the one that this one follows: its scale stays while it serves.
+    pub fn of(nodes: &[NodeView], before: Option<&Self>) -> Self {
+        let clocks = Clocks::of(nodes);
+        let scale = Scale::of(&extents(&clocks), before.map(|before| before.scale));
+        Self {
+            band: clocks
+                .agreement
+                .map(|range| (scale.x(range.from_ms), scale.x(range.to_ms))),
+            line: figure::step_line(&clocks, scale),
+            clocks,
+            scale,
+        }
+    }
+}
 
 /// What is derived from all nodes together, once a repaint.
 #[derive(Clone, Copy)]
 pub struct TimeFacts {
-    pub clocks: Memo<Clocks>,
-    pub scale: Memo<Scale>,
+    pub picture: Memo<Picture>,
     headline: Memo<Headline>,
-    /// Whether any node lets its clock be made false.
-    pub faults_allowed: Memo<bool>,
+    /// Nodes that let their clock be made false.
+    pub allowing: Memo<Vec<String>>,
 }
 
 impl TimeFacts {
     fn of(live: Live) -> Self {
-        let clocks = memo(move || Clocks::of(&live.nodes()));
+        let picture = Memo::new(move |before: Option<&Picture>| Picture::of(&live.nodes(), before));
         Self {
-            clocks,
-            scale: Memo::new(move |before: Option<&Scale>| {
-                clocks.with(|clocks| Scale::of(&extents(clocks), before.copied()))
+            picture,
+            headline: memo(move || {
+                picture.with(|picture| headline::headline(&live.nodes(), &picture.clocks))
             }),
-            headline: memo(move || clocks.with(|clocks| headline::headline(&live.nodes(), clocks))),
-            faults_allowed: memo(move || live.nodes().iter().any(faults::are_allowed)),
+            allowing: memo(move || {
+                let nodes = live.nodes();
+                let allowing = nodes.iter().filter(|node| faults::are_allowed(node));
+                allowing.map(|node| node.id.clone()).collect()
+            }),
         }
     }
 }
@@ -84,7 +114,7 @@ pub fn TimePage() -> impl IntoView {
             <h1>
                 <Clauses headline />
             </h1>
-            <p class="actions" class:absent=move || !facts.faults_allowed.get()>
+            <p class="actions" class:absent=derived(move || facts.allowing.with(Vec::is_empty))>
                 <a class="btn" href="#false-clock">
                     "Give a node a false clock"
                 </a>

@@ -11,6 +11,8 @@ const LEAST_REACH_MS: f64 = 0.001;
 const MARGIN: f64 = 1.15;
 /// A scale stays until what it shows is this small a part of it, so that it does not jump to and fro.
 const KEEP_FROM: f64 = 0.3;
+/// Marks on the scale.
+pub const TICKS: usize = 5;
 /// From the middle to the reach, in percent; the rest is the edge for what is off the scale.
 const HALF: f64 = 42.0;
 
@@ -67,7 +69,7 @@ impl Scale {
     }
 
     /// The marks and what they say; the middle one is zero.
-    pub fn ticks(self) -> [(f64, String); 5] {
+    pub fn ticks(self) -> [(f64, String); TICKS] {
         let (unit, scale) = match self.reach_ms {
             ..1.0 => ("µs", 1_000.0),
             ..1_000.0 => ("ms", 1.0),
@@ -76,7 +78,12 @@ impl Scale {
         [-1.0, -0.5, 0.0, 0.5, 1.0].map(|part| {
             let ms = part * self.reach_ms;
             // A whole number, or one with a half: what the series 1, 2, 5 gives.
-            let size = (ms.abs() * scale * 1_000.0).round() / 1_000.0;
+            let size = ms.abs() * scale;
+            let size = if (size - size.round()).abs() > 0.01 {
+                format!("{size:.1}")
+            } else {
+                format!("{size:.0}")
+            };
             let sign = match part {
                 ..0.0 => "−",
                 0.0 => "",
@@ -106,8 +113,11 @@ fn needed_ms(extents: &[Extent]) -> f64 {
 
 /// To 1, 2 or 5 times a power of ten.
 fn round_up(ms: f64) -> f64 {
-    let decade = 10_f64.powf(ms.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0]
+    let mut decade = LEAST_REACH_MS;
+    while decade * 10.0 < ms {
+        decade *= 10.0;
+    }
+    let step = [1.0, 2.0, 5.0]
         .into_iter()
         .find(|step| step * decade >= ms * 0.999_999)
         .unwrap_or(10.0);
