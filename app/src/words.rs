@@ -145,7 +145,8 @@ fn fixed(number: f64, decimals: usize) -> String {
 /// The next number upward with so many decimals; a last digit that only arithmetic made does not count.
 fn up_to(number: f64, decimals: usize) -> f64 {
     let scale = [1.0, 10.0, 100.0, 1_000.0][decimals.min(3)];
-    (number * scale - 1e-6).ceil().max(0.0) / scale
+    // Without `+ 0.0` a zero would be a negative one.
+    ((number * scale - 1e-6).ceil() + 0.0) / scale
 }
 
 /// How far two clocks are apart, in the unit that suits: `8.4 µs`, `14 µs`, `4.93 ms`, `250.0 ms`, `5.000 s`.
@@ -305,6 +306,7 @@ mod tests {
         assert_eq!(told(-0.04, 0.28), "−0.04 ± 0.28 ms");
         assert_eq!(told(5_000.02, 0.2), "+5,000.0 ± 0.2 ms");
         assert_eq!(told(-0.000_2, 0.01), "+0.000 ± 0.010 ms");
+        assert_eq!(told(0.0, 0.0), "+0.000 ± 0.000 ms");
         assert_eq!(told(3.0, 12.01), "+3.0 ± 12.1 ms", "a bound is rounded up");
     }
 

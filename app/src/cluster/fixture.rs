@@ -131,6 +131,7 @@ pub(crate) fn one_outvoted() -> Vec<NodeView> {
 pub(crate) fn unsynchronised() -> Vec<NodeView> {
     let mut n1 = live("n1", Role::Candidate, 8);
     if let Some(status) = &mut n1.status {
+        status.uptime_ms = 60_000;
         status.clock.reason = Some("Too few clocks answer".into());
         status.clock.peers = ["n2", "n3"]
             .map(|id| ClockPeer {

@@ -39,12 +39,11 @@ pub fn clock_x(offset_ms: f64) -> f64 {
 }
 
 /// What a clock says of itself.
-pub fn clock_words(clock: &ClockStatus) -> String {
-    match (clock.offset_ms, clock.error_bound_ms) {
-        (Some(offset), Some(bound)) => offset_and_bound(offset, bound),
-        (Some(offset), None) => format!("{}\u{a0}ms, unbounded", signed(offset, 3)),
-        (None, _) => "not measured".to_owned(),
-    }
+pub fn clock_words(clock: &ClockStatus) -> Option<String> {
+    Some(match (clock.offset_ms?, clock.error_bound_ms) {
+        (offset_ms, Some(bound_ms)) => offset_and_bound(offset_ms, bound_ms),
+        (offset_ms, None) => format!("{}\u{a0}ms, unbounded", signed(offset_ms, 3)),
+    })
 }
 
 /// How a live node's clock stands.
@@ -146,8 +145,8 @@ pub fn ClockCell(node: Memo<NodeView>, outvoted: Memo<Vec<String>>) -> impl Into
                 <i class="track-dot" style:left=move || percent(interval.get().map_or(0.0, |interval| interval.0))></i>
             </span>
             <a class="clock-words" class:silent=move || clock.get().is_none() href="/time">
-                <span class="num" hidden=move || clock.get().is_none()>
-                    {derived(move || clock.get().map(|clock| clock_words(&clock)))}
+                <span class="num">
+                    {derived(move || clock.with(|clock| clock.as_ref().and_then(clock_words)).unwrap_or_default())}
                 </span>
                 <span class=derived(move || format!("clock-stands small {}", agreement_ink(stands.get()).class()))>
                     {icon(derived(move || agreement_shape(stands.get()).to_owned()))}
@@ -259,7 +258,7 @@ mod tests {
     #[test]
     fn an_unmeasured_clock_says_so() {
         let clock = ClockStatus::default();
-        assert_eq!(clock_words(&clock), "not measured");
+        assert_eq!(clock_words(&clock), None);
         assert_eq!(clock_stands(&clock, false), Agreement::Unsynchronised);
         let clock = ClockStatus {
             offset_ms: Some(-0.04),
@@ -267,7 +266,7 @@ mod tests {
             state: ClockState::Synchronised,
             ..clock
         };
-        assert_eq!(clock_words(&clock).replace('\u{a0}', " "), "−0.04 ± 0.28 ms");
+        assert_eq!(clock_words(&clock).as_deref(), Some("−0.04 ±\u{a0}0.28\u{a0}ms"));
         assert_eq!(clock_stands(&clock, false), Agreement::Agrees);
         assert_eq!(clock_stands(&clock, true), Agreement::Outvoted);
     }

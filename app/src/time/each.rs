@@ -2,6 +2,7 @@
 //! and what has been odd about them.
 
 use leptos::prelude::*;
+use wiber_protocol::status::InjectedFault;
 
 use super::{TimeFacts, cells::drift_words, clocks::injected};
 use crate::{
@@ -26,7 +27,10 @@ struct Row {
 
 fn row(node: &NodeView, time_of_day: impl Fn(i64) -> String) -> Row {
     let Some(status) = &node.status else {
-        return Row::default();
+        return Row {
+            machine: "not heard of yet".to_owned(),
+            ..Row::default()
+        };
     };
     let clock = &status.clock;
     let precise = |us: i64| {
@@ -52,17 +56,17 @@ fn row(node: &NodeView, time_of_day: impl Fn(i64) -> String) -> Row {
             counted(clock.clock_steps, "step", "steps"),
             grouped(clock.cluster_steps)
         ),
-        injected: fault.map_or_else(
-            || "nothing".to_owned(),
-            |fault| {
-                let shift = ahead_or_behind(fault.offset_ms);
-                match drift_words(Some(fault.drift_ppm).filter(|ppm| *ppm != 0.0), None) {
-                    Some(drift) => format!("{shift}, drifting {drift}"),
-                    None => shift,
-                }
-            },
-        ),
+        injected: fault.map_or_else(|| "nothing".to_owned(), |fault| false_by(&fault)),
         violations: clock.lamport_violations,
+    }
+}
+
+/// What a clock is false by: `5.000 s ahead, drifting +30.0 ppm`.
+pub fn false_by(fault: &InjectedFault) -> String {
+    let shift = ahead_or_behind(fault.offset_ms);
+    match drift_words(Some(fault.drift_ppm).filter(|ppm| *ppm != 0.0), None) {
+        Some(drift) => format!("{shift}, drifting {drift}"),
+        None => shift,
     }
 }
 
@@ -175,7 +179,7 @@ mod tests {
         assert_eq!(told.lamport, "94,564,218");
         assert_eq!(told.drift, "+0.2\u{a0}ppm");
         assert_eq!(told.injected, "5.000\u{a0}s ahead");
-        assert_eq!(row(&blank("n1"), |_| String::new()), Row::default());
+        assert_eq!(row(&blank("n1"), |_| String::new()).machine, "not heard of yet");
     }
 
     #[test]

@@ -3,14 +3,13 @@
 
 use leptos::{html, prelude::*, server_fn::ServerFn};
 
-use super::{TimeFacts, clocks::injected};
+use super::{TimeFacts, clocks::injected, each::false_by};
 use crate::{
     api::{InjectClockFault, clock_fault, error_of_form},
     cluster::controls::ErrorNote,
     live::use_live,
     reactive::{derived, each_name, memo},
     view::NodeView,
-    words::signed,
 };
 
 /// Whether a node lets its clock be made false.
@@ -31,17 +30,17 @@ pub fn FalseClocks(facts: TimeFacts) -> impl IntoView {
         <section class="faults-section" id="false-clock" aria-labelledby="faults">
             <div class="title">
                 <h2 id="faults">"A false clock"</h2>
-                <p class:absent=is_none>"Set one wrong, and see the others find it out."</p>
+                <p hidden=is_none>"Set one wrong, and see the others find it out."</p>
             </div>
             <div class="set faults">
                 <p class="nothing" hidden=derived(move || !is_none.get())>
                     "Clocks can be made false on purpose where the nodes were started with leave to: "
-                    <code>"./dev run --allow-faults"</code>
+                    <code class="nw">"./dev run --allow-faults"</code>
                 </p>
                 {each_name(allowing, |id| view! { <FaultForm id /> }.into_any())}
                 <ErrorNote error=derived(move || from_form.clone()) />
             </div>
-            <p class="read" class:absent=is_none>
+            <p class="read" hidden=is_none>
                 "Only the node’s reading of its clock changes, never the machine’s. Records it takes are stamped with the false time; their order does not depend on it."
             </p>
         </section>
@@ -148,7 +147,7 @@ fn FaultForm(#[prop(into)] id: String) -> impl IntoView {
                     fault()
                         .map_or_else(
                             || "tells the machine’s time".to_owned(),
-                            |fault| format!("{} ms, {} ppm", signed(fault.offset_ms, 1), signed(fault.drift_ppm, 1)),
+                            |fault| false_by(&fault),
                         )
                 })}
             </p>

@@ -84,10 +84,11 @@ pub fn row(node: &NodeView, clocks: &Clocks, scale: Scale, now_ms: i64) -> Row {
             .truth_ms
             .filter(|truth_ms| !is_far(*truth_ms))
             .map(|truth_ms| scale.x(truth_ms)),
-        number: clock.claim.map_or_else(
-            || "not measured".to_owned(),
-            |claim| offset_and_bound(claim.offset_ms, claim.bound_ms),
-        ),
+        number: match (clock.claim, &clocks.against) {
+            (None, _) => "not measured".to_owned(),
+            (Some(_), Against::ClockOf(id)) if *id == clock.id => "zero here".to_owned(),
+            (Some(claim), _) => offset_and_bound(claim.offset_ms, claim.bound_ms),
+        },
         truth: clock.truth_ms.map_or_else(String::new, |truth_ms| {
             format!("truth {}{NBSP}ms", signed(truth_ms, 3))
         }),
@@ -140,7 +141,7 @@ pub fn ClockFigure(facts: TimeFacts) -> impl IntoView {
     let live = use_live();
     let ids = memo(move || live.node_ids());
     let picture = facts.picture;
-    let line = move |read: fn(&(String, String)) -> String| {
+    let of_line = move |read: fn(&(String, String)) -> String| {
         derived(move || {
             picture
                 .with(|picture| picture.line.as_ref().map(read))
@@ -165,10 +166,10 @@ pub fn ClockFigure(facts: TimeFacts) -> impl IntoView {
                             })
                             preserveAspectRatio="none"
                         >
-                            <path d=line(|line| line.0.clone()) />
+                            <path d=of_line(|line| line.0.clone()) />
                         </svg>
                     </div>
-                    <p class="claim-words small q">{line(|line| line.1.clone())}</p>
+                    <p class="claim-words small q">{of_line(|line| line.1.clone())}</p>
                 </div>
                 <div class="claim-row ticks-row" aria-hidden="true">
                     <div class="claim-who"></div>
@@ -279,7 +280,7 @@ fn edge_class(row: &Row) -> &'static str {
 mod tests {
     use super::*;
     use crate::{
-        cluster::fixture::{clocks_agree, one_outvoted},
+        cluster::fixture::{clocks_agree, one_outvoted, unsynchronised},
         time::extents,
     };
 
@@ -315,6 +316,13 @@ mod tests {
             (row.word, row.note.as_str()),
             ("gone", "last heard 41\u{a0}s ago")
         );
+    }
+
+    #[test]
+    fn a_clock_that_stands_in_for_cluster_time_claims_nothing() {
+        let row = drawn(&unsynchronised(), 0);
+        assert_eq!((row.number.as_str(), row.word), ("zero here", "not synchronised"));
+        assert_eq!(row.note, "Too few clocks answer");
     }
 
     #[test]

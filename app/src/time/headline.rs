@@ -20,6 +20,8 @@ pub fn headline(nodes: &[NodeView], clocks: &Clocks) -> Headline {
         nothing_runs(&census)
     } else if census.alive.is_empty() {
         nobody_speaks(nodes)
+    } else if clocks.against != Against::ClusterTime && has_just_started(nodes) {
+        measuring(clocks)
     } else if clocks.against != Against::ClusterTime {
         unsynchronised(clocks)
     } else if clocks.outvoted.is_empty() {
@@ -27,6 +29,17 @@ pub fn headline(nodes: &[NodeView], clocks: &Clocks) -> Headline {
     } else {
         outvoted(nodes, clocks)
     }
+}
+
+/// A node that has run for less than this is not expected to know cluster time.
+const STARTING_MS: u64 = 5_000;
+
+fn has_just_started(nodes: &[NodeView]) -> bool {
+    nodes
+        .iter()
+        .filter(|node| node.live)
+        .filter_map(|node| node.status.as_ref())
+        .any(|status| status.uptime_ms < STARTING_MS)
 }
 
 /// The largest bound that a synchronised node states: what holds for whichever of them one asks.
@@ -139,6 +152,19 @@ fn outvoted(nodes: &[NodeView], clocks: &Clocks) -> Headline {
     }
 }
 
+fn measuring(clocks: &Clocks) -> Headline {
+    let teller = clocks.teller.as_deref().unwrap_or_default();
+    Headline {
+        clauses: vec![vec![plain(format!(
+            "Measuring: {teller} hears {} of {} clocks so far",
+            clocks.heard,
+            clocks.clocks.len()
+        ))]],
+        gloss: "Nodes that have just started ask each other for the time; a few answers are enough.".into(),
+        ..Headline::default()
+    }
+}
+
 fn unsynchronised(clocks: &Clocks) -> Headline {
     let (heard, all) = (clocks.heard, clocks.clocks.len());
     let teller = clocks.teller.as_deref().unwrap_or_default();
@@ -211,6 +237,15 @@ mod tests {
             "n3’s clock is outvoted: 5.000 s ahead of the two that agree · Cluster time is known to ± 14 µs"
         );
         assert!(gloss.contains("n3 is 5.000 s ahead of"), "{gloss}");
+    }
+
+    #[test]
+    fn nodes_that_have_just_started_are_no_alarm() {
+        let mut nodes = unsynchronised();
+        if let Some(status) = &mut nodes[0].status {
+            status.uptime_ms = 900;
+        }
+        assert_eq!(told(&nodes).0, "Measuring: n1 hears 1 of 3 clocks so far");
     }
 
     #[test]

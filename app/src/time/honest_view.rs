@@ -27,7 +27,7 @@ pub fn WasItHonest() -> impl IntoView {
             <div class="set honest">
                 <p class="verdict">{derived(move || honesty.with(Honesty::verdict))}</p>
                 {each_name(names, move |name| view! { <Strip name honesty /> }.into_any())}
-                <div class="strip-row strip-axis" aria-hidden="true" class:absent=unknown>
+                <div class="strip-row strip-axis" aria-hidden="true" hidden=unknown>
                     <div></div>
                     <div class="strip-box">
                         {[(-1.0, "−bound"), (0.0, "truth"), (1.0, "+bound")]
@@ -41,7 +41,7 @@ pub fn WasItHonest() -> impl IntoView {
                     </div>
                 </div>
             </div>
-            <p class="read" class:absent=unknown>
+            <p class="read" hidden=unknown>
                 "Each estimate is divided by its own bound, so that wide and narrow ones can be compared. The dots are those this page has seen, 60 a pair at most; the counts are the nodes’ own."
             </p>
         </section>

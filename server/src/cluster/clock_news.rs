@@ -178,9 +178,9 @@ mod tests {
             |id| status(id, synchronised(&[])),
             |id| status(id, synchronised(&["n3"])),
         );
-        let named = told(&clean("n1"), &names("n1"), &[&clean("n2")]);
+        let sentences = told(&clean("n1"), &names("n1"), &[&clean("n2")]);
         assert_eq!(
-            named,
+            sentences,
             [(
                 "n3’s clock is outvoted: 5.000 s ahead of what the majority allows, by n1’s measurement."
                     .to_owned(),
