@@ -181,6 +181,11 @@ pub fn within(bound_ms: f64) -> String {
     format!("±{NBSP}{}", apart(bound_ms))
 }
 
+/// `5.000 s ahead of`, `12 µs behind`: somebody's name follows.
+pub fn ahead_of_or_behind(ms: f64) -> String {
+    format!("{} {}", apart(ms), if ms < 0.0 { "behind" } else { "ahead of" })
+}
+
 /// `5.000 s ahead`, `12 µs behind`.
 pub fn ahead_or_behind(ms: f64) -> String {
     format!("{} {}", apart(ms), if ms < 0.0 { "behind" } else { "ahead" })
@@ -322,6 +327,8 @@ mod tests {
         assert_eq!(within(0.013_2).replace(NBSP, " "), "± 14 µs");
         assert_eq!(within(0.014).replace(NBSP, " "), "± 14 µs");
         assert_eq!(within(2.001).replace(NBSP, " "), "± 2.01 ms");
+        assert_eq!(ahead_of_or_behind(-0.25).replace(NBSP, " "), "250 µs behind");
+        assert_eq!(ahead_of_or_behind(0.25).replace(NBSP, " "), "250 µs ahead of");
         assert_eq!(ahead_or_behind(-5_000.0).replace(NBSP, " "), "5.000 s behind");
     }
 

@@ -11,7 +11,7 @@ use crate::{
         icons::{agreement_ink, agreement_shape, icon},
     },
     view::NodeView,
-    words::{grouped, millis, offset_and_bound, signed},
+    words::{apart, grouped, millis, offset_and_bound, signed, within},
 };
 
 /// The latency scale is logarithmic, from 0.01 ms …
@@ -41,6 +41,11 @@ pub fn clock_x(offset_ms: f64) -> f64 {
 /// What a clock says of itself.
 pub fn clock_words(clock: &ClockStatus) -> Option<String> {
     Some(match (clock.offset_ms?, clock.error_bound_ms) {
+        // Little room: a clock that is far off is told in seconds.
+        (offset_ms, Some(bound_ms)) if offset_ms.abs() >= 1_000.0 => {
+            let sign = if offset_ms < 0.0 { '−' } else { '+' };
+            format!("{sign}{} {}", apart(offset_ms), within(bound_ms))
+        }
         (offset_ms, Some(bound_ms)) => offset_and_bound(offset_ms, bound_ms),
         (offset_ms, None) => format!("{}\u{a0}ms, unbounded", signed(offset_ms, 3)),
     })
@@ -267,6 +272,14 @@ mod tests {
             ..clock
         };
         assert_eq!(clock_words(&clock).as_deref(), Some("−0.04 ±\u{a0}0.28\u{a0}ms"));
+        let far = ClockStatus {
+            offset_ms: Some(-5_000.002),
+            ..clock.clone()
+        };
+        assert_eq!(
+            clock_words(&far).as_deref(),
+            Some("−5.000\u{a0}s ±\u{a0}280\u{a0}µs")
+        );
         assert_eq!(clock_stands(&clock, false), Agreement::Agrees);
         assert_eq!(clock_stands(&clock, true), Agreement::Outvoted);
     }

@@ -8,7 +8,7 @@ use crate::{
         standing::{Census, Ink},
     },
     view::NodeView,
-    words::{NBSP, ahead_or_behind, count_word, count_word_capital, list, within},
+    words::{NBSP, ahead_of_or_behind, count_word, count_word_capital, list, within},
 };
 
 /// The headline of these clocks.
@@ -124,8 +124,8 @@ fn outvoted(nodes: &[NodeView], clocks: &Clocks) -> Headline {
         vec![
             inked(format!("{}’s clock is outvoted:", one.id), Ink::Alarm),
             plain(format!(
-                " {} of the {} that agree",
-                ahead_or_behind(off_ms),
+                " {} the {} that agree",
+                ahead_of_or_behind(off_ms),
                 count_word(agreeing)
             )),
         ]

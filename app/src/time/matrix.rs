@@ -24,7 +24,7 @@ pub fn Matrix(facts: TimeFacts) -> impl IntoView {
                 <h2 id="matrix">"Measured offsets"</h2>
                 <p>"The column’s clock less the row’s, ms."</p>
             </div>
-            <div class="set table-scroll" tabindex="0" role="region" aria-label="Measured offsets">
+            <div class="set table-scroll" tabindex="0" role="region" aria-label="Table of measured offsets">
                 <table class="matrix">
                     <thead>
                         <tr>

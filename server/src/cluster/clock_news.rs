@@ -6,7 +6,7 @@
 
 use wiber_app::{
     time::clocks::injected,
-    words::{ahead_or_behind, within},
+    words::{ahead_of_or_behind, ahead_or_behind, within},
 };
 use wiber_protocol::status::{ClockState, InjectedFault, NodeStatus};
 
@@ -52,9 +52,9 @@ pub(super) fn of_clock(before: Option<&NodeStatus>, after: &NodeStatus, others: 
         let is_known = same_run.is_some_and(|before| names(before, &one.id)) || named_elsewhere(&one.id);
         if !is_known {
             let text = format!(
-                "{}’s clock is outvoted: {} of what the majority allows, by {id}’s measurement.",
+                "{}’s clock is outvoted: {} what the majority allows, by {id}’s measurement.",
                 one.id,
-                ahead_or_behind(one.off_ms)
+                ahead_of_or_behind(one.off_ms)
             );
             say(&one.id, text, true);
         }
