@@ -6,13 +6,15 @@
 
 use leptos::{
     prelude::*,
+    server::ServerActionError,
     server_fn::{
         Bytes, ContentType, Decodes, Encodes, Format, FormatType, Http,
         codec::{Json, JsonEncoding, Post},
-        error::{FromServerFnError, ServerFnErrorErr},
+        error::{FromServerFnError, ServerFnErrorErr, ServerFnUrlError},
     },
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use wiber_protocol::status::InjectedFault;
 
 use crate::service::{ActionReport, HistoryPage, NodeAction, PublishReport, StartReport};
 
@@ -47,6 +49,17 @@ pub async fn stop_cluster() -> Result<Vec<ActionReport>, ApiError> {
 #[server(name = ActOnNode, prefix = "/api/fn", endpoint = "node_action", protocol = Http<JsonOrForm, Json>)]
 pub async fn node_action(node: String, action: NodeAction) -> Result<ActionReport, ApiError> {
     answer(on_server::service()?.act(node, action).await)
+}
+
+/// Makes a node's clock false: by so many milliseconds, and by so much faster. What is left out stays.
+#[server(name = InjectClockFault, prefix = "/api/fn", endpoint = "clock_fault", protocol = Http<JsonOrForm, Json>)]
+pub async fn clock_fault(
+    node: String,
+    #[server(default)] skew_ms: Option<f64>,
+    #[server(default)] drift_ppm: Option<f64>,
+) -> Result<InjectedFault, ApiError> {
+    let fault = wiber_protocol::status::ClockFault { skew_ms, drift_ppm };
+    answer(on_server::service()?.clock_fault(node, fault).await)
 }
 
 /// Publishes one message to a conversation. The same `message_id` again is the same message.
@@ -109,6 +122,14 @@ impl FromServerFnError for ApiError {
         };
         Self { detail, status }
     }
+}
+
+/// The error that a form without wasm brought back in the address, if it was sent to one of these.
+pub fn error_of_form(paths: &[&str]) -> Option<ApiError> {
+    let error = use_context::<ServerActionError>()?;
+    paths
+        .contains(&error.path())
+        .then(|| ServerFnUrlError::<ApiError>::decode_err(error.err()))
 }
 
 /// Arguments as JSON, or as the fields of a plain HTML form; which of the two, the first byte tells.

@@ -17,6 +17,7 @@ use crate::{
     reactive::{derived, memo},
     terminal::TerminalsPage,
     theme::BEFORE_PAINT,
+    time::TimePage,
     timeline::TimelinePage,
 };
 
@@ -85,6 +86,7 @@ pub fn App() -> impl IntoView {
                     // Whole before it is sent: these read a conversation, and must be readable without wasm.
                     <Route path=path!("/") view=ClusterPage ssr=SsrMode::Async />
                     <Route path=path!("/timeline") view=TimelinePage />
+                    <Route path=path!("/time") view=TimePage />
                     <Route path=path!("/terminals") view=TerminalsPage />
                     <Route path=path!("/dm/:convo") view=ConversationPage ssr=SsrMode::Async />
                 </Routes>

@@ -16,10 +16,9 @@ mod link;
 
 use leptos::{html, prelude::*, server_fn::ServerFn};
 use leptos_meta::Title;
-use leptos_router::{
-    components::Form,
-    hooks::{use_params_map, use_query_map},
-};
+#[cfg(feature = "hydrate")]
+use leptos_router::hooks::{use_location, use_navigate};
+use leptos_router::hooks::{use_params_map, use_query_map};
 use people::{in_path, people};
 use state::Talk;
 
@@ -167,14 +166,7 @@ fn Loaded(convo: String, history: Result<HistoryPage, ApiError>, by_itself: bool
         consistency: RwSignal::new(consistency),
         sender: RwSignal::new(sender),
         draft: RwSignal::new(String::new()),
-        // A form without wasm brings its error back in the address.
-        objection: RwSignal::new(
-            ServerAction::<Publish>::new()
-                .value()
-                .get_untracked()
-                .and_then(Result::err)
-                .map(|error| error.detail),
-        ),
+        objection: RwSignal::new(api::error_of_form(&[Publish::PATH]).map(|error| error.detail)),
         #[cfg(feature = "hydrate")]
         is_sending: StoredValue::new(false),
     };
@@ -337,14 +329,35 @@ fn WriteBox(talking: Talking) -> impl IntoView {
     }
 }
 
-/// Opens another conversation, with or without wasm.
+/// Opens another conversation, with or without wasm. A plain form: the router's own serves every kind there is, at
+/// a price in kilobytes.
 #[component]
 fn OtherConversation(convo: String) -> impl IntoView {
+    let other = NodeRef::<html::Input>::new();
+    #[cfg(feature = "hydrate")]
+    let (navigate, here) = (use_navigate(), use_location().pathname);
+    let open = move |event: leptos::ev::SubmitEvent| {
+        event.prevent_default();
+        #[cfg(feature = "hydrate")]
+        if let Some(other) = other.get_untracked() {
+            let address = format!("{}?convo={}", here.get_untracked(), in_path(&other.value()));
+            navigate(&address, leptos_router::NavigateOptions::default());
+        }
+    };
     view! {
-        <Form method="GET" action="" attr:class="other small">
+        <form class="other small" method="get" action="" on:submit=open>
             <label for="other-convo">"open"</label>
-            <input id="other-convo" name="convo" class="m" autocomplete="off" spellcheck="false" required value=convo />
+            <input
+                id="other-convo"
+                name="convo"
+                class="m"
+                autocomplete="off"
+                spellcheck="false"
+                required
+                value=convo
+                node_ref=other
+            />
             <button class="word">"go"</button>
-        </Form>
+        </form>
     }
 }

@@ -12,9 +12,10 @@ use crate::{
 };
 
 /// The places of the dashboard, with the letter that follows `g`.
-pub const PLACES: [(&str, &str, &str); 3] = [
+pub const PLACES: [(&str, &str, &str); 4] = [
     ("c", "/", "Cluster"),
     ("t", "/timeline", "Timeline"),
+    ("i", "/time", "Time"),
     ("l", "/terminals", "Terminals"),
 ];
 

@@ -18,6 +18,7 @@ pub mod reconnect;
 pub mod service;
 pub mod terminal;
 pub mod theme;
+pub mod time;
 pub mod timeline;
 pub mod view;
 pub mod words;

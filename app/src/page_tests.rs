@@ -9,11 +9,13 @@ use axum::{
     response::IntoResponse,
 };
 use leptos::prelude::*;
-use wiber_protocol::status::Role;
+use wiber_protocol::status::{ClockFault, InjectedFault, Role};
 
 use crate::{
     App,
-    cluster::fixture::{at_positions, blank, cluster, gone, live},
+    cluster::fixture::{
+        at_positions, blank, clocks_agree, cluster, gone, live, one_outvoted, unsynchronised,
+    },
     service::{
         ActionDone, ActionReport, ClusterService, HistoryPage, NodeAction, PublishReport, PublishRequest,
         ServiceError, ServiceFuture, StartReport,
@@ -67,6 +69,26 @@ impl ClusterService for Shown {
                 status: "ok".into(),
                 node,
                 action: ActionDone::Killed,
+            })
+        })
+    }
+
+    fn clock_fault(&self, node: String, fault: ClockFault) -> ServiceFuture<'_, InjectedFault> {
+        Box::pin(async move {
+            fault.check().map_err(ServiceError::Invalid)?;
+            let allowed = self
+                .view
+                .node(&node)
+                .is_some_and(crate::time::faults::are_allowed);
+            if !allowed {
+                return Err(ServiceError::Forbidden(format!(
+                    "{node} was not started with --allow-faults."
+                )));
+            }
+            Ok(InjectedFault {
+                skew_ms: fault.skew_ms.unwrap_or(0.0),
+                drift_ppm: fault.drift_ppm.unwrap_or(0.0),
+                offset_ms: fault.skew_ms.unwrap_or(0.0),
             })
         })
     }
@@ -264,6 +286,103 @@ async fn stopping_the_cluster_stops_what_runs() {
             ("n3".to_owned(), NodeAction::Stop)
         ]
     );
+}
+
+#[tokio::test]
+async fn the_time_is_complete_as_sent() {
+    let page = page("/time", &one_outvoted()).await;
+    for said in [
+        "n3’s clock is outvoted:",
+        " 5.000\u{a0}s ahead of the two that agree",
+        "n3 is 5.000 s ahead of the two clocks that agree",
+        "data-clock=\"n3\"",
+        "data-agreement=\"outvoted\"",
+        "truth +5,000.000",
+        "+0.004",
+        "±\u{a0}0.011",
+        "rtt 0.021",
+        "φ 0.2",
+        "598 of 598 inside",
+        "Yes: in all 3,588 estimates",
+        "94,564,218",
+        "no node has seen that broken",
+        "./dev run --allow-faults",
+    ] {
+        assert!(page.contains(said), "{said:?} is not on the page");
+    }
+    assert!(
+        !page.contains("/api/fn/clock_fault"),
+        "nobody may inject anything"
+    );
+}
+
+#[tokio::test]
+async fn every_state_of_time_has_its_headline() {
+    let cases: [(&[NodeView], &str); 4] = [
+        (&[], "No nodes are known"),
+        (&[blank("n1")], "One clock, and its node does not run"),
+        (&clocks_agree(), "3 of 3 clocks agree"),
+        (&unsynchronised(), "n1 hears 1 of 3 clocks"),
+    ];
+    for (nodes, headline) in cases {
+        assert!(page("/time", nodes).await.contains(headline), "{headline}");
+    }
+}
+
+#[tokio::test]
+async fn a_false_clock_can_be_asked_for_where_that_is_allowed() {
+    let mut nodes = clocks_agree();
+    if let Some(status) = &mut nodes[2].status {
+        status.clock.faults_allowed = true;
+    }
+    let sent = page("/time", &nodes).await;
+    assert!(sent.contains("action=\"/api/fn/clock_fault\""));
+    assert!(sent.contains("Make the clock of n3 false") && !sent.contains("Make the clock of n1 false"));
+
+    let service = Shown::with(&nodes);
+    let asked = r#"{"node":"n3","skew_ms":5000,"drift_ppm":-20.5}"#;
+    assert_eq!(
+        call(&service, "clock_fault", JSON, JSON, asked).await,
+        (
+            StatusCode::OK,
+            r#"{"skew_ms":5000.0,"drift_ppm":-20.5,"offset_ms":5000.0}"#.to_owned()
+        )
+    );
+    let form = "node=n3&skew_ms=-250.5&drift_ppm=0";
+    let (status, _) = call(&service, "clock_fault", FORM, "text/html", form).await;
+    assert_eq!(status, StatusCode::FOUND);
+    let refusals = [
+        (r#"{"node":"n1","skew_ms":1}"#, StatusCode::FORBIDDEN),
+        (
+            r#"{"node":"n3","drift_ppm":5000}"#,
+            StatusCode::UNPROCESSABLE_ENTITY,
+        ),
+        (
+            r#"{"node":"n3","skew_ms":"far"}"#,
+            StatusCode::UNPROCESSABLE_ENTITY,
+        ),
+    ];
+    for (asked, expected) in refusals {
+        let (status, answer) = call(&service, "clock_fault", JSON, JSON, asked).await;
+        assert_eq!(
+            (status, answer.contains("\"detail\":")),
+            (expected, true),
+            "{answer}"
+        );
+    }
+    let (_, back_to) = call(
+        &service,
+        "clock_fault",
+        FORM,
+        "text/html",
+        "node=n1&skew_ms=1&drift_ppm=0",
+    )
+    .await;
+    let path = back_to
+        .strip_prefix("http://localhost/")
+        .expect("back to where it was");
+    let shown = page(&format!("/time{path}"), &nodes).await;
+    assert!(shown.contains("n1 was not started with --allow-faults."));
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! Derived values in few shapes. Leptos compiles its machinery once for every closure it is handed; a closure
 //! that is boxed first costs a box, and the page (which travels to every browser) is a good deal smaller for it.
 
+use std::sync::Arc;
+
 use leptos::prelude::*;
 
 /// A value that follows what it reads, computed anew each time it is read: for texts and attributes.
@@ -18,4 +20,16 @@ pub fn memo<T: PartialEq + Send + Sync + 'static>(read: impl Fn() -> T + Send + 
         Memo::new(move |_| read())
     }
     boxed(Box::new(read))
+}
+
+/// A view for each name of a list, made once and kept for as long as the name is in it.
+pub fn each_name(
+    names: Memo<Vec<String>>,
+    view: impl Fn(String) -> AnyView + Send + Sync + 'static,
+) -> AnyView {
+    fn boxed(names: Memo<Vec<String>>, view: Arc<dyn Fn(String) -> AnyView + Send + Sync>) -> AnyView {
+        view! { <For each=move || names.get() key=String::clone children=move |name| view(name) /> }
+            .into_any()
+    }
+    boxed(names, Arc::new(view))
 }

@@ -112,6 +112,8 @@ pub struct HistoryPage {
 pub enum ServiceError {
     /// 404: no such node in the configuration.
     UnknownNode(String),
+    /// 403: the node was not started with leave for this.
+    Forbidden(String),
     /// 400: the node is not in the state the action needs.
     WrongState(String),
     /// 409: the id was used for other content.
@@ -126,6 +128,7 @@ impl ServiceError {
     pub fn detail(&self) -> &str {
         match self {
             Self::UnknownNode(text)
+            | Self::Forbidden(text)
             | Self::WrongState(text)
             | Self::IdConflict(text)
             | Self::Invalid(text)
@@ -136,6 +139,7 @@ impl ServiceError {
     pub fn http_status(&self) -> u16 {
         match self {
             Self::UnknownNode(_) => 404,
+            Self::Forbidden(_) => 403,
             Self::WrongState(_) => 400,
             Self::IdConflict(_) => 409,
             Self::Invalid(_) => 422,
@@ -159,6 +163,8 @@ pub use ssr::{ClusterService, ServiceFuture};
 mod ssr {
     use std::{future::Future, pin::Pin};
 
+    use wiber_protocol::status::{ClockFault, InjectedFault};
+
     use super::{
         ActionReport, HistoryPage, NodeAction, PublishReport, PublishRequest, ServiceError, StartReport,
     };
@@ -172,6 +178,8 @@ mod ssr {
         fn view(&self) -> ClusterView;
         fn start_cluster(&self) -> ServiceFuture<'_, StartReport>;
         fn act(&self, node: String, action: NodeAction) -> ServiceFuture<'_, ActionReport>;
+        /// Makes a node's clock false, and gives what it is false by from now on.
+        fn clock_fault(&self, node: String, fault: ClockFault) -> ServiceFuture<'_, InjectedFault>;
         fn publish(&self, convo: String, request: PublishRequest) -> ServiceFuture<'_, PublishReport>;
         /// The last `count` records of a conversation, oldest first.
         fn history(&self, convo: String, count: usize) -> ServiceFuture<'_, HistoryPage>;

@@ -16,7 +16,7 @@ use leptos_meta::Title;
 use lines::{Follow, Lines};
 use wiber_protocol::status::Role;
 
-use crate::{live::use_live, reconnect::Link, view::ProcessState, words::counted};
+use crate::{live::use_live, reactive::each_name, reconnect::Link, view::ProcessState, words::counted};
 
 /// The page of the terminals.
 #[component]
@@ -62,9 +62,7 @@ pub fn Terminals(
                 </div>
             </div>
             <div class="terms" class:wraps=move || wraps.get()>
-                <For each=move || ids.get() key=String::clone let:id>
-                    <Terminal id />
-                </For>
+                {each_name(ids, |id| view! { <Terminal id /> }.into_any())}
             </div>
             <noscript>
                 <p class="nothing">

@@ -98,6 +98,99 @@ pub fn millis(ms: f64) -> String {
     }
 }
 
+/// A clock's offset and its bound: `+0.012 ± 0.014 ms`. Always milliseconds, with as many decimals as the bound
+/// is worth, and the bound rounded up, so that what is written still holds the truth.
+pub fn offset_and_bound(offset_ms: f64, bound_ms: f64) -> String {
+    let (offset, bound) = offset_parts(offset_ms, bound_ms);
+    format!("{offset} {bound}{NBSP}ms")
+}
+
+/// The same in its two halves, `+0.012` and `± 0.014`, for where the unit stands elsewhere.
+pub fn offset_parts(offset_ms: f64, bound_ms: f64) -> (String, String) {
+    let decimals = offset_decimals(offset_ms, bound_ms);
+    let bound = up_to(bound_ms, decimals);
+    (
+        signed(offset_ms, decimals),
+        format!("±{NBSP}{}", fixed(bound, decimals)),
+    )
+}
+
+fn offset_decimals(offset_ms: f64, bound_ms: f64) -> usize {
+    match bound_ms {
+        ..0.05 => 3,
+        _ if offset_ms.abs() >= 100.0 => 1,
+        ..0.1 => 3,
+        ..1.0 => 2,
+        _ => 1,
+    }
+}
+
+/// A number with its sign, `+4.93` or `−0.04`; what rounds to nothing is `+0.00`.
+pub fn signed(number: f64, decimals: usize) -> String {
+    let digits = fixed(number.abs(), decimals);
+    let is_nothing = digits.bytes().all(|digit| matches!(digit, b'0' | b'.'));
+    format!("{}{digits}", if number < 0.0 && !is_nothing { '−' } else { '+' })
+}
+
+/// A size without a sign, its thousands grouped.
+fn fixed(number: f64, decimals: usize) -> String {
+    let text = format!("{number:.decimals$}");
+    let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
+    match whole.parse() {
+        Ok(whole) => format!("{}{rest}", grouped(whole)),
+        Err(_) => text,
+    }
+}
+
+/// The next number upward with so many decimals; a last digit that only arithmetic made does not count.
+fn up_to(number: f64, decimals: usize) -> f64 {
+    let scale = [1.0, 10.0, 100.0, 1_000.0][decimals.min(3)];
+    // Without `+ 0.0` a zero would be a negative one.
+    ((number * scale - 1e-6).ceil() + 0.0) / scale
+}
+
+/// How far two clocks are apart, in the unit that suits: `8.4 µs`, `14 µs`, `4.93 ms`, `250.0 ms`, `5.000 s`.
+pub fn apart(ms: f64) -> String {
+    let ms = ms.abs();
+    match ms {
+        ..0.00995 => format!("{:.1}{NBSP}µs", ms * 1_000.0),
+        ..0.9995 => format!("{:.0}{NBSP}µs", ms * 1_000.0),
+        ..99.995 => format!("{ms:.2}{NBSP}ms"),
+        ..999.95 => format!("{ms:.1}{NBSP}ms"),
+        ..120_000.0 => format!("{:.3}{NBSP}s", ms / 1_000.0),
+        _ => {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a size, and beyond the largest whole number it is that number"
+            )]
+            let whole = ms as u64;
+            duration(whole)
+        }
+    }
+}
+
+/// A bound as a sentence says it, rounded up: `± 14 µs`.
+pub fn within(bound_ms: f64) -> String {
+    let whole_us = up_to(bound_ms * 1_000.0, 0) / 1_000.0;
+    let bound_ms = if bound_ms < 1.0 {
+        whole_us
+    } else {
+        up_to(bound_ms, 2)
+    };
+    format!("±{NBSP}{}", apart(bound_ms))
+}
+
+/// `5.000 s ahead of`, `12 µs behind`: somebody's name follows.
+pub fn ahead_of_or_behind(ms: f64) -> String {
+    format!("{} {}", apart(ms), if ms < 0.0 { "behind" } else { "ahead of" })
+}
+
+/// `5.000 s ahead`, `12 µs behind`.
+pub fn ahead_or_behind(ms: f64) -> String {
+    format!("{} {}", apart(ms), if ms < 0.0 { "behind" } else { "ahead" })
+}
+
 /// A rate per second: `12,480/s`, and `0.4/s` where a whole number would say nothing.
 pub fn per_second(rate: f64) -> String {
     if rate > 0.0 && rate < 9.95 {
@@ -207,6 +300,36 @@ mod tests {
         assert_eq!(millis(0.714), "0.71");
         assert_eq!(millis(6.81), "6.8");
         assert_eq!(millis(132.4), "132");
+    }
+
+    #[test]
+    fn an_offset_has_as_many_decimals_as_its_bound_is_worth() {
+        let told = |offset, bound| offset_and_bound(offset, bound).replace(NBSP, " ");
+        assert_eq!(told(0.012, 0.014), "+0.012 ± 0.014 ms");
+        assert_eq!(told(250.0, 0.1), "+250.0 ± 0.1 ms");
+        assert_eq!(told(250.0, 0.000_4), "+250.000 ± 0.001 ms", "never ± 0");
+        assert_eq!(told(-0.04, 0.28), "−0.04 ± 0.28 ms");
+        assert_eq!(told(5_000.02, 0.2), "+5,000.0 ± 0.2 ms");
+        assert_eq!(told(-0.000_2, 0.01), "+0.000 ± 0.010 ms");
+        assert_eq!(told(0.0, 0.0), "+0.000 ± 0.000 ms");
+        assert_eq!(told(3.0, 12.01), "+3.0 ± 12.1 ms", "a bound is rounded up");
+    }
+
+    #[test]
+    fn a_distance_takes_the_unit_that_suits() {
+        let told = |ms| apart(ms).replace(NBSP, " ");
+        assert_eq!(told(0.008_4), "8.4 µs");
+        assert_eq!(told(-0.014), "14 µs");
+        assert_eq!(told(4.93), "4.93 ms");
+        assert_eq!(told(250.0), "250.0 ms");
+        assert_eq!(told(5_000.0), "5.000 s");
+        assert_eq!(told(864_000_000.0), "10 d");
+        assert_eq!(within(0.013_2).replace(NBSP, " "), "± 14 µs");
+        assert_eq!(within(0.014).replace(NBSP, " "), "± 14 µs");
+        assert_eq!(within(2.001).replace(NBSP, " "), "± 2.01 ms");
+        assert_eq!(ahead_of_or_behind(-0.25).replace(NBSP, " "), "250 µs behind");
+        assert_eq!(ahead_of_or_behind(0.25).replace(NBSP, " "), "250 µs ahead of");
+        assert_eq!(ahead_or_behind(-5_000.0).replace(NBSP, " "), "5.000 s behind");
     }
 
     #[test]

@@ -7,7 +7,7 @@ import { Dashboard } from '../fixtures/dashboard.ts';
 import { SITE } from '../fixtures/cluster.ts';
 import { expect, test } from '../fixtures/test.ts';
 
-const PLACES = ['/', '/timeline', '/terminals', '/dm/dm:ada:bob'];
+const PLACES = ['/', '/timeline', '/time', '/terminals', '/dm/dm:ada:bob'];
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 test.describe('without JavaScript', () => {

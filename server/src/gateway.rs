@@ -34,6 +34,8 @@ pub struct GatewayOptions {
     pub port: u16,
     /// `wiber-node`, if it is not beside the gateway's own executable.
     pub node_binary: Option<PathBuf>,
+    /// Starts nodes so that they let their clocks be made false.
+    pub allow_faults: bool,
 }
 
 /// Why a gateway does not start. Its text is one line.
@@ -73,6 +75,7 @@ impl Gateway {
             data_root,
             port,
             node_binary,
+            allow_faults,
         } = options;
         let bytes = std::fs::read(&path).map_err(|source| StartError::Read {
             path: path.clone(),
@@ -86,6 +89,7 @@ impl Gateway {
             binary: Launcher::find_binary(node_binary),
             config: absolute(path)?,
             data_root: absolute(data_root)?,
+            allow_faults,
         };
         let listen = async {
             let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await?;

@@ -36,6 +36,9 @@ struct Args {
     /// The wiber-node executable [default: the one beside this executable]
     #[arg(long, env = "WIBER_NODE_BIN", value_name = "FILE")]
     node_binary: Option<PathBuf>,
+    /// Start nodes so that their clocks can be made false, to see the cluster find it out
+    #[arg(long, env = "WIBER_ALLOW_FAULTS", value_parser = clap::builder::FalseyValueParser::new())]
+    allow_faults: bool,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -70,6 +73,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         data_root: args.data_root,
         port: args.port,
         node_binary: args.node_binary,
+        allow_faults: args.allow_faults,
     };
     let gateway = match Gateway::bind(options).await {
         Ok(gateway) => gateway,

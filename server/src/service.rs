@@ -7,8 +7,9 @@ use wiber_app::{
     },
     view::ClusterView,
 };
+use wiber_protocol::status::{ClockFault, InjectedFault};
 
-use crate::{cluster::Cluster, messages::Messages, supervisor::Supervisor};
+use crate::{cluster::Cluster, faults, messages::Messages, supervisor::Supervisor};
 
 /// Everything that can be asked of the cluster here.
 pub(crate) struct Service {
@@ -28,6 +29,13 @@ impl ClusterService for Service {
 
     fn act(&self, node: String, action: NodeAction) -> ServiceFuture<'_, ActionReport> {
         Box::pin(self.supervisor.act(node, action))
+    }
+
+    fn clock_fault(&self, node: String, fault: ClockFault) -> ServiceFuture<'_, InjectedFault> {
+        Box::pin(async move {
+            let spec = self.supervisor.running_spec(&node)?;
+            faults::inject(spec, &fault).await
+        })
     }
 
     fn publish(&self, convo: String, request: PublishRequest) -> ServiceFuture<'_, PublishReport> {

@@ -9,7 +9,10 @@ use super::{
     icons::action_icon,
 };
 use crate::{
-    api::{ActOnNode, ApiError, StartCluster, StopCluster, node_action, start_cluster, stop_cluster},
+    api::{
+        ActOnNode, ApiError, StartCluster, StopCluster, error_of_form, node_action, start_cluster,
+        stop_cluster,
+    },
     reactive::{derived, memo},
     service::NodeAction,
     view::NodeView,
@@ -108,24 +111,7 @@ pub fn ClusterControls(facts: Facts) -> impl IntoView {
         _ => None,
     };
     let error = move || start_failures().or_else(|| stop.value().get().and_then(Result::err));
-    // A form without wasm brings its error back in the address.
-    let from_form = [
-        ServerAction::<StartCluster>::new()
-            .value()
-            .get_untracked()
-            .and_then(Result::err),
-        ServerAction::<StopCluster>::new()
-            .value()
-            .get_untracked()
-            .and_then(Result::err),
-        ServerAction::<ActOnNode>::new()
-            .value()
-            .get_untracked()
-            .and_then(Result::err),
-    ]
-    .into_iter()
-    .flatten()
-    .next();
+    let from_form = error_of_form(&[StartCluster::PATH, StopCluster::PATH, ActOnNode::PATH]);
     view! {
         <div class="actions">
             <form method="post" action=StartCluster::url()>
@@ -178,7 +164,7 @@ pub fn ClusterControls(facts: Facts) -> impl IntoView {
 
 /// An error where it arose; announced when it appears.
 #[component]
-fn ErrorNote(error: Signal<Option<ApiError>>) -> impl IntoView {
+pub fn ErrorNote(error: Signal<Option<ApiError>>) -> impl IntoView {
     view! {
         <p class="error-note alarm small" role="alert" hidden=move || error.get().is_none()>
             {derived(move || error.get().map(|error| error.detail))}

@@ -8,7 +8,7 @@ use super::{
     headline::{Headline, headline},
     standing::Census,
 };
-use crate::{live::Live, reactive::memo};
+use crate::{live::Live, reactive::memo, time::clocks::Clocks};
 
 /// Derived signals of the whole cluster.
 #[derive(Clone, Copy)]
@@ -16,6 +16,8 @@ pub struct Facts {
     pub census: Memo<Census>,
     pub axis: Memo<Option<Axis>>,
     pub headline: Memo<Headline>,
+    /// The nodes whose clocks a majority contradicts.
+    pub outvoted: Memo<Vec<String>>,
     /// The window moves too often for its motion to be followed: positions jump instead of gliding, so that
     /// what is seen is always true.
     pub hurried: Memo<bool>,
@@ -45,6 +47,10 @@ impl Facts {
         Self {
             census: memo(move || Census::of_nodes(&live.nodes())),
             axis,
+            outvoted: memo(move || {
+                let outvoted = Clocks::of(&live.nodes()).outvoted;
+                outvoted.into_iter().map(|one| one.id).collect()
+            }),
             hurried: memo(move || moved.with(|moved| moved.2)),
             headline: memo(move || headline(&live.nodes(), live.records_per_s())),
         }

@@ -63,14 +63,14 @@ pub fn headline(nodes: &[NodeView], records_per_s: f64) -> Headline {
     headline
 }
 
-fn plain(text: impl Into<String>) -> Piece {
+pub(crate) fn plain(text: impl Into<String>) -> Piece {
     Piece {
         text: text.into(),
         ink: Ink::Plain,
     }
 }
 
-fn inked(text: impl Into<String>, ink: Ink) -> Piece {
+pub(crate) fn inked(text: impl Into<String>, ink: Ink) -> Piece {
     Piece {
         text: text.into(),
         ink,
@@ -85,7 +85,7 @@ fn alive_clause(census: &Census) -> Vec<Piece> {
     ))]
 }
 
-fn unknown() -> Headline {
+pub(crate) fn unknown() -> Headline {
     Headline {
         clauses: vec![vec![plain("No nodes are known")]],
         gloss: "The gateway has not said which nodes there are.".into(),
@@ -117,7 +117,7 @@ fn nothing_runs(nodes: &[NodeView], census: &Census) -> Headline {
     }
 }
 
-fn nobody_speaks(nodes: &[NodeView]) -> Headline {
+pub(crate) fn nobody_speaks(nodes: &[NodeView]) -> Headline {
     let of = |standing: Standing| -> Vec<&str> {
         nodes
             .iter()

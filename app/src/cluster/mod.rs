@@ -26,7 +26,11 @@ use scales::{ClockAxis, LatencyAxis};
 use spark::Spark;
 
 use crate::{
-    conversation::Conversation, live::use_live, reactive::memo, terminal::Terminals, timeline::Timeline,
+    conversation::Conversation,
+    live::use_live,
+    reactive::{each_name, memo},
+    terminal::Terminals,
+    timeline::Timeline,
 };
 
 #[component]
@@ -58,9 +62,7 @@ pub fn ClusterPage() -> impl IntoView {
                     <LatencyAxis />
                     <div></div>
                 </div>
-                <For each=move || ids.get() key=String::clone let:id>
-                    <NodeRow id facts />
-                </For>
+                {each_name(ids, move |id| view! { <NodeRow id facts /> }.into_any())}
             </div>
             <Warnings />
         </section>
@@ -78,33 +80,13 @@ pub fn ClusterPage() -> impl IntoView {
 #[component]
 fn Lede(facts: Facts) -> impl IntoView {
     let headline = facts.headline;
-    let clauses = memo(move || headline.with(|headline| headline.clauses.clone()));
     let pulse = memo(move || headline.with(|headline| headline.pulse.clone()));
     let gloss = memo(move || headline.with(|headline| headline.gloss.clone()));
     let spoken = memo(move || headline.with(headline::Headline::spoken));
     view! {
         <div class="lede">
             <h1>
-                {move || {
-                    clauses
-                        .get()
-                        .into_iter()
-                        .enumerate()
-                        .map(|(place, pieces)| {
-                            view! {
-                                {(place > 0).then(separator)}
-                                <span class="nw">
-                                    {pieces
-                                        .into_iter()
-                                        .map(|piece| {
-                                            view! { <span class=piece.ink.class()>{piece.text}</span> }
-                                        })
-                                        .collect_view()}
-                                </span>
-                            }
-                        })
-                        .collect_view()
-                }}
+                <Clauses headline />
                 <span class="pulse" class:absent=move || pulse.get().is_none()>
                     {separator()}
                     <span class="nw">{pulse}</span>
@@ -117,6 +99,32 @@ fn Lede(facts: Facts) -> impl IntoView {
         </div>
     }
     .into_any()
+}
+
+/// The clauses of a headline, set apart by dots; a clause breaks only where it must.
+#[component]
+pub fn Clauses(headline: Memo<headline::Headline>) -> impl IntoView {
+    let clauses = memo(move || headline.with(|headline| headline.clauses.clone()));
+    move || {
+        clauses
+            .get()
+            .into_iter()
+            .enumerate()
+            .map(|(place, pieces)| {
+                view! {
+                    {(place > 0).then(separator)}
+                    <span class="nw">
+                        {pieces
+                            .into_iter()
+                            .map(|piece| {
+                                view! { <span class=piece.ink.class()>{piece.text}</span> }
+                            })
+                            .collect_view()}
+                    </span>
+                }
+            })
+            .collect_view()
+    }
 }
 
 fn separator() -> impl IntoView {
@@ -140,9 +148,7 @@ fn Warnings() -> impl IntoView {
     });
     view! {
         <ul class="warnings small" hidden=move || warnings.with(Vec::is_empty)>
-            <For each=move || warnings.get() key=String::clone let:warning>
-                <li><b class="alarm">"! "</b>{warning}</li>
-            </For>
+            {each_name(warnings, |warning| view! { <li><b class="alarm">"! "</b>{warning}</li> }.into_any())}
         </ul>
     }
     .into_any()

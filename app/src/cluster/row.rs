@@ -85,7 +85,7 @@ pub fn NodeRow(#[prop(into)] id: String, facts: Facts) -> impl IntoView {
                     {no_log}
                 </p>
             </div>
-            <ClockCell node />
+            <ClockCell node outvoted=facts.outvoted />
             <LatencyCell node />
             <NodeControls id node facts />
         </article>

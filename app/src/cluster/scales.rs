@@ -1,21 +1,27 @@
 //! A node's clock, its flushes and its round trips, on small scales that are the same in every row.
 
 use leptos::prelude::*;
-use wiber_protocol::status::{ClockStatus, Role};
+use wiber_protocol::status::{ClockState, ClockStatus, Role};
 
 use super::figure::percent;
 use crate::{
     reactive::{derived, memo},
+    time::{
+        clocks::Agreement,
+        icons::{agreement_ink, agreement_shape, icon},
+    },
     view::NodeView,
-    words::{grouped, millis},
+    words::{apart, grouped, millis, offset_and_bound, signed, within},
 };
 
 /// The latency scale is logarithmic, from 0.01 ms …
 const LATENCY_LEAST_MS: f64 = 0.01;
 /// … over this many powers of ten.
 const LATENCY_DECADES: f64 = 4.0;
-/// The clock scale reaches this far to both sides.
-const CLOCK_REACH_MS: f64 = 5.0;
+/// The clock scale is linear up to a microsecond to both sides, and logarithmic …
+const CLOCK_LEAST_MS: f64 = 0.001;
+/// … over this many powers of ten beyond: to one second.
+const CLOCK_DECADES: f64 = 6.0;
 
 /// A latency's place on the scale, in percent.
 pub fn latency_x(ms: f64) -> f64 {
@@ -23,22 +29,35 @@ pub fn latency_x(ms: f64) -> f64 {
     (100.0 * decades / LATENCY_DECADES).min(100.0)
 }
 
-/// A clock offset's place on the scale, in percent.
+/// A clock offset's place on the scale, in percent. It never changes with what it shows, so that rows and moments
+/// compare, and has a place for a bound of microseconds as for a skew of hundreds of milliseconds.
 pub fn clock_x(offset_ms: f64) -> f64 {
-    (50.0 + 50.0 * offset_ms / CLOCK_REACH_MS).clamp(0.0, 100.0)
+    let decades = (1.0 + offset_ms.abs() / CLOCK_LEAST_MS)
+        .log10()
+        .min(CLOCK_DECADES);
+    50.0 + 50.0 * offset_ms.signum() * decades / CLOCK_DECADES
 }
 
 /// What a clock says of itself.
-pub fn clock_words(clock: &ClockStatus) -> String {
-    match (clock.offset_ms, clock.error_bound_ms) {
-        (Some(offset), Some(bound)) => format!("{} ± {bound:.2}", signed(offset)),
-        (Some(offset), None) => signed(offset),
-        (None, _) => "not synchronised".to_owned(),
-    }
+pub fn clock_words(clock: &ClockStatus) -> Option<String> {
+    Some(match (clock.offset_ms?, clock.error_bound_ms) {
+        // Little room: a clock that is far off is told in seconds.
+        (offset_ms, Some(bound_ms)) if offset_ms.abs() >= 1_000.0 => {
+            let sign = if offset_ms < 0.0 { '−' } else { '+' };
+            format!("{sign}{} {}", apart(offset_ms), within(bound_ms))
+        }
+        (offset_ms, Some(bound_ms)) => offset_and_bound(offset_ms, bound_ms),
+        (offset_ms, None) => format!("{}\u{a0}ms, unbounded", signed(offset_ms, 3)),
+    })
 }
 
-fn signed(ms: f64) -> String {
-    format!("{}{:.2}", if ms < 0.0 { '−' } else { '+' }, ms.abs())
+/// How a live node's clock stands.
+fn clock_stands(clock: &ClockStatus, is_outvoted: bool) -> Agreement {
+    match clock.state {
+        _ if is_outvoted => Agreement::Outvoted,
+        ClockState::Synchronised => Agreement::Agrees,
+        ClockState::Unsynchronised => Agreement::Unsynchronised,
+    }
 }
 
 #[component]
@@ -46,6 +65,21 @@ pub fn ClockAxis() -> impl IntoView {
     view! {
         <div class="scale-axis clock-axis" aria-hidden="true">
             <span class="axis-name">"Lamport time, clock"</span>
+            <div class="clock-ticks">
+                {[(-1_000.0, "−1 s"), (-1.0, ""), (0.0, "0"), (1.0, ""), (1_000.0, "+1 s")]
+                    .map(|(ms, text)| {
+                        view! {
+                            <span
+                                class="axis-tick"
+                                class:first={ms < -1.0}
+                                class:last={ms > 1.0}
+                                style:--x=percent(clock_x(ms))
+                            >
+                                {text}
+                            </span>
+                        }
+                    })}
+            </div>
         </div>
     }
 }
@@ -71,7 +105,7 @@ pub fn LatencyAxis() -> impl IntoView {
 
 /// Lamport time, and the clock against the cluster's as far as that is measured.
 #[component]
-pub fn ClockCell(node: Memo<NodeView>) -> impl IntoView {
+pub fn ClockCell(node: Memo<NodeView>, outvoted: Memo<Vec<String>>) -> impl IntoView {
     let clock = memo(move || {
         node.with(|node| {
             node.status
@@ -86,8 +120,24 @@ pub fn ClockCell(node: Memo<NodeView>) -> impl IntoView {
             Some((clock_x(offset), clock_x(offset - bound), clock_x(offset + bound)))
         })
     });
+    let stands = derived(move || {
+        let is_outvoted = node.with(|node| outvoted.with(|outvoted| outvoted.contains(&node.id)));
+        clock.with(|clock| {
+            clock
+                .as_ref()
+                .map_or(Agreement::Away, |clock| clock_stands(clock, is_outvoted))
+        })
+    });
+    let word = derived(move || {
+        match stands.get() {
+            Agreement::Away => "silent",
+            Agreement::Agrees => "in agreement",
+            other => other.word(),
+        }
+        .to_owned()
+    });
     view! {
-        <div class="cell clock">
+        <div class="cell clock" data-clock-state=derived(move || stands.get().word().to_owned())>
             <span class="lab">"Lamport"</span>
             <span class="num lamport" hidden=move || clock.get().is_none()>{derived(move || clock.get().map(|clock| grouped(clock.lamport)))}</span>
             <span class="track" hidden=move || interval.get().is_none() aria-hidden="true">
@@ -99,9 +149,15 @@ pub fn ClockCell(node: Memo<NodeView>) -> impl IntoView {
                 ></i>
                 <i class="track-dot" style:left=move || percent(interval.get().map_or(0.0, |interval| interval.0))></i>
             </span>
-            <span class="small q clock-words" class:silent=move || clock.get().is_none()>
-                {derived(move || clock.get().map_or_else(|| "silent".to_owned(), |clock| clock_words(&clock)))}
-            </span>
+            <a class="clock-words" class:silent=move || clock.get().is_none() href="/time">
+                <span class="num">
+                    {derived(move || clock.with(|clock| clock.as_ref().and_then(clock_words)).unwrap_or_default())}
+                </span>
+                <span class=derived(move || format!("clock-stands small {}", agreement_ink(stands.get()).class()))>
+                    {icon(derived(move || agreement_shape(stands.get()).to_owned()))}
+                    {word}
+                </span>
+            </a>
         </div>
     }
     .into_any()
@@ -207,14 +263,37 @@ mod tests {
     #[test]
     fn an_unmeasured_clock_says_so() {
         let clock = ClockStatus::default();
-        assert_eq!(clock_words(&clock), "not synchronised");
+        assert_eq!(clock_words(&clock), None);
+        assert_eq!(clock_stands(&clock, false), Agreement::Unsynchronised);
         let clock = ClockStatus {
             offset_ms: Some(-0.04),
             error_bound_ms: Some(0.28),
+            state: ClockState::Synchronised,
             ..clock
         };
-        assert_eq!(clock_words(&clock), "−0.04 ± 0.28");
+        assert_eq!(clock_words(&clock).as_deref(), Some("−0.04 ±\u{a0}0.28\u{a0}ms"));
+        let far = ClockStatus {
+            offset_ms: Some(-5_000.002),
+            ..clock.clone()
+        };
+        assert_eq!(
+            clock_words(&far).as_deref(),
+            Some("−5.000\u{a0}s ±\u{a0}280\u{a0}µs")
+        );
+        assert_eq!(clock_stands(&clock, false), Agreement::Agrees);
+        assert_eq!(clock_stands(&clock, true), Agreement::Outvoted);
+    }
+
+    #[test]
+    fn the_clock_scale_shows_microseconds_and_hundreds_of_milliseconds() {
         assert!((clock_x(0.0) - 50.0).abs() < 1e-9);
+        assert!(
+            clock_x(0.014) - clock_x(-0.014) > 15.0,
+            "a bound of microseconds is an interval"
+        );
+        assert!(clock_x(250.0) < clock_x(500.0) && clock_x(500.0) < 99.0);
+        assert!((clock_x(60_000.0) - 100.0).abs() < 1e-9);
+        assert!(clock_x(-60_000.0).abs() < 1e-9);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! When to repaint: numbers at most four times a second, so that they can be read; what changes how a node
 //! stands (its process, its role, its leader) at once. Pure decisions; the socket brings the clock.
 
+use wiber_protocol::status::ClockStatus;
+
 use crate::view::NodeView;
 
 /// The shortest time between two repaints of numbers.
@@ -59,15 +61,29 @@ pub fn stands_otherwise(painted: &NodeView, now: &NodeView) -> bool {
                 || old.leader != new.leader
                 || old.voted_for != new.voted_for
                 || old.formation != new.formation
+                || !clocks_stand_alike(&old.clock, &new.clock)
         }
         (None, None) => false,
         _ => true,
     }
 }
 
+/// Whether two statuses say the same of who knows cluster time, whose clock is outvoted and what was injected.
+pub fn clocks_stand_alike(before: &ClockStatus, after: &ClockStatus) -> bool {
+    let named = |clock: &ClockStatus| {
+        clock
+            .falsetickers
+            .iter()
+            .map(|one| one.id.clone())
+            .collect::<Vec<_>>()
+    };
+    let asked = |clock: &ClockStatus| clock.injected.map(|fault| (fault.skew_ms, fault.drift_ppm));
+    before.state == after.state && named(before) == named(after) && asked(before) == asked(after)
+}
+
 #[cfg(test)]
 mod tests {
-    use wiber_protocol::status::{NodeStatus, Role};
+    use wiber_protocol::status::{Falseticker, NodeStatus, Role};
 
     use super::*;
 
@@ -108,10 +124,22 @@ mod tests {
         let elected = NodeView {
             status: Some(NodeStatus {
                 role: Role::Leader,
-                ..status
+                ..status.clone()
             }),
             ..node.clone()
         };
+        let outvoted = {
+            let mut clock = status.clock.clone();
+            clock.falsetickers.push(Falseticker::default());
+            NodeView {
+                status: Some(NodeStatus {
+                    clock,
+                    ..status.clone()
+                }),
+                ..node.clone()
+            }
+        };
+        assert!(stands_otherwise(&node, &outvoted));
         assert!(!stands_otherwise(&node, &moved));
         assert!(stands_otherwise(&node, &elected));
         assert!(stands_otherwise(

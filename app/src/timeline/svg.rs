@@ -13,7 +13,7 @@ use super::{
     state::State,
     trace::Relation,
 };
-use crate::words::duration;
+use crate::{reactive::derived, words::duration};
 
 /// The drawing, wide as it is; its frame scrolls.
 #[component]
@@ -195,13 +195,15 @@ fn looking(state: State) -> AnyView {
             .with(|figure| arrow_of(figure, &send).map(|arrow| arrow.path.clone())),
         _ => None,
     });
+    // Tenths are enough; and writing a number to its last digit would be the only use of some kilobytes of code.
+    let tenths = |px: Option<f64>| format!("{:.1}", px.unwrap_or(0.0));
     let ring = |at: Memo<Option<(f64, f64)>>, class: &'static str, radius: &'static str| {
         view! {
             <circle
                 class=class
                 r=radius
-                cx=move || at.get().map_or(0.0, |at| at.0)
-                cy=move || at.get().map_or(0.0, |at| at.1)
+                cx=derived(move || tenths(at.get().map(|at| at.0)))
+                cy=derived(move || tenths(at.get().map(|at| at.1)))
                 visibility=move || if at.get().is_some() { "visible" } else { "hidden" }
             />
         }

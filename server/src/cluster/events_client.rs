@@ -1,28 +1,31 @@
-//! Reading a node's `GET /events`: one plain HTTP/1.1 connection, no pool, no proxy.
+//! Reading a node's `GET /events`, for as long as it goes on.
 
-use std::{io, time::Duration};
+use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Empty};
-use hyper::{Request, StatusCode, body::Bytes, client::conn::http1, header::HOST};
-use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, time::timeout};
+use hyper::{
+    Request, StatusCode,
+    body::{Bytes, Incoming},
+    http,
+};
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::sse::{BadStream, SseEvent, SseParser};
+use crate::admin::{self, AdminError};
 
-/// How long the connection and the answer's head may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A node says something at least once a second; after this long without a byte it counts as gone.
 const SILENCE: Duration = Duration::from_secs(4);
 
 /// Why a stream could not be opened or went away.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StreamError {
+    #[error(transparent)]
+    Admin(#[from] AdminError),
     #[error("{0}")]
-    Io(#[from] io::Error),
+    Request(#[from] http::Error),
     #[error("{0}")]
     Http(#[from] hyper::Error),
-    #[error("no answer in {} s", CONNECT_TIMEOUT.as_secs())]
-    NoAnswer,
     #[error("the answer was {0}")]
     Status(StatusCode),
     #[error("silent for {} s", SILENCE.as_secs())]
@@ -33,44 +36,22 @@ pub(super) enum StreamError {
 
 /// An open event stream.
 pub(super) struct EventStream {
-    body: hyper::body::Incoming,
+    body: Incoming,
     parser: SseParser,
-    /// Drives the connection; ends it when dropped.
-    _connection: tokio_util::task::AbortOnDropHandle<()>,
+    _connection: AbortOnDropHandle<()>,
 }
 
 impl EventStream {
     pub(super) async fn open(host: &str, port: u16) -> Result<Self, StreamError> {
-        timeout(CONNECT_TIMEOUT, Self::open_unbounded(host, port))
-            .await
-            .unwrap_or(Err(StreamError::NoAnswer))
-    }
-
-    async fn open_unbounded(host: &str, port: u16) -> Result<Self, StreamError> {
-        let socket = TcpStream::connect((host, port)).await?;
-        socket.set_nodelay(true)?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(socket)).await?;
-        let driver = tokio::spawn(async move {
-            // An error here ends the body as well, and that is where it is told.
-            let _ = connection.await;
-        });
-        let name = if host.contains(':') {
-            format!("[{host}]:{port}")
-        } else {
-            format!("{host}:{port}")
-        };
-        let request = Request::get("/events")
-            .header(HOST, name)
-            .body(Empty::<Bytes>::new());
-        let request = request.map_err(io::Error::other)?;
-        let response = sender.send_request(request).await?;
-        if response.status() != StatusCode::OK {
-            return Err(StreamError::Status(response.status()));
+        let request = Request::get("/events").body(Empty::<Bytes>::new())?;
+        let answer = admin::send(host, port, request).await?;
+        if answer.response.status() != StatusCode::OK {
+            return Err(StreamError::Status(answer.response.status()));
         }
         Ok(Self {
-            body: response.into_body(),
+            body: answer.response.into_body(),
             parser: SseParser::default(),
-            _connection: tokio_util::task::AbortOnDropHandle::new(driver),
+            _connection: answer.connection,
         })
     }
 

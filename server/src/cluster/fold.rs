@@ -12,6 +12,7 @@ use wiber_protocol::{
 };
 
 use super::{
+    clock_news,
     happenings::{self, Deed, Scene, Sentence},
     pace::{self, FRAME_EVERY, HEARTBEAT, Haste, STATUS_EVERY, Turn},
     rate::Rate,
@@ -90,7 +91,9 @@ impl Fold {
     }
 
     pub(super) fn status(&mut self, node: usize, status: NodeStatus, at_ms: i64, now: Instant) {
-        let sentences = happenings::of_status(self.nodes[node].view.status.as_ref(), &status);
+        let before = self.nodes[node].view.status.as_ref();
+        let sentences = happenings::of_status(before, &status);
+        let news = clock_news::of_clock(before, &status, &self.live_besides(node));
         let fold = &mut self.nodes[node];
         fold.rate.note(now, status.record_count);
         let live = fold.view.process.is_running();
@@ -103,6 +106,19 @@ impl Fold {
         for sentence in sentences {
             self.say(Some(node), at_ms, sentence);
         }
+        for (about, sentence) in news {
+            let about = self.nodes.iter().position(|node| node.view.id == about);
+            self.say(about, at_ms, sentence);
+        }
+    }
+
+    /// What the other live nodes said last.
+    fn live_besides(&self, node: usize) -> Vec<&NodeStatus> {
+        let others = self.nodes.iter().enumerate().filter(|(place, _)| *place != node);
+        others
+            .filter(|(_, other)| other.view.live)
+            .filter_map(|(_, other)| other.view.status.as_ref())
+            .collect()
     }
 
     pub(super) fn trace(&mut self, node: usize, batch: TraceBatch) {
@@ -113,7 +129,8 @@ impl Fold {
             }
             self.nodes[node].trace_mark = (event.epoch, event.seq);
             if let Some(sentence) = happenings::of_event(&event) {
-                self.say(Some(node), event.ts_us.div_euclid(1_000), sentence);
+                // Cluster time: by a false clock the sentence would stand at a moment that never was.
+                self.say(Some(node), event.corrected_us.div_euclid(1_000), sentence);
             }
             self.trace_turn.raise(pace::of_event(&event));
             if self.trace.len() == TRACE_EVENTS {
@@ -385,6 +402,38 @@ mod tests {
             (change.happenings.len(), change.happenings[0].seq),
             (HAPPENINGS, 11)
         );
+    }
+
+    #[test]
+    fn a_sentence_stands_at_its_moment_of_cluster_time_whatever_the_nodes_clock_says() {
+        let mut fold = fold();
+        let voted = TraceEvent {
+            kind: EventKind::Vote,
+            peer: Some("n2".into()),
+            ts_us: 9_000_000,
+            corrected_us: 4_000_000,
+            ..event(1, 1)
+        };
+        fold.trace(0, batch(vec![voted]));
+        let (_, _, change) = fold.take_due(Instant::now(), 0).unwrap();
+        assert_eq!(change.happenings[0].at_ms, 4_000);
+    }
+
+    #[test]
+    fn an_outvoted_clock_is_news_at_once_and_about_its_own_node() {
+        let mut fold = fold();
+        let now = Instant::now();
+        fold.status(0, status(Role::Leader, 1), 0, now);
+        fold.take_due(now, 0);
+        let mut outvoted = status(Role::Leader, 1);
+        outvoted.clock.falsetickers = vec![wiber_protocol::status::Falseticker {
+            id: "n2".into(),
+            ..Default::default()
+        }];
+        fold.status(0, outvoted, 0, now);
+        let (_, _, change) = fold.take_due(now, 0).unwrap();
+        assert_eq!(change.happenings[0].node.as_deref(), Some("n2"));
+        assert!(change.happenings[0].alarm);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! connection at once, positions in their turn ([`pace`]). The gateway applies each change to its own view by the
 //! same code as the browser, and a subscriber gets a snapshot and exactly the changes after it.
 
+mod clock_news;
 mod events_client;
 mod feed;
 mod fold;

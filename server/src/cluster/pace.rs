@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use wiber_app::view::HEARTBEAT_MS;
+use wiber_app::{live::pace::clocks_stand_alike, view::HEARTBEAT_MS};
 use wiber_protocol::{
     event::{RpcKind, TraceEvent},
     status::{NodeStatus, PeerStatus},
@@ -99,7 +99,10 @@ pub(super) fn of_status(before: Option<&NodeStatus>, after: &NodeStatus) -> Hast
             status.formation.clone(),
         )
     };
-    if stands(before) != stands(after) || follows(before) != follows(after) {
+    if stands(before) != stands(after)
+        || follows(before) != follows(after)
+        || !clocks_stand_alike(&before.clock, &after.clock)
+    {
         return Haste::Now;
     }
     let positions = |status: &NodeStatus| {

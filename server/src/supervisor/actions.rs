@@ -114,6 +114,15 @@ impl Supervisor {
         })
     }
 
+    /// Where a node is that runs.
+    pub(crate) fn running_spec(&self, node: &str) -> Result<&NodeSpec, ServiceError> {
+        let slot = &self.inner.slots[self.index_of(node)?];
+        if !slot.state.borrow().is_running() {
+            return Err(ServiceError::WrongState(format!("{node} is not running.")));
+        }
+        Ok(&slot.spec)
+    }
+
     async fn act_locked(&self, index: usize, action: NodeAction) -> Result<ActionDone, ServiceError> {
         let slot = &self.inner.slots[index];
         let id = &slot.spec.id;

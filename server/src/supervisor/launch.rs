@@ -23,6 +23,8 @@ pub(crate) struct Launcher {
     pub(crate) binary: PathBuf,
     pub(crate) config: PathBuf,
     pub(crate) data_root: PathBuf,
+    /// Whether the nodes let their clocks be made false.
+    pub(crate) allow_faults: bool,
 }
 
 impl Launcher {
@@ -49,6 +51,7 @@ impl Launcher {
             .arg("--data-root")
             .arg(&self.data_root)
             .args(["--started-by", "gateway"])
+            .args(self.allow_faults.then_some("--allow-faults"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(stderr)

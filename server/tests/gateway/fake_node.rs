@@ -4,7 +4,8 @@
 //! [`fake_node`]. Files in its data folder make it misbehave:
 //! `refuse` (a start that fails), `deaf` (SIGTERM is ignored), `mute` (the admin port never opens),
 //! `no_strong` (no read index), `no_leader` (no publish), `unheard` (a publish is never answered),
-//! `cluster` (the id of the cluster it says it is in), and `say` (server-sent events to pass on).
+//! `cluster` (the id of the cluster it says it is in), and `say` (server-sent events to pass on). Its clock can be
+//! made false where it was started with `--allow-faults`, or has the file `faults`.
 
 use std::{
     collections::HashMap,
@@ -27,7 +28,7 @@ use wiber_protocol::{
     config::{ClusterConfig, NodeSpec},
     ids::ClusterId,
     line::{Command, Consistency, Line, LineSplitter, MAX_LINE_BYTES, ReadRange, RecordView, Reply},
-    status::{NodeStatus, Role},
+    status::{ClockFault, ClockStatus, InjectedFault, NodeStatus, Role},
 };
 
 /// How the script hands over its arguments.
@@ -56,6 +57,9 @@ fn fake_node() {
     }
     let lock = take_lock(&folder, &spec, &option("--started-by"));
     let is_first = config.nodes[0].id == spec.id;
+    if words.contains(&"--allow-faults") {
+        File::create(folder.join("faults")).unwrap();
+    }
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(Node::new(spec, folder, is_first).run());
     drop(lock);
@@ -103,6 +107,7 @@ struct Node {
     topics: Arc<Mutex<Topics>>,
     /// Counts the records.
     changed: watch::Sender<u64>,
+    injected: Arc<Mutex<Option<InjectedFault>>>,
 }
 
 impl Node {
@@ -114,6 +119,7 @@ impl Node {
             role,
             topics: Arc::default(),
             changed: watch::channel(0).0,
+            injected: Arc::default(),
         }
     }
 
@@ -156,6 +162,17 @@ impl Node {
     async fn events(self, mut stream: TcpStream) {
         let mut head = [0; 1024];
         let length = stream.read(&mut head).await.unwrap_or(0);
+        if head.starts_with(b"POST /faults/clock HTTP/1.1\r\n") {
+            let mut request = head[..length].to_vec();
+            while !request.ends_with(b"}") {
+                assert_ne!(stream.read_buf(&mut request).await.unwrap(), 0);
+            }
+            stream
+                .write_all(self.make_false(&request).as_bytes())
+                .await
+                .unwrap();
+            return;
+        }
         assert!(head[..length].starts_with(b"GET /events HTTP/1.1\r\n"));
         let mut out = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n".to_owned();
         let mut said = 0;
@@ -173,6 +190,32 @@ impl Node {
         }
     }
 
+    /// The answer to a request for a false clock, whose body is JSON and the last thing in it.
+    fn make_false(&self, request: &[u8]) -> String {
+        let answer = |status: &str, body: &str| {
+            format!(
+                "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                body.len()
+            )
+        };
+        if !self.has("faults") {
+            return answer("403 Forbidden", "not allowed");
+        }
+        let text = std::str::from_utf8(request).unwrap().to_lowercase();
+        assert!(text.contains("\r\ncontent-type: application/json\r\n"), "{text}");
+        let fault: ClockFault = serde_json::from_str(&text[text.find("\r\n\r\n").unwrap()..]).unwrap();
+        if fault.skew_ms == Some(13.0) {
+            return answer("422 Unprocessable Entity", "an unlucky number\n");
+        }
+        let mut injected = self.injected.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = injected.get_or_insert_default();
+        if let Some(skew_ms) = fault.skew_ms {
+            (now.skew_ms, now.offset_ms) = (skew_ms, skew_ms);
+        }
+        now.drift_ppm = fault.drift_ppm.unwrap_or(now.drift_ppm);
+        answer("200 OK", &serde_json::to_string(now).unwrap())
+    }
+
     fn status(&self) -> NodeStatus {
         NodeStatus {
             id: self.spec.id.clone(),
@@ -183,6 +226,11 @@ impl Node {
             role: self.role,
             term: 1,
             record_count: *self.changed.borrow(),
+            clock: ClockStatus {
+                faults_allowed: self.has("faults"),
+                injected: *self.injected.lock().unwrap_or_else(PoisonError::into_inner),
+                ..ClockStatus::default()
+            },
             ..NodeStatus::default()
         }
     }

@@ -127,6 +127,7 @@ impl Home {
             .env("GATEWAY_PORT", "0")
             .env("LEPTOS_SITE_ROOT", self.path("site"))
             .env_remove("LEPTOS_OUTPUT_NAME")
+            .env_remove("WIBER_ALLOW_FAULTS")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
@@ -134,7 +135,11 @@ impl Home {
     }
 
     pub(crate) fn start_gateway(&mut self) {
-        let mut gateway = self.command().spawn().unwrap();
+        self.start_gateway_with(&[]);
+    }
+
+    pub(crate) fn start_gateway_with(&mut self, options: &[&str]) {
+        let mut gateway = self.command().args(options).spawn().unwrap();
         let mut stdout = BufReader::new(gateway.stdout.take().unwrap());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();

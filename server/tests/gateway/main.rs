@@ -12,6 +12,7 @@
 
 mod access;
 mod fake_node;
+mod faults;
 mod files;
 mod home;
 mod http;

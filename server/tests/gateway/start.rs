@@ -39,6 +39,19 @@ fn a_port_in_use_is_refused() {
 }
 
 #[test]
+fn leave_for_faults_may_be_any_yes_or_no_in_the_environment() {
+    let home = Home::without_gateway(1);
+    // It gets as far as the configuration.
+    fs::remove_file(home.path("cluster.yaml")).unwrap();
+    for word in ["1", "true", "0", ""] {
+        let said = refused(&home, |command| {
+            command.env("WIBER_ALLOW_FAULTS", word);
+        });
+        assert!(said.contains("cluster.yaml: cannot be read"), "{said}");
+    }
+}
+
+#[test]
 fn a_port_on_the_command_line_wins_over_the_environment() {
     let home = Home::without_gateway(1);
     let taken = TcpListener::bind("0.0.0.0:0").unwrap();

@@ -302,7 +302,7 @@ fn spoken(node: &NodeView) -> String {
     text
 }
 
-pub(super) fn percent(x: f64) -> String {
+pub(crate) fn percent(x: f64) -> String {
     format!("{x:.2}%")
 }
 
