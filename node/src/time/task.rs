@@ -8,7 +8,7 @@ use wiber_protocol::{
     membership::Member,
     probe::{Probe, ProbeHead, name_crc},
 };
-use wiber_time::{Keeper, News, Now, SECOND, US, keeper::Own, peer::Outcome};
+use wiber_time::{Keeper, MS, News, Now, SECOND, US, keeper::Own, peer::Outcome};
 
 use super::{
     probes::{ProbeSocket, Received},
@@ -44,11 +44,12 @@ pub async fn run(clocks: Clocks) {
         crcs: Vec::new(),
         own_crc: name_crc(&clocks.name),
         members_due_ns: i64::MIN,
+        look_due_ns: i64::MIN,
         table_due_ns: clocks.cluster_clock.clock().monotonic_ns() + TABLE_NS,
         clocks,
     };
     loop {
-        let pause = task.look();
+        let pause = task.pause();
         let socket = task.clocks.socket.clone();
         if let Some(received) = within(pause, socket.receive()).await {
             task.receives(&received);
@@ -67,12 +68,31 @@ struct Task {
     crcs: Vec<u32>,
     own_crc: u32,
     members_due_ns: i64,
+    look_due_ns: i64,
     table_due_ns: i64,
 }
 
 impl Task {
-    /// Looks at all clocks, asks who is due, and says when to come again.
-    fn look(&mut self) -> Duration {
+    /// Looks at all clocks if that is due, and says when the next look is. A flood of datagrams must neither keep a look from
+    /// its time nor cause more of them.
+    fn pause(&mut self) -> Duration {
+        let clock = self.clocks.cluster_clock.clock().clone();
+        if clock.monotonic_ns() >= self.look_due_ns {
+            self.look();
+            let now_ns = clock.monotonic_ns();
+            let due_ns = self
+                .clocks
+                .cluster_clock
+                .with_keeper(|keeper| keeper.due_ns(now_ns));
+            // Timers are no finer than a millisecond.
+            self.look_due_ns = due_ns.max(now_ns + MS);
+        }
+        let pause_us = u64::try_from((self.look_due_ns - clock.monotonic_ns()) / US).unwrap_or(0);
+        Duration::from_micros(pause_us.max(1_000))
+    }
+
+    /// Looks at all clocks, and asks who is due.
+    fn look(&mut self) {
         let clock = self.clocks.cluster_clock.clock().clone();
         let now = clock.now();
         if now.mono_ns >= self.members_due_ns {
@@ -99,14 +119,6 @@ impl Task {
                 .with_keeper(|keeper| keeper.sends(peer, nonce, clock.monotonic_ns()));
             self.clocks.socket.ask(&self.members[peer], datagram);
         }
-        let now_ns = clock.monotonic_ns();
-        let due_ns = self
-            .clocks
-            .cluster_clock
-            .with_keeper(|keeper| keeper.due_ns(now_ns));
-        let pause_us = u64::try_from((due_ns - now_ns) / US).unwrap_or(0);
-        // Timers are no finer than a millisecond.
-        Duration::from_micros(pause_us.max(1_000))
     }
 
     fn learns_members(&mut self) {
@@ -164,13 +176,14 @@ impl Task {
                 let Some(peer) = self.crcs.iter().position(|crc| *crc == head.name) else {
                     return;
                 };
-                let (outcome, news) = self.clocks.cluster_clock.with_keeper(|keeper| {
+                let (outcome, due_ns, news) = self.clocks.cluster_clock.with_keeper(|keeper| {
                     let outcome = keeper.hears(peer, head.nonce, answer, arrived_ns, &now);
                     if outcome != Outcome::Refused {
                         keeper.looks(&now);
                     }
-                    (outcome, keeper.take_news())
+                    (outcome, keeper.due_ns(now.mono_ns), keeper.take_news())
                 });
+                self.look_due_ns = self.look_due_ns.min(due_ns);
                 if outcome == Outcome::Refused {
                     tracing::debug!(target: "clock", "refused an answer of {}", self.members[peer].name);
                 } else if tracing::enabled!(target: "clock", tracing::Level::TRACE) {
