@@ -153,13 +153,13 @@ fn a_bench_publishes_what_it_says_and_its_result_is_one_line() {
     assert!((0.9..30.0).contains(&elapsed_s), "{elapsed_s}");
 }
 
-/// Small, but all of it: a private cluster, a load over it, a failover, and everything read back from each node.
+/// Small, but all of it: private clusters, a load, a failover, false clocks, and everything read back from each node.
 #[test]
 fn a_private_cluster_is_measured_read_back_and_removed() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder on a disk");
     let json = folder.path().join("bench.json");
     let output = Command::new(env!("CARGO_BIN_EXE_wiber"))
-        .args(["bench-suite", "--smoke", "pipelined", "silence"])
+        .args(["bench-suite", "--smoke", "pipelined", "silence", "clocks"])
         .arg("--dir")
         .arg(folder.path())
         .arg("--json")
@@ -172,13 +172,25 @@ fn a_private_cluster_is_measured_read_back_and_removed() {
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(said.contains("nothing missing, nothing double"), "{said}");
     let result: Value = serde_json::from_slice(&std::fs::read(&json).expect("figures")).expect("JSON");
-    let rows: Vec<&str> = result["figures"]
-        .as_array()
-        .expect("a list")
+    let figures = result["figures"].as_array().expect("a list");
+    let mut rows: Vec<&str> = figures
         .iter()
         .filter_map(|figure| figure["row"].as_str())
         .collect();
-    assert_eq!(rows, ["pipelined", "silence"]);
+    rows.dedup();
+    assert_eq!(rows, ["pipelined", "silence", "clocks"]);
+    let met = |name: &str| {
+        let mut named = figures.iter().filter(|figure| figure["name"] == name);
+        named.next().map(|figure| figure["met"].clone())
+    };
+    assert_eq!(
+        met("records of different nodes that can be compared"),
+        Some(json!(true))
+    );
+    // Elsewhere nodes cannot know that they share a machine.
+    if cfg!(target_os = "linux") {
+        assert_eq!(met("measurements that held the truth"), Some(json!(true)));
+    }
     assert!(result["floor"]["flush_us"].as_f64().expect("a number") > 0.0);
     assert_eq!(result["broken"].as_array().map(Vec::len), Some(0));
     for readback in result["readback"].as_array().expect("a list") {

@@ -1,4 +1,4 @@
-//! A node's own account: one HTTP GET on its admin port, by hand, as it is one line and one answer.
+//! A node's admin port: one HTTP request, by hand, as it is a few lines and one answer.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -39,12 +39,28 @@ pub(crate) fn split_answer(mut answer: Vec<u8>) -> Option<(u16, Vec<u8>)> {
 
 /// Status code and body; `None` if nobody answers.
 pub(crate) fn get(node: &NodeSpec, path: &str) -> Option<(u16, Vec<u8>)> {
+    ask(node, &request(node, path))
+}
+
+/// Sends JSON. Status code and body; `None` if nobody answers.
+pub(crate) fn post(node: &NodeSpec, path: &str, json: &str) -> Option<(u16, Vec<u8>)> {
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nHost: {}:{}\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{json}",
+        node.host,
+        node.admin_port(),
+        json.len()
+    );
+    ask(node, &request)
+}
+
+fn ask(node: &NodeSpec, request: &str) -> Option<(u16, Vec<u8>)> {
     let address = (node.host.as_str(), node.admin_port())
         .to_socket_addrs()
         .ok()?
         .next()?;
     let mut stream = connect(address).ok()?;
-    stream.write_all(request(node, path).as_bytes()).ok()?;
+    stream.write_all(request.as_bytes()).ok()?;
     let mut answer = Vec::new();
     stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer).ok()?;
     split_answer(answer)

@@ -29,18 +29,24 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Longer than a restart with millions of messages takes while the whole log is read.
 const RESTART_PATIENCE: Duration = Duration::from_mins(5);
 
+/// What each node is started with beyond its name and its folders, by position.
+pub(super) type NodeOptions = [&'static [&'static str]; home::NODES as usize];
+
 pub(super) struct Cluster {
     home: Arc<Home>,
     guard: Arc<Guard>,
     folder: PathBuf,
     nodes: Vec<NodeSpec>,
+    options: NodeOptions,
     /// By position, as in `nodes`.
     running: Vec<Option<Child>>,
+    /// When the last of the nodes was started for the first time.
+    started_at: Instant,
 }
 
 impl Cluster {
-    /// Starts three nodes and waits until all follow one of them.
-    pub(super) fn start(home: Arc<Home>, guard: Arc<Guard>) -> anyhow::Result<Self> {
+    /// Starts three nodes, and does not wait for them.
+    pub(super) fn start(home: Arc<Home>, guard: Arc<Guard>, options: NodeOptions) -> anyhow::Result<Self> {
         let nodes = home::free_nodes()?;
         let folder = home.folder().join(format!("cluster-{}", nodes[0].port));
         fs::create_dir_all(&folder)?;
@@ -55,12 +61,18 @@ impl Cluster {
             folder,
             running: nodes.iter().map(|_| None).collect(),
             nodes,
+            options,
+            started_at: Instant::now(),
         };
         for at in 0..cluster.nodes.len() {
+            cluster.started_at = Instant::now();
             cluster.start_node(at)?;
         }
-        cluster.await_settled()?;
         Ok(cluster)
+    }
+
+    pub(super) fn started_at(&self) -> Instant {
+        self.started_at
     }
 
     pub(super) fn nodes(&self) -> &[NodeSpec] {
@@ -79,6 +91,7 @@ impl Cluster {
             .arg(self.folder.join("cluster.yaml"))
             .arg("--data-root")
             .arg(self.folder.join("data"))
+            .args(self.options[at])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(stderr)
@@ -153,6 +166,14 @@ impl Cluster {
     pub(super) fn memory(&self) -> Vec<Memory> {
         let running = self.running.iter().flatten();
         running.filter_map(|child| machine::memory(child.id())).collect()
+    }
+
+    /// What each running node has used so far, where the system tells it.
+    pub(super) fn processor_times(&self) -> Vec<Duration> {
+        let running = self.running.iter().flatten();
+        running
+            .filter_map(|child| machine::processor_time(child.id()))
+            .collect()
     }
 
     /// After a row went wrong: every node runs and goes on.

@@ -23,6 +23,8 @@ pub(super) enum Row {
     Failover,
     /// The leader falls silent.
     Silence,
+    /// Cluster time over false clocks.
+    Clocks,
 }
 
 impl Row {
@@ -36,6 +38,7 @@ impl Row {
             Self::History => "history",
             Self::Failover => "failover",
             Self::Silence => "silence",
+            Self::Clocks => "clocks",
         }
     }
 
@@ -49,6 +52,9 @@ impl Row {
             Self::History => "many messages: histories, restarts, memory, speed afterwards",
             Self::Failover => "the leader killed and stopped, until a publish is acknowledged elsewhere",
             Self::Silence => "the leader frozen, until a publish is acknowledged elsewhere",
+            Self::Clocks => {
+                "false clocks: how soon and how tightly cluster time is bounded, and whether rightly"
+            }
         }
     }
 
@@ -57,7 +63,9 @@ impl Row {
         match self {
             Self::Latency | Self::Pipelined | Self::Parallel | Self::Large | Self::Subscribers => 0,
             Self::Failover | Self::Silence => 1,
-            Self::History => 2,
+            Self::Clocks => 2,
+            // Last, as it writes more than all others.
+            Self::History => 3,
         }
     }
 }
@@ -67,7 +75,7 @@ impl Row {
 pub(super) enum Scale {
     /// What the targets are about.
     Full,
-    /// Two minutes: enough to see whether a change helps.
+    /// Three minutes: enough to see whether a change helps.
     Quick,
     /// Seconds: enough to see that everything works.
     Smoke,
@@ -102,6 +110,13 @@ pub(super) struct Plan {
     pub(super) kills: usize,
     pub(super) stops: usize,
     pub(super) silences: usize,
+    /// The bounds of idle clocks are read so long after the start.
+    pub(super) clocks_settle: Duration,
+    pub(super) clocks_idle: Duration,
+    pub(super) clocks_load: Duration,
+    pub(super) clock_faults: usize,
+    /// Records whose times are compared.
+    pub(super) stamps: usize,
 }
 
 impl Plan {
@@ -127,6 +142,11 @@ impl Plan {
             kills: 50,
             stops: 10,
             silences: 5,
+            clocks_settle: Duration::from_mins(1),
+            clocks_idle: Duration::from_secs(20),
+            clocks_load: Duration::from_secs(10),
+            clock_faults: 10,
+            stamps: 300,
         };
         match scale {
             Scale::Full => full,
@@ -142,6 +162,11 @@ impl Plan {
                 subscribed_for: Duration::from_secs(3),
                 kills: 5,
                 stops: 3,
+                clocks_settle: Duration::from_secs(10),
+                clocks_idle: Duration::from_secs(10),
+                clocks_load: Duration::from_secs(5),
+                clock_faults: 3,
+                stamps: 90,
                 ..full
             },
             Scale::Smoke => Self {
@@ -158,6 +183,11 @@ impl Plan {
                 kills: 1,
                 stops: 1,
                 silences: 1,
+                clocks_settle: Duration::ZERO,
+                clocks_idle: Duration::from_secs(1),
+                clocks_load: Duration::from_millis(500),
+                clock_faults: 1,
+                stamps: 12,
                 ..full
             },
         }
@@ -167,7 +197,7 @@ impl Plan {
     pub(super) fn sessions(&self) -> Vec<Vec<Row>> {
         let all = Row::value_variants().iter().copied();
         let wanted: Vec<Row> = all.filter(|row| self.rows.contains(row)).collect();
-        let sessions = (0..3).map(|session| {
+        let sessions = (0..=3).map(|session| {
             wanted
                 .iter()
                 .copied()
