@@ -15,7 +15,6 @@ use parking_lot::Mutex;
 use rand::Rng;
 use tokio::sync::watch;
 use wiber_protocol::{
-    event::EventKind,
     ids::RaftId,
     membership::Member,
     status::{
@@ -287,11 +286,7 @@ impl StatusSource for StatusBoard {
         let run = runtime::rng().next_u64();
         let injected = self.local.cluster_clock.inject(fault, run)?;
         let (skew_ms, drift_ppm) = (injected.skew_ms, injected.drift_ppm);
-        let text = format!("its clock was made false: {skew_ms:+} ms, {drift_ppm:+} ppm");
-        tracing::warn!(target: "clock", "{text}");
-        self.local
-            .trace
-            .local(EventKind::Fault, 0, |event| event.detail = Some(text));
+        tracing::warn!(target: "clock", "its clock was made false: {skew_ms:+} ms, {drift_ppm:+} ppm");
         self.touch();
         Ok(injected)
     }

@@ -101,6 +101,8 @@ pub struct Clocks {
     pub outvoted: Vec<Falseticker>,
     /// Where the majority of agreeing clocks lies.
     pub agreement: Option<OffsetRange>,
+    /// How far from the truth a clock may be and still agree.
+    pub tolerance_ms: f64,
     /// How many clocks the teller hears, its own among them.
     pub heard: usize,
 }
@@ -135,6 +137,7 @@ impl Clocks {
                     to_ms: range.to_ms + base_ms,
                 }
             }),
+            tolerance_ms: told.tolerance_ms,
             heard: 1 + heard(told),
         }
     }

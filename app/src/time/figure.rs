@@ -115,25 +115,34 @@ fn note(node: &NodeView, clock: &Clock, clocks: &Clocks, now_ms: i64) -> String 
     }
 }
 
-/// The step line, and what its highest step says; only where the intervals as they are overlap for a majority.
+/// The step line, and what its highest step says: over the bars as they are where those of a majority overlap, else over
+/// the bars and what clocks may be apart and still agree, which is what the nodes count.
 pub(super) fn step_line(clocks: &Clocks, scale: Scale) -> Option<(String, String)> {
-    let intervals: Vec<(f64, f64)> = clocks
-        .clocks
-        .iter()
-        .filter(|clock| clock.agreement != Agreement::Away)
-        .filter_map(|clock| clock.claim)
-        .map(|claim| (claim.from_ms(), claim.to_ms()))
-        .collect();
-    let (lo_ms, hi_ms) = scale.ends_ms();
-    let steps = steps::steps(&intervals, lo_ms, hi_ms);
-    let best = highest(&steps).filter(|best| best.count >= clocks.majority())?;
     let all = clocks.clocks.len();
-    let words = format!(
-        "{} of {all} bars hold this, {} wide",
-        best.count,
-        apart(best.to_ms - best.from_ms)
-    );
-    Some((steps::path(&steps, scale, all), words))
+    let line = |give_ms: f64| {
+        let heard = clocks
+            .clocks
+            .iter()
+            .filter(|clock| clock.agreement != Agreement::Away);
+        let intervals: Vec<(f64, f64)> = heard
+            .filter_map(|clock| clock.claim)
+            .map(|claim| (claim.from_ms() - give_ms, claim.to_ms() + give_ms))
+            .collect();
+        let (lo_ms, hi_ms) = scale.ends_ms();
+        let steps = steps::steps(&intervals, lo_ms, hi_ms);
+        let best = highest(&steps).filter(|best| best.count >= clocks.majority())?;
+        let (count, wide) = (best.count, apart(best.to_ms - best.from_ms));
+        let words = if give_ms > 0.0 {
+            format!(
+                "{count} of {all} bars ± {} hold this, {wide} wide",
+                apart(give_ms)
+            )
+        } else {
+            format!("{count} of {all} bars hold this, {wide} wide")
+        };
+        Some((steps::path(&steps, scale, all), words))
+    };
+    line(0.0).or_else(|| line(clocks.tolerance_ms))
 }
 
 #[component]
@@ -191,7 +200,7 @@ pub fn ClockFigure(facts: TimeFacts) -> impl IntoView {
                 </div>
             </div>
             <p class="read">
-                "A bar is where a clock stands, give or take its bound. Shaded: where the majority of clocks lies. The line below counts, for every instant, how many bars hold it. A clock that is far off stands at the edge, so that it does not make the others a dot."
+                "A bar is where a clock stands, give or take its bound. Shaded: where the majority of clocks lies. The line below counts, for every instant, how many bars hold it; where they do not overlap, with what two clocks may be apart and still agree. A clock that is far off stands at the edge, so that it does not make the others a dot."
             </p>
         </section>
     }
@@ -337,6 +346,10 @@ mod tests {
                 claim.offset_ms = [-1.0, 0.0, 1.0][place];
             }
         }
-        assert_eq!(step_line(&apart, Scale::of(&extents(&apart), None)), None);
+        let scale = Scale::of(&extents(&apart), None);
+        let (_, words) = step_line(&apart, scale).expect("they agree, give or take a millisecond");
+        assert!(words.starts_with("3 of 3 bars ± 1"), "{words}");
+        apart.tolerance_ms = 0.1;
+        assert_eq!(step_line(&apart, scale), None);
     }
 }

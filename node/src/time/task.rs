@@ -217,12 +217,15 @@ impl Task {
         for one in news {
             if one.is_warning() {
                 tracing::warn!(target: "clock", "{one}");
+            } else {
+                tracing::info!(target: "clock", "{one}");
+            }
+            // The status tells the rest for as long as it lasts.
+            if one.is_step() {
                 let text = one.to_string();
                 self.clocks
                     .trace
                     .local(EventKind::Fault, 0, |event| event.detail = Some(text));
-            } else {
-                tracing::info!(target: "clock", "{one}");
             }
         }
         if !news.is_empty() {

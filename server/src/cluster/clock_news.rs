@@ -52,7 +52,7 @@ pub(super) fn of_clock(before: Option<&NodeStatus>, after: &NodeStatus, others: 
         let is_known = same_run.is_some_and(|before| names(before, &one.id)) || named_elsewhere(&one.id);
         if !is_known {
             let text = format!(
-                "{}’s clock is outvoted: {} what the majority allows, by {id}’s measurement.",
+                "{}’s clock is outvoted: {} the clocks that agree, by {id}’s measurement.",
                 one.id,
                 ahead_of_or_behind(one.off_ms)
             );
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(
             sentences,
             [(
-                "n3’s clock is outvoted: 5.000 s ahead of what the majority allows, by n1’s measurement."
+                "n3’s clock is outvoted: 5.000 s ahead of the clocks that agree, by n1’s measurement."
                     .to_owned(),
                 true
             )]

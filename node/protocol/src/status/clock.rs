@@ -73,7 +73,7 @@ impl ClockState {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Falseticker {
     pub id: String,
-    /// How far from the nearest time that the majority allows for; negative if behind.
+    /// How far from the middle of the clocks that agree; negative if behind.
     pub off_ms: f64,
     /// One sentence.
     pub reason: String,

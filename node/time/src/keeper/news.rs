@@ -38,6 +38,11 @@ pub enum News {
 }
 
 impl News {
+    /// Whether a clock was set: a moment that nothing else tells of later.
+    pub fn is_step(&self) -> bool {
+        matches!(self, Self::ClusterSet { .. } | Self::ClockSet { .. })
+    }
+
     /// Whether a person should look.
     pub fn is_warning(&self) -> bool {
         matches!(
