@@ -7,7 +7,7 @@ mod false_clock;
 
 use std::{
     sync::atomic::{AtomicI64, Ordering::SeqCst},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use wiber_time::{Now, US};
@@ -69,7 +69,10 @@ pub trait Clock: Send + Sync {
 /// The machine's own clocks.
 #[derive(Debug)]
 pub struct SystemClock {
-    started: Instant,
+    #[cfg(target_os = "linux")]
+    started_ns: i64,
+    #[cfg(not(target_os = "linux"))]
+    started: std::time::Instant,
 }
 
 impl SystemClock {
@@ -79,7 +82,10 @@ impl SystemClock {
     )]
     pub fn new() -> Self {
         Self {
-            started: Instant::now(),
+            #[cfg(target_os = "linux")]
+            started_ns: raw_ns(),
+            #[cfg(not(target_os = "linux"))]
+            started: std::time::Instant::now(),
         }
     }
 }
@@ -102,9 +108,23 @@ impl Clock for SystemClock {
         }
     }
 
+    /// On Linux by the oscillator alone: a time service that corrects the wall clock bends the usual monotonic clock, too, and
+    /// so would falsify what other clocks are measured by.
+    #[cfg(target_os = "linux")]
+    fn monotonic_ns(&self) -> i64 {
+        raw_ns() - self.started_ns
+    }
+
+    #[cfg(not(target_os = "linux"))]
     fn monotonic_ns(&self) -> i64 {
         nanos(self.started.elapsed())
     }
+}
+
+#[cfg(target_os = "linux")]
+fn raw_ns() -> i64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicRaw);
+    now.tv_sec * wiber_time::SECOND + now.tv_nsec
 }
 
 fn nanos(span: Duration) -> i64 {

@@ -33,6 +33,7 @@ use crate::{
     time::{FaultError, Voters},
     trace::Trace,
 };
+use wiber_time::Votes;
 
 /// `/readyz` wants a flush not longer ago than this; when the log was quiet for longer, it makes one.
 const FLUSH_AGE: Duration = Duration::from_mins(1);
@@ -59,7 +60,8 @@ impl StatusBoard {
         self.changes.send_modify(|count| *count += 1);
     }
 
-    /// Whose clocks count for a majority: the voters', or before there is a group the configured nodes'.
+    /// Whose clocks count for a majority: the voters', in each voter set. Before the membership is known nobody's do, and the
+    /// configured nodes are only measured: who they are is no proof that they are members.
     pub fn voters(&self) -> Voters {
         let members = self.group.get().map(|group| {
             let metrics = group.raft.metrics();
@@ -71,10 +73,11 @@ impl StatusBoard {
                 .configured
                 .iter()
                 .filter(|member| member.name != self.own.name);
-            return (true, others.map(|member| (member.clone(), true)).collect());
+            let others = others.map(|member| (member.clone(), Votes::default()));
+            return (Votes::default(), others.collect());
         };
         let own = self.local.identity.raft_id();
-        let votes = |id: &RaftId| membership.voter_sets.iter().any(|set| set.contains(id));
+        let votes = |id: &RaftId| Votes::of(membership.voter_sets.iter().map(|set| set.contains(id)));
         let others = membership.members.iter().filter(|(id, _)| **id != own);
         let others = others.map(|(id, member)| (member.clone(), votes(id)));
         (votes(&own), others.collect())

@@ -7,7 +7,11 @@ use std::sync::{
 
 use parking_lot::{Mutex, RwLock};
 use wiber_protocol::status::{ClockFault, ClockStatus, InjectedFault};
-use wiber_time::{Keeper, US, course::Reading, keeper::Own};
+use wiber_time::{
+    Keeper, US,
+    course::Reading,
+    keeper::{Own, SYNCHRONISED_NS},
+};
 
 use crate::{
     clock::{Clock, FalseClock},
@@ -55,7 +59,7 @@ impl ClusterClock {
             clock,
             false_clock: None,
             faults_allowed: false,
-            keeper: Mutex::new(Keeper::new(own, true, [])),
+            keeper: Mutex::new(Keeper::new(own)),
             reading: RwLock::default(),
             handed_out_ns: AtomicI64::new(i64::MIN),
         }
@@ -87,10 +91,20 @@ impl ClusterClock {
 
     /// Now, by both times. Synchronised cluster time does not go back; where the estimate did, the bound says by how much.
     pub fn moment(&self) -> Moment {
-        let (wall_ns, mono_ns) = (self.clock.wall_ns(), self.clock.monotonic_ns());
+        // The reading first: whatever time passes before the clocks are read only makes its bound grow and end.
         let reading = *self.reading.read();
+        let (wall_ns, mono_ns) = (self.clock.wall_ns(), self.clock.monotonic_ns());
         let stamp = reading.at(wall_ns, mono_ns);
-        let Some(bound_ns) = stamp.bound_ns else {
+        let latest_ns = match stamp.bound_ns {
+            Some(_) => self.handed_out_ns.fetch_max(stamp.cluster_ns, Relaxed),
+            None => i64::MIN,
+        };
+        let held_back_ns = latest_ns.saturating_sub(stamp.cluster_ns).max(0);
+        let bound_ns = stamp
+            .bound_ns
+            .map(|bound_ns| bound_ns.saturating_add(held_back_ns))
+            .filter(|bound_ns| *bound_ns <= SYNCHRONISED_NS);
+        let Some(bound_ns) = bound_ns else {
             return Moment {
                 ts_us: wall_ns.div_euclid(US),
                 corrected_us: stamp.cluster_ns.div_euclid(US),
@@ -103,13 +117,11 @@ impl ClusterClock {
         } else {
             bound_ns
         };
-        let latest_ns = self.handed_out_ns.fetch_max(stamp.cluster_ns, Relaxed);
-        let held_back_ns = latest_ns.saturating_sub(stamp.cluster_ns).max(0);
         Moment {
             ts_us: wall_ns.div_euclid(US),
             corrected_us: stamp.cluster_ns.max(latest_ns).div_euclid(US),
             // Rounded up, and for the rounding of the time itself.
-            error_bound_us: u64::try_from((bound_ns + held_back_ns) / US + 2).unwrap_or(u64::MAX),
+            error_bound_us: u64::try_from(bound_ns / US + 2).unwrap_or(u64::MAX),
             synchronised: true,
         }
     }
@@ -154,8 +166,13 @@ impl ClusterClock {
     /// Lets the clocks' task do something with the keeper, and takes over what it decided.
     pub(super) fn with_keeper<T>(&self, work: impl FnOnce(&mut Keeper) -> T) -> T {
         let mut keeper = self.keeper.lock();
+        let steps = keeper.cluster_steps();
         let result = work(&mut keeper);
         *self.reading.write() = keeper.reading();
+        if keeper.cluster_steps() != steps {
+            // It was set, which is told: from here on it rises anew.
+            self.handed_out_ns.store(i64::MIN, Relaxed);
+        }
         result
     }
 }
@@ -187,16 +204,28 @@ mod tests {
     fn a_single_node_is_its_own_majority() {
         let manual = Arc::new(ManualClock::new(1_000_000));
         let clock = ClusterClock::new(manual.clone(), own());
+        clock.with_keeper(|keeper| {
+            keeper.set_peers(true.into(), []);
+            keeper.looks(&manual.now());
+        });
+        assert!(
+            !clock.moment().synchronised,
+            "an earlier run may have promised something else"
+        );
+        manual.advance_us(2_000_000);
         clock.with_keeper(|keeper| keeper.looks(&manual.now()));
         let moment = clock.moment();
-        assert_eq!((moment.corrected_us, moment.synchronised), (1_000_000, true));
+        assert_eq!((moment.corrected_us, moment.synchronised), (3_000_000, true));
         assert!(moment.error_bound_us <= 2);
-        // Set back, the machine's clock is followed by no more than a slow bend.
+        // Set back, the machine's clock is followed by no more than a slow bend. Until the next look nobody knows
+        // whether it was set or the other one stood still.
         manual.set_wall_us(0);
         manual.advance_us(1_000);
+        assert!(!clock.moment().synchronised);
         clock.with_keeper(|keeper| keeper.looks(&manual.now()));
         let moment = clock.moment();
-        assert_eq!((moment.ts_us, moment.corrected_us), (1_000, 1_001_000));
+        assert_eq!((moment.ts_us, moment.corrected_us), (1_000, 3_001_000));
+        assert!(moment.synchronised);
     }
 
     #[test]

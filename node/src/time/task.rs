@@ -8,7 +8,7 @@ use wiber_protocol::{
     membership::Member,
     probe::{Probe, ProbeHead, name_crc},
 };
-use wiber_time::{Keeper, MS, News, Now, SECOND, US, keeper::Own, peer::Outcome};
+use wiber_time::{Keeper, MS, News, Now, SECOND, US, Votes, keeper::Own, peer::Outcome};
 
 use super::{
     probes::{ProbeSocket, Received},
@@ -16,13 +16,11 @@ use super::{
 };
 use crate::{runtime, shared_identity::SharedIdentity, trace::Trace};
 
-/// How often it is looked whose clocks count.
-const MEMBERS_NS: i64 = SECOND;
 /// How often the console shows all clocks.
 const TABLE_NS: i64 = 60 * SECOND;
 
-/// Whose clocks count: whether this node's does, and every other node with whether its does.
-pub type Voters = (bool, Vec<(Member, bool)>);
+/// Whose clocks count, and in which voter sets: this node's, and every other's.
+pub type Voters = (Votes, Vec<(Member, Votes)>);
 
 /// What the task needs of its node.
 pub struct Clocks {
@@ -41,9 +39,8 @@ pub struct Clocks {
 pub async fn run(clocks: Clocks) {
     let mut task = Task {
         members: Vec::new(),
-        crcs: Vec::new(),
+        voters: None,
         own_crc: name_crc(&clocks.name),
-        members_due_ns: i64::MIN,
         look_due_ns: i64::MIN,
         table_due_ns: clocks.cluster_clock.clock().monotonic_ns() + TABLE_NS,
         clocks,
@@ -65,9 +62,8 @@ struct Task {
     clocks: Clocks,
     /// In the order of the keeper's peers.
     members: Vec<Member>,
-    crcs: Vec<u32>,
+    voters: Option<Voters>,
     own_crc: u32,
-    members_due_ns: i64,
     look_due_ns: i64,
     table_due_ns: i64,
 }
@@ -95,10 +91,7 @@ impl Task {
     fn look(&mut self) {
         let clock = self.clocks.cluster_clock.clock().clone();
         let now = clock.now();
-        if now.mono_ns >= self.members_due_ns {
-            self.members_due_ns = now.mono_ns + MEMBERS_NS;
-            self.learns_members();
-        }
+        self.learns_members();
         let (due, news) = self.clocks.cluster_clock.with_keeper(|keeper| {
             keeper.looks(&now);
             (keeper.due(now.mono_ns), keeper.take_news())
@@ -122,17 +115,17 @@ impl Task {
     }
 
     fn learns_members(&mut self) {
-        let (is_voter, others) = (self.clocks.voters)();
+        let voters = (self.clocks.voters)();
+        if self.voters.as_ref() == Some(&voters) {
+            return;
+        }
+        let (own, others) = &voters;
         self.clocks.cluster_clock.with_keeper(|keeper| {
-            keeper.set_peers(
-                is_voter,
-                others
-                    .iter()
-                    .map(|(member, counts)| (member.name.clone(), *counts)),
-            );
+            let named = others.iter().map(|(member, votes)| (member.name.clone(), *votes));
+            keeper.set_peers(*own, named);
         });
-        self.members = others.into_iter().map(|(member, _)| member).collect();
-        self.crcs = self.members.iter().map(|member| name_crc(&member.name)).collect();
+        self.members = others.iter().map(|(member, _)| member.clone()).collect();
+        self.voters = Some(voters);
     }
 
     fn head(&self, nonce: u64) -> ProbeHead {
@@ -173,7 +166,13 @@ impl Task {
                     .answer(received.from, Probe::Answer(head, answer).encode());
             }
             Probe::Answer(head, answer) => {
-                let Some(peer) = self.crcs.iter().position(|crc| *crc == head.name) else {
+                let asked = self
+                    .clocks
+                    .cluster_clock
+                    .with_keeper(|keeper| keeper.asked(head.nonce));
+                // Whoever has the address now may be another than was asked.
+                let Some(peer) = asked.filter(|peer| name_crc(&self.members[*peer].name) == head.name) else {
+                    tracing::debug!(target: "clock", "refused an answer to no question, from {}", received.from);
                     return;
                 };
                 let (outcome, due_ns, news) = self.clocks.cluster_clock.with_keeper(|keeper| {

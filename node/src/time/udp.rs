@@ -120,7 +120,7 @@ impl ProbeSocket for UdpProbes {
             loop {
                 match arrival::receive(&self.socket, &mut buffer).await {
                     Ok((len, from, arrived_wall_ns)) => {
-                        let age_ns = self.arrivals.lock().age_ns(arrived_wall_ns, &self.clock);
+                        let age_ns = self.arrivals.lock().age_ns(arrived_wall_ns, &self.clock.now());
                         return Received {
                             bytes: Bytes::copy_from_slice(&buffer[..len]),
                             from,
@@ -147,9 +147,7 @@ mod arrival {
         ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt::ReceiveTimestampns,
     };
     use tokio::{io::Interest, net::UdpSocket};
-    use wiber_time::MS;
-
-    use crate::clock::Clock;
+    use wiber_time::{MS, Now};
 
     /// An older arrival counts as one of now.
     const OLDEST_NS: i64 = 20 * MS;
@@ -161,21 +159,29 @@ mod arrival {
     pub(super) struct Arrivals {
         /// The wall clock minus the monotonic one, when a datagram was last received.
         ahead_ns: i64,
+        /// When the wall clock was last found to have moved, by the monotonic one.
+        set_ns: i64,
     }
 
     impl Arrivals {
-        pub(super) fn age_ns(&mut self, arrived_wall_ns: Option<i64>, clock: &impl Clock) -> i64 {
-            let now = clock.now();
+        /// How long before `now` a datagram arrived, at least.
+        pub(super) fn age_ns(&mut self, arrived_wall_ns: Option<i64>, now: &Now) -> i64 {
             let moved_ns = now.wall_ahead_ns() - std::mem::replace(&mut self.ahead_ns, now.wall_ahead_ns());
-            let Some(arrived_ns) = arrived_wall_ns.filter(|_| moved_ns.abs() <= SET_NS) else {
+            let moved_ns = moved_ns.saturating_abs();
+            if moved_ns > SET_NS {
+                self.set_ns = now.mono_ns;
+            }
+            let Some(arrived_ns) = arrived_wall_ns else {
                 return 0;
             };
-            let age_ns = now.wall_ns - arrived_ns;
-            if !(0..=OLDEST_NS).contains(&age_ns) {
+            let age_ns = now.wall_ns.saturating_sub(arrived_ns);
+            let is_sure = (0..=OLDEST_NS).contains(&age_ns) && now.mono_ns - age_ns > self.set_ns;
+            if !is_sure {
                 return 0;
             }
-            // The node's clock may be a false one that runs slow: an age must not be too large by it.
-            (age_ns - age_ns / 1_000 - now.reading_ns).max(0)
+            // The node's clock may be a false one that runs slow, and a time service may bend the wall clock: an age must
+            // not be too large by it.
+            (age_ns - age_ns / 100 - moved_ns - now.reading_ns).max(0)
         }
     }
 
@@ -220,6 +226,49 @@ mod arrival {
         let v6 = storage.as_sockaddr_in6()?;
         Some(SocketAddr::new(IpAddr::V6(v6.ip()), v6.port()))
     }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        fn now(mono_ns: i64, wall_ahead_ns: i64) -> Now {
+            Now {
+                mono_ns,
+                wall_ns: mono_ns + wall_ahead_ns,
+                ..Now::default()
+            }
+        }
+
+        #[test]
+        fn an_age_is_what_the_kernel_says_and_never_more() {
+            let mut arrivals = Arrivals::default();
+            let at = |mono_ms: i64| now(mono_ms * MS, 500 * MS);
+            let arrived = |mono_ms: i64| Some((mono_ms + 500) * MS);
+            assert_eq!(
+                arrivals.age_ns(arrived(0), &at(1)),
+                0,
+                "the first may be from before anything was known"
+            );
+            assert_eq!(arrivals.age_ns(arrived(90), &at(100)), 10 * MS - 10 * MS / 100);
+            assert_eq!(arrivals.age_ns(None, &at(101)), 0);
+            assert_eq!(arrivals.age_ns(arrived(50), &at(102)), 0, "too old to be trusted");
+            assert_eq!(arrivals.age_ns(arrived(104), &at(103)), 0, "from the future");
+        }
+
+        /// What was lost: the truth, when two datagrams waited while the wall clock was set ahead. The first was noticed, the
+        /// second's age was too large by the step.
+        #[test]
+        fn whatever_waited_while_the_wall_clock_was_set_has_no_age() {
+            let mut arrivals = Arrivals::default();
+            arrivals.age_ns(Some(500 * MS), &now(100 * MS, 500 * MS));
+            for mono_ms in [200, 201] {
+                let set_ahead = now(mono_ms * MS, 505 * MS);
+                assert_eq!(arrivals.age_ns(Some(695 * MS), &set_ahead), 0);
+            }
+            let later = now(300 * MS, 505 * MS);
+            assert!(arrivals.age_ns(Some(803 * MS), &later) > MS);
+        }
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -228,13 +277,11 @@ mod arrival {
 
     use tokio::net::UdpSocket;
 
-    use crate::clock::Clock;
-
     #[derive(Default)]
     pub(super) struct Arrivals;
 
     impl Arrivals {
-        pub(super) fn age_ns(&mut self, _arrived_wall_ns: Option<i64>, _clock: &impl Clock) -> i64 {
+        pub(super) fn age_ns(&mut self, _arrived_wall_ns: Option<i64>, _now: &wiber_time::Now) -> i64 {
             0
         }
     }

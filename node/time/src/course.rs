@@ -3,7 +3,7 @@
 //! A course is a straight line. It bends gently, so that whoever heard of it knows where it is a while later: its rate changes by
 //! no more than [`BEND_PPB_PER_S`].
 
-use crate::{Interval, MS, SECOND, drifted};
+use crate::{Interval, MS, Now, SECOND, drifted};
 
 /// How fast a course's rate may change, parts in 10⁹ per second.
 pub const BEND_PPB_PER_S: i64 = 20_000;
@@ -86,6 +86,8 @@ pub struct Reading {
     pub course: Option<Course>,
     /// While synchronised: the bound, the time up to which it was worked out, and the time up to which it stands at all.
     pub bound: Option<Bound>,
+    /// Both clocks when that was worked out. Who finds that they have not gone on together since relies on nothing.
+    pub looked: Now,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,13 +100,20 @@ pub struct Bound {
 impl Reading {
     /// Cluster time at a moment, which both clocks of the machine tell.
     pub fn at(&self, wall_ns: i64, mono_ns: i64) -> Stamp {
+        let now = Now {
+            mono_ns,
+            wall_ns,
+            ..Now::default()
+        };
         let Some(course) = &self.course else {
             return Stamp {
                 cluster_ns: wall_ns,
                 bound_ns: None,
             };
         };
-        let standing = self.bound.filter(|bound| mono_ns <= bound.ends_ns);
+        let standing = self
+            .bound
+            .filter(|bound| mono_ns <= bound.ends_ns && now.is_in_step_with(&self.looked));
         Stamp {
             cluster_ns: course.cluster_at(mono_ns),
             bound_ns: standing.map(|bound| {
@@ -215,8 +224,14 @@ mod tests {
                 until_ns: SECOND,
                 ends_ns: 4 * SECOND,
             }),
+            looked: Now::default(),
         };
-        let bound = |mono_ns| reading.at(0, mono_ns).bound_ns;
+        let bound = |mono_ns| reading.at(mono_ns, mono_ns).bound_ns;
+        assert_eq!(
+            reading.at(3 * SECOND, SECOND).bound_ns,
+            None,
+            "one of the clocks was set or stood still"
+        );
         assert_eq!(bound(SECOND), Some(10 * US));
         assert_eq!(bound(2 * SECOND), Some(10 * US + 8 * MS));
         assert_eq!(bound(4 * SECOND + 1), None);

@@ -8,8 +8,10 @@ use std::collections::VecDeque;
 
 use crate::{Interval, MAX_RATE_PPB, SECOND, WANDER_PPB, filter::Sample};
 
-/// The samples that are kept …
+/// The most samples that are kept, …
 pub const KEPT: usize = 64;
+/// … for so long …
+const OLDEST_NS: i64 = 64 * SECOND;
 /// … at least so far apart.
 pub const SPACING_NS: i64 = SECOND;
 /// A line needs so many.
@@ -47,6 +49,7 @@ impl Drift {
         {
             return true;
         }
+        self.forgets_before(sample.at_ns);
         if self.samples.len() == KEPT {
             self.samples.pop_front();
         }
@@ -58,6 +61,21 @@ impl Drift {
         self.clear();
         self.samples.push_back(sample);
         false
+    }
+
+    /// Forgets what is over a minute older than `now_ns`: since then the rate may have become another, slowly.
+    pub fn forgets_before(&mut self, now_ns: i64) {
+        let before = self.samples.len();
+        while self
+            .samples
+            .front()
+            .is_some_and(|old| now_ns - old.at_ns > OLDEST_NS)
+        {
+            self.samples.pop_front();
+        }
+        if self.samples.len() < before {
+            self.mean_ppb = bounds(&self.samples).unwrap_or(ALL);
+        }
     }
 
     /// Holds the rate now, parts in 10⁹.
@@ -174,7 +192,22 @@ mod tests {
             one.at_ns = k * SECOND / 10;
             drift.push(one);
         }
-        assert_eq!(drift.samples.len(), KEPT);
+        assert!(drift.samples.len() <= KEPT);
+        assert!(drift.samples.len() > KEPT - 4);
+    }
+
+    /// What was lost: the truth, when a peer came back after an hour in which its rate had wandered. The rate was taken for
+    /// the mean over that hour.
+    #[test]
+    fn after_a_long_silence_nothing_is_known_of_the_rate() {
+        let mut drift = Drift::default();
+        for s in 0..60 {
+            drift.push(sample(s, 0, 0));
+        }
+        drift.forgets_before(4_000 * SECOND);
+        assert_eq!(drift.rate_ppb(), ALL);
+        drift.push(sample(4_000, 3_000, 0));
+        assert_eq!(drift.rate_ppb(), ALL);
     }
 
     proptest! {

@@ -8,10 +8,13 @@
 
 use std::collections::VecDeque;
 
-use crate::{Interval, MAX_RATE_PPB, drifted};
+use crate::{Interval, MAX_RATE_PPB, SECOND, drifted};
 
 /// The probes that are kept (RFC 5905: NSTAGE).
 pub const STAGES: usize = 8;
+
+/// An older sample is forgotten: the rate since then is not known well enough.
+const OLDEST_NS: i64 = 30 * SECOND;
 
 /// What one probe says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +64,13 @@ impl Filter {
     /// Takes a sample in. `false` if it contradicts what was measured before: then one of the clocks has jumped, and
     /// only the new sample is kept.
     pub fn push(&mut self, sample: Sample, rate_ppb: Interval) -> bool {
+        while self
+            .samples
+            .front()
+            .is_some_and(|old| sample.at_ns - old.at_ns > OLDEST_NS)
+        {
+            self.samples.pop_front();
+        }
         let fits = self
             .samples
             .iter()

@@ -20,17 +20,21 @@
 
 use crate::{
     Interval, MS, SECOND,
-    course::{LEASE_OVER_NS, Reading},
+    course::{Bound, LEASE_OVER_NS, Reading},
     peer::{Outcome, Peer},
 };
 
 mod bound;
 mod news;
 mod phase;
+mod votes;
 mod walls;
 
-pub use self::news::{News, span};
 use self::phase::Phase;
+pub use self::{
+    news::{News, span},
+    votes::Votes,
+};
 use wiber_protocol::probe::{AnnouncedCourse, ClockAnswer};
 
 /// Two wall clocks agree when they are no more than twice this apart.
@@ -51,7 +55,7 @@ const FOLLOW_S: i64 = 1_000;
 pub const AHEAD_NS: i64 = 300 * MS;
 /// The longest pause between two looks.
 pub const LOOK_NS: i64 = 100 * MS;
-/// The wall clock was set if it moved by more than this against the monotonic one between two looks.
+/// The wall clock was set if it moved by more than this, and a tenth of the time that passed, against the monotonic one.
 const SET_NS: i64 = MS;
 
 /// Both clocks of this machine, read together.
@@ -69,6 +73,14 @@ impl Now {
     pub fn wall_ahead_ns(&self) -> i64 {
         self.wall_ns.saturating_sub(self.mono_ns)
     }
+
+    /// Whether the two clocks went on together since `before`: a time service may bend the wall clock, but not by so much.
+    pub fn is_in_step_with(&self, before: &Self) -> bool {
+        let moved_ns = self.wall_ahead_ns().saturating_sub(before.wall_ahead_ns());
+        let passed_ns = self.mono_ns.saturating_sub(before.mono_ns).max(0);
+        let read_ns = self.reading_ns.saturating_add(before.reading_ns);
+        moved_ns.saturating_abs() <= (SET_NS + passed_ns / 10).saturating_add(read_ns)
+    }
 }
 
 /// Who this node is among the clocks.
@@ -84,9 +96,8 @@ pub struct Own {
 /// What is known of the clocks at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct View {
-    /// How many clocks count, and how many of them are a majority.
+    /// How many clocks count; 0 before the members are known.
     pub voters: usize,
-    pub quorum: usize,
     /// How many of them were heard lately, this one among them.
     pub heard: usize,
     /// Where a majority of wall clocks agrees, minus this machine's wall clock.
@@ -99,7 +110,7 @@ pub struct View {
 #[derive(Clone, Debug)]
 pub struct Keeper {
     own: Own,
-    is_voter: bool,
+    votes: Votes,
     peers: Vec<Peer>,
     phase: Phase,
     view: View,
@@ -115,16 +126,12 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// `peers`: the other nodes by name, and whether each counts for a majority.
-    pub fn new(own: Own, is_voter: bool, peers: impl IntoIterator<Item = (String, bool)>) -> Self {
-        let peers = peers
-            .into_iter()
-            .map(|(name, is_voter)| Peer::new(name, is_voter))
-            .collect();
+    /// Of a node that knows nobody.
+    pub fn new(own: Own) -> Self {
         Self {
             own,
-            is_voter,
-            peers,
+            votes: Votes::default(),
+            peers: Vec::new(),
             phase: Phase::Waiting { agreed_ns: None },
             view: View::default(),
             reading: Reading::default(),
@@ -137,20 +144,38 @@ impl Keeper {
         }
     }
 
-    /// Whose clocks count from now on. What was measured of those that stay is kept.
-    pub fn set_peers(&mut self, is_voter: bool, peers: impl IntoIterator<Item = (String, bool)>) {
-        self.is_voter = is_voter;
+    /// Whose clocks count from now on, and in which voter sets; `peers` are the other nodes by name. What was measured of
+    /// those that stay is kept.
+    pub fn set_peers(&mut self, votes: Votes, peers: impl IntoIterator<Item = (String, Votes)>) {
+        let named: Vec<(Option<String>, i64)> = std::mem::take(&mut self.view.falsetickers)
+            .into_iter()
+            .map(|(of, off_ns)| (of.map(|place| self.peers[place].name.clone()), off_ns))
+            .collect();
+        self.votes = votes;
         let mut before = std::mem::take(&mut self.peers);
-        for (name, is_voter) in peers {
+        for (name, votes) in peers {
             let known = before.iter().position(|peer| peer.name == name);
             let mut peer = match known {
                 Some(place) => before.swap_remove(place),
-                None => Peer::new(name, is_voter),
+                None => Peer::new(name),
             };
-            peer.is_voter = is_voter;
+            peer.votes = votes;
             self.peers.push(peer);
         }
-        self.view.falsetickers.clear();
+        // Who was outvoted is so still, wherever it stands now.
+        let place_of = |name: &String| self.peers.iter().position(|peer| peer.name == *name);
+        self.view.falsetickers = named
+            .into_iter()
+            .filter_map(|(name, off_ns)| match name {
+                None => Some((None, off_ns)),
+                Some(name) => Some((Some(place_of(&name)?), off_ns)),
+            })
+            .collect();
+    }
+
+    /// Whose probe has this number.
+    pub fn asked(&self, nonce: u64) -> Option<usize> {
+        self.peers.iter().position(|peer| peer.has_asked(nonce))
     }
 
     pub fn peers(&self) -> &[Peer] {
@@ -240,7 +265,9 @@ impl Keeper {
         let machine = self.own.machine;
         let peer = &mut self.peers[peer];
         let outcome = peer.hears(nonce, answer, received_ns);
-        if let Outcome::Anew(restart) = outcome {
+        if let Outcome::Anew(restart) = outcome
+            && peer.is_news(now.mono_ns)
+        {
             let name = peer.name.clone();
             self.news.push(News::Anew(name, restart));
         }
@@ -254,6 +281,8 @@ impl Keeper {
     /// to begin anew, too.
     pub fn changes_rate(&mut self, run: u64) {
         self.own.run = run;
+        // What was worked out for the old rate does not hold.
+        self.reading.bound = None;
         self.peers.iter_mut().for_each(Peer::forget);
     }
 
@@ -280,7 +309,10 @@ impl Keeper {
     fn notices_step(&mut self, now: &Now) {
         let Some(last) = self.last else { return };
         let by_ns = now.wall_ahead_ns() - last.wall_ahead_ns();
-        if by_ns.saturating_abs() > SET_NS + now.reading_ns + last.reading_ns {
+        if !now.is_in_step_with(&last) {
+            // Either the wall clock was set, or the monotonic one stood still, as in a suspended machine: then this course is
+            // behind, and nothing that was heard before is of now.
+            self.peers.iter_mut().for_each(|peer| peer.distrusts(now.mono_ns));
             self.clock_steps += 1;
             self.news.push(News::ClockSet { by_ns });
         }
@@ -296,10 +328,10 @@ impl Keeper {
     /// Whether a promise of an earlier run of this process may still bind it.
     fn may_be_bound(&self, now_ns: i64) -> bool {
         let since_ns = self.started_ns.map_or(0, |started_ns| now_ns - started_ns);
-        self.view.quorum > 1 && since_ns < LEASE_OVER_NS
+        since_ns < LEASE_OVER_NS
     }
 
     fn may_found(&self) -> bool {
-        self.is_voter && self.view.agreement.is_some() && matches!(self.phase, Phase::Waiting { .. })
+        self.is_voter() && self.view.agreement.is_some() && matches!(self.phase, Phase::Waiting { .. })
     }
 }

@@ -24,7 +24,7 @@ mod report;
 pub use self::{
     course::{Course, Stamp},
     interval::Interval,
-    keeper::{Keeper, News, Now, span},
+    keeper::{Keeper, News, Now, Votes, span},
 };
 
 /// Nanoseconds in a microsecond, a millisecond and a second.
@@ -32,8 +32,8 @@ pub const US: i64 = 1_000;
 pub const MS: i64 = 1_000 * US;
 pub const SECOND: i64 = 1_000 * MS;
 
-/// No two clocks run further apart than this: twice the most that a false clock can be told, and more than any
-/// time service slews a clock.
+/// No two monotonic clocks run further apart than this: twice the most that a false clock can be told, and many times what a
+/// quartz does.
 pub const MAX_RATE_PPB: i64 = 2_500_000;
 /// A clock's rate changes by no more than this within the minute over which it is measured.
 pub const WANDER_PPB: i64 = 5_000;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use wiber_protocol::probe::{AnnouncedCourse, ClockAnswer};
 
 use crate::{
-    Interval, MAX_RATE_PPB, MS, Now,
+    Interval, MAX_RATE_PPB, MS, Now, SECOND, Votes,
     course::{self, LEASE_NS},
     drift::Drift,
     drifted,
@@ -19,6 +19,8 @@ const QUICK_NS: i64 = 25 * MS;
 const QUICK_PROBES: u32 = 16;
 /// … up to this.
 pub const SLOW_NS: i64 = 200 * MS;
+/// How often it is told, at most, that a peer is measured anew.
+const NEWS_NS: i64 = 10 * SECOND;
 /// Probes that may be under way; an answer to an older one is no use any more.
 const MOST_PENDING: usize = 32;
 
@@ -65,9 +67,14 @@ pub enum Outcome {
 #[derive(Clone, Debug)]
 pub struct Peer {
     pub name: String,
-    /// Whether its clock counts for a majority.
-    pub is_voter: bool,
+    /// In which voter sets its clock counts.
+    pub votes: Votes,
     pending: VecDeque<Pending>,
+    sent_ns: i64,
+    /// What it said to a probe from before is not relied on.
+    distrusted_until_ns: i64,
+    /// When it was last told that it is measured anew.
+    told_ns: Option<i64>,
     due_ns: i64,
     interval_ns: i64,
     quick_left: u32,
@@ -90,10 +97,13 @@ pub struct Counted {
 }
 
 impl Peer {
-    pub fn new(name: String, is_voter: bool) -> Self {
+    pub fn new(name: String) -> Self {
         Self {
             name,
-            is_voter,
+            votes: Votes::default(),
+            sent_ns: i64::MIN,
+            distrusted_until_ns: i64::MIN,
+            told_ns: None,
             pending: VecDeque::new(),
             due_ns: i64::MIN,
             interval_ns: QUICK_NS,
@@ -127,6 +137,7 @@ impl Peer {
         } else {
             self.interval_ns = (self.interval_ns * 2).min(SLOW_NS);
         }
+        self.sent_ns = now_ns;
         self.due_ns = now_ns.saturating_add(self.interval_ns);
         if self.pending.len() == MOST_PENDING {
             self.pending.pop_front();
@@ -181,6 +192,7 @@ impl Peer {
     }
 
     fn measures(&mut self, sample: Sample) -> Option<Restart> {
+        self.drift.forgets_before(sample.at_ns);
         if !self.filter.push(sample, self.drift.rate_ppb()) {
             self.drift.clear();
             self.hurry();
@@ -190,6 +202,9 @@ impl Peer {
         if self.drift.push(best) {
             return None;
         }
+        // Only the newest sample is surely of the new rate.
+        self.drift.clear();
+        self.drift.push(sample);
         self.filter.clear();
         self.filter.push(sample, self.drift.rate_ppb());
         self.hurry();
@@ -207,7 +222,28 @@ impl Peer {
 
     fn hurry(&mut self) {
         self.quick_left = QUICK_PROBES;
-        self.due_ns = i64::MIN;
+        // However often that is: not quicker than quick.
+        self.due_ns = self.due_ns.min(self.sent_ns.saturating_add(QUICK_NS));
+    }
+
+    /// One of this machine's clocks was set or stood still: nothing from before is relied on until it was asked again.
+    pub fn distrusts(&mut self, now_ns: i64) {
+        self.distrusted_until_ns = now_ns;
+        self.hurry();
+    }
+
+    /// Whether it is worth telling that it is measured anew; not oftener than now and then.
+    pub fn is_news(&mut self, now_ns: i64) -> bool {
+        let is_news = self.told_ns.is_none_or(|told_ns| now_ns - told_ns >= NEWS_NS);
+        if is_news {
+            self.told_ns = Some(now_ns);
+        }
+        is_news
+    }
+
+    /// Whether a probe of this number is under way to it.
+    pub fn has_asked(&self, nonce: u64) -> bool {
+        self.pending.iter().any(|pending| pending.nonce == nonce)
     }
 
     /// Whether it was heard not too long ago to be relied on.
@@ -217,7 +253,12 @@ impl Peer {
 
     /// Until when what it last announced can be relied on.
     pub fn expires_ns(&self) -> Option<i64> {
-        Some(self.heard?.asked_ns.saturating_add(LEASE_NS))
+        let asked_ns = self.heard?.asked_ns;
+        Some(if asked_ns < self.distrusted_until_ns {
+            i64::MIN
+        } else {
+            asked_ns.saturating_add(LEASE_NS)
+        })
     }
 
     /// Its monotonic clock minus this one.

@@ -155,6 +155,74 @@ fn a_machine_that_slept_sets_cluster_time_ahead_once() {
     }
 }
 
+/// What was lost: an hour. A machine that had slept alone read an old course as if nothing had happened, until it heard the others.
+#[test]
+fn a_machine_that_slept_alone_claims_nothing_until_it_has_heard_the_others() {
+    for (seed, slept_ns) in [(1, 3_600 * SECOND), (2, 20 * SECOND), (3, 300 * MS)] {
+        let mut world = World::new(seed, LOOPBACK, &skewed());
+        world.run(20 * SECOND);
+        world.sleep_one(2, slept_ns);
+        assert!(!world.is_synchronised(2), "after {slept_ns} ns");
+        world.run(5 * SECOND);
+        assert!(
+            world.worst_bound_ns().is_some(),
+            "{:?}",
+            world.nodes[2].keeper.reason()
+        );
+        assert!(world.spread_ns() < MS, "{}", world.spread_ns());
+    }
+}
+
+#[test]
+fn a_clock_that_comes_back_after_an_hour_of_wandering_is_measured_right() {
+    let mut world = World::new(7, LOOPBACK, &skewed());
+    world.run(90 * SECOND);
+    world.isolate(2, true);
+    for minute in 0..70 {
+        world.run(60 * SECOND);
+        // As fast as a rate may wander, over the last ten minutes.
+        if minute >= 60 {
+            world.set_rate(2, 30_000 + (minute - 59) * 4_800);
+        }
+    }
+    world.isolate(2, false);
+    world.run(30 * SECOND);
+    assert!(world.worst_bound_ns().is_some());
+}
+
+#[test]
+fn one_node_that_is_hours_off_is_not_followed() {
+    let mut world = World::new(8, LOOPBACK, &skewed());
+    world.run(10 * SECOND);
+    // n3 keeps an old cluster time while the other two begin anew with clocks five hours ahead of it.
+    world.stop(0);
+    world.stop(1);
+    for node in 0..3 {
+        world.set_wall(node, 5 * 3_600 * SECOND);
+    }
+    world.start(0);
+    world.start(1);
+    world.run(20 * SECOND);
+    assert!(world.worst_bound_ns().is_some());
+    let now = world.now_of(0);
+    assert!((world.stamp(0).cluster_ns - now.wall_ns).abs() < SECOND);
+}
+
+/// What was lost: peace. Every telling of the members made the outvoted one news again.
+#[test]
+fn an_outvoted_clock_is_news_once() {
+    let mut world = World::new(9, LOOPBACK, &skewed());
+    world.run(10 * SECOND);
+    world.set_wall(2, 5 * SECOND);
+    for _ in 0..20 {
+        world.run(500 * MS);
+        world.tell_members();
+    }
+    let told = |news: &&(i64, News)| matches!(news.1, News::Outvoted { .. });
+    assert_eq!(world.nodes[0].news.iter().filter(told).count(), 1);
+    assert!(world.is_named(2));
+}
+
 #[test]
 fn clocks_that_are_all_set_back_do_not_take_cluster_time_with_them() {
     let mut world = World::new(6, LOOPBACK, &skewed());

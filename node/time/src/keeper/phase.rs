@@ -86,18 +86,17 @@ impl Keeper {
         if self.may_be_bound(now.mono_ns) {
             return Phase::Waiting { agreed_ns };
         }
-        let steady = self.steady_courses(now.mono_ns);
-        if !steady.is_empty() {
-            return self.takes_over(now, &steady);
+        if let Some((ahead_ns, rate_ppb)) = self.finds_course(now) {
+            return self.sets(now, ahead_ns, rate_ppb);
         }
-        let Some(agreed) = self.view.agreement.filter(|_| self.is_voter) else {
+        let Some(agreed) = self.view.agreement.filter(|_| self.is_voter()) else {
             return Phase::Waiting { agreed_ns: None };
         };
         let agreed_ns = agreed_ns.unwrap_or(now.mono_ns);
         let is_whole = self.view.heard == self.view.voters || now.mono_ns - agreed_ns >= FOUNDING_NS;
         let is_first = !self.peers.iter().any(|peer| {
             let may_found = peer.heard().is_some_and(|heard| heard.answer.may_found);
-            peer.is_voter && peer.is_fresh(now.mono_ns) && may_found && peer.name < self.own.name
+            peer.votes.is_voter() && peer.is_fresh(now.mono_ns) && may_found && peer.name < self.own.name
         });
         if !is_whole || !is_first {
             return Phase::Waiting {
@@ -116,28 +115,41 @@ impl Keeper {
 
     /// The steady courses of others, minus this monotonic clock.
     fn steady_courses(&self, now_ns: i64) -> Vec<(usize, Interval)> {
-        let voters = self.peers.iter().enumerate().filter(|(_, peer)| peer.is_voter);
+        let voters = self
+            .peers
+            .iter()
+            .enumerate()
+            .filter(|(_, peer)| peer.votes.is_voter());
         voters
             .filter_map(|(place, peer)| Some((place, peer.steady_course(now_ns)?)))
             .collect()
     }
 
-    /// Takes over the course that most have.
-    fn takes_over(&mut self, now: &Now, steady: &[(usize, Interval)]) -> Phase {
+    /// The course that most have, and its rate, if it is one to take over: a majority has it, or it is about where the
+    /// agreeing wall clocks are. One node alone that is hours off is not followed.
+    fn finds_course(&self, now: &Now) -> Option<(i64, i64)> {
+        let steady = self.steady_courses(now.mono_ns);
         let wide: Vec<Interval> = steady
             .iter()
             .map(|(_, ahead)| ahead.widened(TOGETHER_NS))
             .collect();
-        let Some((found, _)) = agreement(&wide) else {
-            return Phase::Waiting { agreed_ns: None };
-        };
-        let rates: Vec<i64> = steady
+        let (found, _) = agreement(&wide)?;
+        let having: Vec<usize> = steady
             .iter()
             .zip(&wide)
             .filter(|(_, ahead)| ahead.touches(found))
-            .filter_map(|((place, _), _)| self.peers[*place].course_rate_ppb())
+            .map(|((place, _), _)| *place)
             .collect();
-        self.sets(now, found.middle(), mean(&rates))
+        let is_majority = self.is_majority(|of| of.is_some_and(|place| having.contains(&place)));
+        let is_near = self.view.agreement.is_some_and(|agreed| {
+            let wall_ns = now.wall_ahead_ns().saturating_add(agreed.middle());
+            wall_ns.saturating_sub(found.middle()).saturating_abs() <= STEP_NS
+        });
+        let rates: Vec<i64> = having
+            .iter()
+            .filter_map(|place| self.peers[*place].course_rate_ppb())
+            .collect();
+        (is_majority || is_near).then(|| (found.middle(), mean(&rates)))
     }
 
     /// A new course.
@@ -189,7 +201,7 @@ impl Keeper {
         if let Some(by_ns) = wall_lead_ns.filter(|lead_ns| *lead_ns > STEP_NS) {
             return Some(Doubt::Behind { by_ns });
         }
-        let by_ns = self.quorum_bound(course, now_ns)?.ns;
+        let by_ns = self.quorum_bound(course, now_ns, now_ns)?.ns;
         (by_ns > SYNCHRONISED_NS).then_some(Doubt::Alone { by_ns })
     }
 
@@ -197,7 +209,7 @@ impl Keeper {
     fn middle(&self, course: &Course, now_ns: i64) -> i64 {
         let own_ns = course.ahead_at(now_ns);
         let near = self.near_courses(own_ns, now_ns).map(|(_, away)| away.middle());
-        let all: Vec<i64> = near.chain(self.is_voter.then_some(0)).collect();
+        let all: Vec<i64> = near.chain(self.is_voter().then_some(0)).collect();
         match (all.iter().min(), all.iter().max()) {
             (Some(least), Some(most)) => least.midpoint(*most),
             _ => 0,
@@ -219,9 +231,9 @@ impl Keeper {
             None => self.peers[place].is_fresh(now_ns),
         };
         let slopes = (0..self.peers.len())
-            .filter(|place| self.peers[*place].is_voter && counts(*place))
+            .filter(|place| self.peers[*place].votes.is_voter() && counts(*place))
             .filter_map(|place| self.peers[place].slope_ppb());
-        let all: Vec<i64> = slopes.chain(self.is_voter.then_some(0)).collect();
+        let all: Vec<i64> = slopes.chain(self.is_voter().then_some(0)).collect();
         mean(&all)
     }
 

@@ -7,30 +7,29 @@ impl Keeper {
     /// Which wall clocks agree.
     pub(super) fn compares_walls(&self, now: &Now) -> View {
         let own = Interval::around(0, TOLERANCE_NS);
-        let walls: Vec<(Option<usize>, bool, Interval)> = std::iter::once((None, self.is_voter, own))
+        let walls: Vec<(Option<usize>, Interval)> = std::iter::once((None, own))
             .chain(self.peers.iter().enumerate().filter_map(|(place, peer)| {
                 let offset = peer.is_fresh(now.mono_ns).then(|| peer.wall_offset(now))??;
-                Some((Some(place), peer.is_voter, offset.widened(TOLERANCE_NS)))
+                Some((Some(place), offset.widened(TOLERANCE_NS)))
             }))
             .collect();
-        let voters = self.peers.iter().filter(|peer| peer.is_voter).count() + usize::from(self.is_voter);
-        let quorum = voters / 2 + 1;
-        let counted: Vec<Interval> = walls
-            .iter()
-            .filter(|(_, is_voter, _)| *is_voter)
-            .map(|wall| wall.2)
-            .collect();
-        let agreement = agreement(&counted)
-            .filter(|(_, count)| *count >= quorum)
-            .map(|found| found.0);
-        let falsetickers = walls.iter().filter_map(|(place, _, wall)| {
+        let voting = walls.iter().filter(|(of, _)| self.votes(*of).is_voter());
+        let counted: Vec<Interval> = voting.map(|wall| wall.1).collect();
+        let agreement = agreement(&counted).map(|found| found.0).filter(|found| {
+            let touches = |of: Option<usize>| {
+                let wall = walls.iter().find(|wall| wall.0 == of);
+                wall.is_some_and(|wall| wall.1.touches(*found))
+            };
+            self.is_majority(touches)
+        });
+        let falsetickers = walls.iter().filter_map(|(of, wall)| {
             let agreed = agreement?;
             let off_ns = wall.middle().saturating_sub(agreed.middle());
-            (!wall.touches(agreed)).then_some((*place, off_ns))
+            (!wall.touches(agreed)).then_some((*of, off_ns))
         });
+        let others = self.peers.iter().filter(|peer| peer.votes.is_voter()).count();
         View {
-            voters,
-            quorum,
+            voters: others + usize::from(self.is_voter()),
             heard: counted.len(),
             agreement,
             falsetickers: falsetickers.collect(),

@@ -72,6 +72,8 @@ pub(crate) struct Node {
     pub(crate) machine: Machine,
     pub(crate) keeper: Keeper,
     pub(crate) up: bool,
+    /// Nobody can read its clocks.
+    pub(crate) asleep: bool,
     /// The last synchronised reading.
     last_ns: Option<i64>,
     pub(crate) news: Vec<(i64, News)>,
@@ -153,6 +155,7 @@ impl World {
                 machine: *machine,
                 keeper: keeper(place, size, run),
                 up: true,
+                asleep: false,
                 last_ns: None,
                 news: Vec::new(),
                 paused_until_ns: 0,
@@ -187,7 +190,8 @@ impl World {
     }
 
     pub(crate) fn is_synchronised(&self, node: usize) -> bool {
-        self.nodes[node].up && self.stamp(node).bound_ns.is_some()
+        let one = &self.nodes[node];
+        one.up && !one.asleep && self.stamp(node).bound_ns.is_some()
     }
 
     fn delay(&mut self) -> Option<i64> {
@@ -303,7 +307,7 @@ impl World {
     /// Everything that is promised of measurements and readings.
     fn check(&mut self) {
         for node in 0..self.nodes.len() {
-            if self.nodes[node].up {
+            if self.nodes[node].up && !self.nodes[node].asleep {
                 self.check_offsets(node);
                 self.check_reading(node);
             }
@@ -333,6 +337,7 @@ impl World {
             let other = if place < node { place } else { place + 1 };
             let is_of_now = peer.is_fresh(now.mono_ns)
                 && self.nodes[other].up
+                && !self.nodes[other].asleep
                 && peer.heard().is_some_and(|heard| {
                     let set_ns = now.mono_ns - (self.now_ns - self.set_ns);
                     heard.answer.run == self.nodes[other].keeper.own().run && heard.asked_ns > set_ns + MS
@@ -386,6 +391,28 @@ impl World {
             .collect();
         self.now_ns += span_ns;
         self.set_ns = self.now_ns;
+    }
+
+    /// One machine sleeps: its monotonic clock and its process stand still, its wall clock does not.
+    pub(crate) fn sleep_one(&mut self, node: usize, span_ns: i64) {
+        self.pause(node, span_ns);
+        self.nodes[node].asleep = true;
+        // Up to the moment before it wakes.
+        self.run(span_ns - 1);
+        let machine = &mut self.nodes[node].machine;
+        machine.base_ns += span_ns;
+        machine.since_ns += span_ns;
+        self.nodes[node].asleep = false;
+        self.set_ns = self.now_ns;
+    }
+
+    /// Tells every node whose clocks count, as its task does again and again.
+    pub(crate) fn tell_members(&mut self) {
+        for node in 0..self.nodes.len() {
+            let others = (0..self.nodes.len()).filter(|other| *other != node);
+            let others: Vec<_> = others.map(|other| (name(other), true.into())).collect();
+            self.nodes[node].keeper.set_peers(true.into(), others);
+        }
     }
 
     pub(crate) fn pause(&mut self, node: usize, span_ns: i64) {
@@ -468,6 +495,8 @@ fn keeper(place: usize, size: usize, run: u64) -> Keeper {
     };
     let peers = (0..size)
         .filter(|other| *other != place)
-        .map(|other| (name(other), true));
-    Keeper::new(own, true, peers)
+        .map(|other| (name(other), true.into()));
+    let mut keeper = Keeper::new(own);
+    keeper.set_peers(true.into(), peers);
+    keeper
 }
