@@ -35,6 +35,8 @@ pub struct Counters {
     pub elections_started: AtomicU64,
     /// How often this node saw a new leader.
     pub leader_changes: AtomicU64,
+    /// Leaders that this node took for gone because of their silence, before an election timeout.
+    pub leaders_suspected: AtomicU64,
 }
 
 /// Adds one.
@@ -307,6 +309,11 @@ fn counted(page: &mut Page, counters: &Counters, rpcs_left_out: u64) {
             "wiber_elections_started_total",
             "Elections this node stood in.",
             &counters.elections_started,
+        ),
+        (
+            "wiber_leaders_suspected_total",
+            "Leaders taken for gone by their silence.",
+            &counters.leaders_suspected,
         ),
         (
             "wiber_leader_changes_total",

@@ -306,7 +306,8 @@ impl Node {
         );
         let giving_way = room::run(group.clone(), self.names.clone(), self.room.subscribe());
         runtime::spawn(ended.clone().run_until_cancelled_owned(giving_way));
-        runtime::spawn(succession::run(group.clone(), self.names.clone()));
+        let counters = self.local.counters.clone();
+        runtime::spawn(succession::run(group.clone(), self.names.clone(), counters));
         let proposing = retention::propose(group.clone(), self.retention);
         runtime::spawn(ended.clone().run_until_cancelled_owned(proposing));
         let formed = self.local.identity.formed().expect("forming ends with a cluster");

@@ -22,6 +22,7 @@ use wiber_protocol::{
 
 use crate::{
     group::{Gone, Group, Leader},
+    metrics::{Counters, count},
     raft::{self, Metrics},
     rpc::names::Names,
 };
@@ -47,7 +48,7 @@ struct Followed {
 }
 
 /// Watches the leader and campaigns when it is gone. Runs until the engine stops.
-pub async fn run(group: Arc<Group>, names: Arc<Names>) {
+pub async fn run(group: Arc<Group>, names: Arc<Names>, counters: Arc<Counters>) {
     let mut metrics = group.raft.metrics();
     let mut last: Option<Followed> = None;
     let mut told = None;
@@ -83,6 +84,7 @@ pub async fn run(group: Arc<Group>, names: Arc<Names>) {
             match gone {
                 Gone::Process => tracing::info!(target: "raft", "{name}'s process is gone"),
                 Gone::Silent { suspicion } => {
+                    count(&counters.leaders_suspected);
                     tracing::info!(target: "raft", "{name} is silent, which is no accident (phi {suspicion:.1})");
                 }
             }

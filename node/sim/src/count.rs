@@ -72,6 +72,7 @@ counts! {
     Followed "oracle: SUB from now on, without gap or going back",
     Comparable "oracle: cluster times comparable within their bounds",
     TruthInBound "oracle: clock measurements hold the truth",
+    LeaderSuspected "a silent leader suspected before an election timeout",
     ReceivedLater "oracle: Lamport times of receives are later than their sends",
     Outvoted "oracle: a wrong clock outvoted",
     ClocksAgain "oracle: clocks synchronised again",

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use wiber_node::{
     group::{GroupCell, Leader},
     lamport::Lamport,
+    metrics::Counters,
     runtime::Process,
     time::ClusterClock,
 };
@@ -96,6 +97,7 @@ struct Running {
     group: Arc<Mutex<Option<GroupCell>>>,
     cluster_clock: Arc<ClusterClock>,
     lamport: Arc<Mutex<Option<Arc<Lamport>>>>,
+    counters: Arc<Mutex<Option<Arc<Counters>>>>,
     cursor: Arc<Mutex<Cursor>>,
     stop: CancellationToken,
     /// The log's writer has finished.
@@ -169,6 +171,14 @@ impl Host {
         let healthy = running.filter(|running| running.process.disk_failure().is_none());
         let lamport = healthy.and_then(|running| running.lamport.lock().clone());
         lamport.map_or(0, |lamport| lamport.behind())
+    }
+
+    /// Counts how often the node that ends took a leader for gone by its silence.
+    fn count_suspicions(&self, running: &Running) {
+        if let Some(counters) = &*running.counters.lock() {
+            let many = counters.leaders_suspected.load(Relaxed);
+            self.world.counters().add_many(Count::LeaderSuspected, many);
+        }
     }
 
     fn cluster_clock(&self, process: &SimProcess) -> Arc<ClusterClock> {
@@ -253,6 +263,7 @@ impl Host {
             group: Arc::default(),
             cluster_clock: self.cluster_clock(&process),
             lamport: Arc::default(),
+            counters: Arc::default(),
             cursor: Arc::default(),
             stop: CancellationToken::new(),
             written: CancellationToken::new(),
@@ -348,6 +359,7 @@ impl Host {
     async fn bury(&self, running: &Running, end: End) {
         let silent = matches!(end, End::PowerLoss | End::Wipe);
         say!(self.world, self.name, "ends: {end:?}");
+        self.count_suspicions(running);
         self.network.unlisten(self.index, silent);
         running.process.kill();
         self.running.lock().take();

@@ -8,7 +8,7 @@
 //!   [`crate::course::LEASE_NS`]: it is *steady*.
 //! - So every node can say how far its course is from every other's, and the *bound* of its cluster time is the distance
 //!   within which a majority of courses lies, its own among them. Any two majorities share a node, so what two nodes read at
-//!   the same moment differs by at most the sum of their bounds, whatever the third does.
+//!   the same moment differs by at most the sum of their bounds, as long as that node keeps its promise.
 //! - Courses are drawn together to the middle of those that agree (Welch and Lynch, "A New Fault-Tolerant Algorithm for
 //!   Clock Synchronization", 1988), gently bent, and very slowly towards the time of day that a majority of wall clocks agrees
 //!   on ([`crate::marzullo`]). A wall clock that the majority contradicts is named and counts for nothing.

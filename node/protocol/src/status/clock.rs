@@ -108,7 +108,7 @@ pub struct ClockPeer {
     pub interval_ms: u64,
     pub sent: u64,
     pub answered: u64,
-    /// Answers that could not be: impossible times, or contradicting all before them.
+    /// Answers that could not be: to no question, or with impossible times.
     pub refused: u64,
     /// How often all measurements were forgotten because the peer or its clock had begun anew.
     pub restarts: u64,

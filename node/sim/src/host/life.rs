@@ -84,6 +84,7 @@ impl Host {
             run_seed: running.process.random_u64(),
         });
         *running.group.lock() = Some(node.group());
+        *running.counters.lock() = Some(node.clients().counters.clone());
         let ended = CancellationToken::new();
         let _ends_with_this = ended.clone().drop_guard();
         self.network.listen(
