@@ -41,3 +41,34 @@ test('the pictures of the README', async ({ cluster, dashboard }) => {
   await picture('timeline', 'light');
   await publisher.stop();
 });
+
+test.describe('with false clocks', () => {
+  test.use({ gatewayOptions: ['--allow-faults'] });
+
+  test('the picture of the place Time', async ({ cluster, dashboard }) => {
+    const { page } = dashboard;
+    await cluster.startNodes();
+    const faults = [
+      { node: 'n1', skew_ms: 250, drift_ppm: 0 },
+      { node: 'n2', skew_ms: -40, drift_ppm: 0 },
+      { node: 'n3', skew_ms: 5_000, drift_ppm: 30 },
+    ];
+    for (const fault of faults) {
+      const headers = { 'content-type': 'application/json' };
+      const request = { method: 'POST', headers, body: JSON.stringify(fault) };
+      expect((await fetch(`${cluster.url}/api/fn/clock_fault`, request)).ok).toBe(true);
+    }
+    await page.setViewportSize({ width: 1440, height: 1000 });
+    await page.emulateMedia({ colorScheme: 'light', reducedMotion: 'reduce' });
+    await dashboard.open('/time');
+    await dashboard.expectClock('n3', 'outvoted');
+    // Until the strips have something to show, and the drift is measured.
+    await expect
+      .poll(async () => ((await page.locator('[data-pair] path.dots').first().getAttribute('d')) ?? '').split('M').length, {
+        timeout: 30_000,
+      })
+      .toBeGreaterThan(20);
+    await page.mouse.move(0, 0);
+    await page.screenshot({ path: `${FOLDER}/time-light.png` });
+  });
+});
