@@ -2,6 +2,7 @@
 
 use std::{fmt::Display, io::Write as _, process::ExitCode};
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand, error::ErrorKind};
 
 use crate::{bench::BenchOptions, clock::ClockOptions, suite::SuiteOptions};
@@ -50,6 +51,18 @@ pub(crate) fn refuse(reason: impl Display) -> ExitCode {
 pub(crate) fn fail(reason: impl Display) -> ExitCode {
     complain(reason);
     ExitCode::FAILURE
+}
+
+/// Runs a command's work on this thread. The runtime is not waited for afterwards: a name that is being looked up, or a
+/// read of a terminal, cannot be hurried.
+pub(crate) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start")?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_background();
+    done
 }
 
 fn complain(reason: impl Display) {

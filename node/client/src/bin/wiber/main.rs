@@ -5,10 +5,17 @@
 
 mod admin;
 mod bench;
+mod board;
 mod cli;
 mod clock;
+mod end;
+mod grid;
 mod nodes;
+mod output;
+mod screen;
 mod suite;
+mod units;
+mod watch;
 
 use std::process::ExitCode;
 
