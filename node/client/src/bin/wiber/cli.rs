@@ -5,7 +5,9 @@ use std::{fmt::Display, io::Write as _, process::ExitCode};
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, error::ErrorKind};
 
-use crate::{bench::BenchOptions, clock::ClockOptions, suite::SuiteOptions};
+use crate::{
+    bench::BenchOptions, clock::ClockOptions, history::HistoryOptions, sub::SubOptions, suite::SuiteOptions,
+};
 
 /// The exit code of a command line that could not be understood.
 pub(crate) const REFUSED: u8 = 2;
@@ -20,6 +22,10 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Show a topic's records as they are committed
+    Sub(SubOptions),
+    /// Show a topic's newest records
+    History(HistoryOptions),
     /// Publish as fast as the cluster takes it, and say how fast that was
     Bench(BenchOptions),
     /// Show what every node says about its clock and measures of the others'

@@ -9,11 +9,15 @@ mod board;
 mod cli;
 mod clock;
 mod end;
+mod format;
 mod grid;
+mod history;
 mod nodes;
 mod output;
 mod screen;
+mod sub;
 mod suite;
+mod topic;
 mod units;
 mod watch;
 
@@ -25,6 +29,8 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     match args.command {
+        cli::Command::Sub(options) => sub::run(&options),
+        cli::Command::History(options) => history::run(&options),
         cli::Command::Bench(options) => bench::run(&options),
         cli::Command::Clock(options) => clock::run(&options),
         cli::Command::BenchSuite(options) => suite::run(&options),

@@ -37,3 +37,10 @@ pub(crate) fn say(text: &str) -> anyhow::Result<bool> {
         Err(error) => Err(error).context("cannot write"),
     }
 }
+
+/// Says in one line on stderr what is worth knowing and ends nothing.
+pub(crate) fn remark(text: &str) {
+    let line = format!("wiber: {}\n", crate::cli::one_line(text));
+    // Without a stderr nobody wants to know.
+    let _ = io::stderr().write_all(line.as_bytes());
+}
