@@ -9,7 +9,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, timeout_at},
 };
-use wiber_protocol::config::NodeSpec;
+use wiber_protocol::{config::NodeSpec, status::NodeStatus};
 
 use crate::admin;
 
@@ -22,6 +22,12 @@ pub(crate) const ALL: Duration = Duration::from_secs(2);
 pub(crate) trait Account: DeserializeOwned + Send + 'static {
     /// What the node calls itself.
     fn id(&self) -> &str;
+}
+
+impl Account for NodeStatus {
+    fn id(&self) -> &str {
+        &self.id
+    }
 }
 
 /// What came of asking a node.

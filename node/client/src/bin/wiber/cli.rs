@@ -6,7 +6,8 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand, error::ErrorKind};
 
 use crate::{
-    bench::BenchOptions, clock::ClockOptions, history::HistoryOptions, sub::SubOptions, suite::SuiteOptions,
+    bench::BenchOptions, clock::ClockOptions, history::HistoryOptions, publish::PubOptions,
+    status::StatusOptions, sub::SubOptions, suite::SuiteOptions, topics::TopicsOptions,
 };
 
 /// The exit code of a command line that could not be understood.
@@ -22,10 +23,16 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Publish a message, or every line of a file or of stdin
+    Pub(PubOptions),
     /// Show a topic's records as they are committed
     Sub(SubOptions),
     /// Show a topic's newest records
     History(HistoryOptions),
+    /// Show what every node says about itself
+    Status(StatusOptions),
+    /// List the topics
+    Topics(TopicsOptions),
     /// Publish as fast as the cluster takes it, and say how fast that was
     Bench(BenchOptions),
     /// Show what every node says about its clock and measures of the others'

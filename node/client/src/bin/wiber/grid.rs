@@ -67,6 +67,9 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
+    /// The look of a cell that says nothing remarkable.
+    pub(crate) const PLAIN: Look = Look::new();
+
     pub(crate) fn new(text: impl Into<String>) -> Self {
         Self {
             text: text.into(),

@@ -7,7 +7,10 @@ use wiber_client::{Client, ClientOptions, Consistency, ReadError, ReadFrom, Read
 use wiber_protocol::{
     config::{ClusterConfig, NodeSpec, Retention},
     line::check_topic,
+    status::{NodeStatus, Role},
 };
+
+use crate::board::{self, Board};
 
 /// A topic's name, checked while the command line is read.
 pub(crate) fn topic_name(text: &str) -> Result<String, String> {
@@ -32,6 +35,20 @@ pub(crate) fn client(nodes: Vec<NodeSpec>) -> Client {
         ..ClientOptions::default()
     };
     Client::new(&config, options)
+}
+
+/// The nodes, the leader first: it is the one that tells a record's offset, and needs no other to publish it.
+pub(crate) async fn leader_first(mut nodes: Vec<NodeSpec>) -> Vec<NodeSpec> {
+    let mut board = Board::<NodeStatus>::new(nodes.clone(), false);
+    board.refresh(board::ALL).await;
+    let leads = |heard: &board::Heard<NodeStatus>| {
+        let said = heard.said.as_ref();
+        said.is_ok_and(|status| status.role == Role::Leader)
+    };
+    if let Some(at) = board.nodes().iter().position(leads) {
+        nodes[..=at].rotate_right(1);
+    }
+    nodes
 }
 
 /// The first of the newest `count` offsets of a topic: where reading begins that is to end with what is newest now.

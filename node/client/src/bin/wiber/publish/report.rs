@@ -1,0 +1,256 @@
+//! What became of the messages: on stdout if that was asked for, and on stderr what went wrong.
+
+use serde::Serialize;
+use wiber_client::{PublishError, Published};
+
+use crate::{
+    format::escaped,
+    output::{remark, say},
+};
+
+/// More lines that went wrong are counted only.
+const MAX_REMARKS: u64 = 20;
+
+pub(super) struct Report {
+    form: Form,
+    is_single: bool,
+    /// Nobody reads stdout any more. What was to be published is published nevertheless.
+    unread: bool,
+    stored: u64,
+    failed: u64,
+    unknown: u64,
+    /// What went wrong with a single message.
+    why: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Silent,
+    Lines,
+    Json,
+}
+
+/// One message as JSON.
+#[derive(Serialize)]
+struct Said<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u64>,
+    state: State,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    /// Told unless a follower was asked, or the record was there already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logical_time: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Published,
+    /// Stored before under this id, perhaps by an attempt whose answer was lost.
+    Duplicate,
+    /// Certainly not stored.
+    Failed,
+    /// It may be stored, now or later.
+    Unknown,
+}
+
+impl Report {
+    pub(super) fn new(json: bool, lines: bool, is_single: bool) -> Self {
+        Self {
+            form: match (json, lines) {
+                (true, _) => Form::Json,
+                (false, true) => Form::Lines,
+                (false, false) => Form::Silent,
+            },
+            is_single,
+            unread: false,
+            stored: 0,
+            failed: 0,
+            unknown: 0,
+            why: String::new(),
+        }
+    }
+
+    pub(super) fn stored(&self) -> u64 {
+        self.stored
+    }
+
+    pub(super) fn is_good(&self) -> bool {
+        self.failed + self.unknown == 0
+    }
+
+    /// A line that can be no message.
+    pub(super) fn refused(&mut self, number: u64, reason: &str) -> anyhow::Result<()> {
+        self.wrong(number, None, State::Failed, reason)
+    }
+
+    pub(super) fn became(
+        &mut self,
+        number: u64,
+        id: &str,
+        result: &Result<Published, PublishError>,
+    ) -> anyhow::Result<()> {
+        let published = match result {
+            Ok(published) => published,
+            Err(error @ PublishError::Unknown(_)) => {
+                return self.wrong(number, Some(id), State::Unknown, &error.to_string());
+            }
+            Err(error) => return self.wrong(number, Some(id), State::Failed, &error.to_string()),
+        };
+        self.stored += 1;
+        match self.form {
+            Form::Silent => Ok(()),
+            Form::Lines => self.print(&line(published)),
+            Form::Json => self.print_json(&Said {
+                line: self.line(number),
+                state: if published.duplicate {
+                    State::Duplicate
+                } else {
+                    State::Published
+                },
+                id: Some(id),
+                offset: published.offset,
+                logical_time: published.logical_time,
+                error: None,
+            }),
+        }
+    }
+
+    fn wrong(&mut self, number: u64, id: Option<&str>, state: State, reason: &str) -> anyhow::Result<()> {
+        let count = match state {
+            State::Unknown => &mut self.unknown,
+            _ => &mut self.failed,
+        };
+        *count += 1;
+        let again = match (state, id) {
+            (State::Unknown, Some(id)) => format!("; publish it again with --id {id}"),
+            _ => String::new(),
+        };
+        if self.is_single {
+            self.why = format!("{reason}{again}");
+        } else if self.failed + self.unknown <= MAX_REMARKS {
+            remark(&format!("line {number}: {reason}{again}"));
+        }
+        if self.form != Form::Json {
+            return Ok(());
+        }
+        self.print_json(&Said {
+            line: self.line(number),
+            state,
+            id,
+            offset: None,
+            logical_time: None,
+            error: Some(reason),
+        })
+    }
+
+    /// What the command ends with if not all is good.
+    pub(super) fn summary(&self) -> String {
+        if self.is_single {
+            return self.why.clone();
+        }
+        let counted = |count: u64, what: &str| match count {
+            0 => None,
+            1 => Some(format!("1 line {what}")),
+            count => Some(format!("{count} lines {what}")),
+        };
+        let all = [
+            counted(self.failed, "failed"),
+            counted(self.unknown, "of unknown fate"),
+            Some(format!("{} stored", self.stored)),
+        ];
+        all.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+
+    fn line(&self, number: u64) -> Option<u64> {
+        (!self.is_single).then_some(number)
+    }
+
+    fn print_json(&mut self, said: &Said<'_>) -> anyhow::Result<()> {
+        let json = escaped(&serde_json::to_string(said)?);
+        self.print(&json)
+    }
+
+    fn print(&mut self, line: &str) -> anyhow::Result<()> {
+        if !self.unread {
+            self.unread = !say(&format!("{line}\n"))?;
+        }
+        Ok(())
+    }
+}
+
+/// `published <id> offset <n> lamport <t>`, or as much of it as was told.
+fn line(published: &Published) -> String {
+    let verb = if published.duplicate {
+        "duplicate"
+    } else {
+        "published"
+    };
+    let position = |name: &str, value: Option<u64>| value.map(|value| format!("{name} {value}"));
+    let all = [
+        Some(format!("{verb} {}", published.id)),
+        position("offset", published.offset),
+        position("lamport", published.logical_time),
+    ];
+    all.into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn published(offset: Option<u64>, logical_time: Option<u64>, duplicate: bool) -> Published {
+        Published {
+            id: "m-1".to_owned(),
+            offset,
+            logical_time,
+            duplicate,
+            line: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_line_says_what_was_told() {
+        let check = |published: Published, expected: &str| assert_eq!(line(&published), expected);
+        check(
+            published(Some(7), Some(40), false),
+            "published m-1 offset 7 lamport 40",
+        );
+        check(published(None, None, false), "published m-1");
+        check(published(None, None, true), "duplicate m-1");
+    }
+
+    #[test]
+    fn the_summary_tells_failed_from_unknown() {
+        let mut report = Report::new(false, false, false);
+        let unknown = Err(PublishError::Unknown("n1: no answer in time".to_owned()));
+        report
+            .became(1, "m-1", &Ok(published(Some(1), Some(1), false)))
+            .unwrap();
+        assert!(report.is_good());
+        report.refused(2, "a message is not empty").unwrap();
+        report.became(3, "m-3", &unknown).unwrap();
+        report.became(4, "m-4", &unknown).unwrap();
+        assert!(!report.is_good());
+        assert_eq!(
+            report.summary(),
+            "1 line failed, 2 lines of unknown fate, 1 stored"
+        );
+    }
+
+    #[test]
+    fn a_single_message_of_unknown_fate_is_said_with_the_id_to_try_again() {
+        let mut report = Report::new(false, true, true);
+        let unknown = Err(PublishError::Unknown("n1: no answer in time".to_owned()));
+        report.became(1, "m-1", &unknown).unwrap();
+        assert_eq!(
+            report.summary(),
+            "it is not known whether the message was published: n1: no answer in time; publish it again with --id m-1"
+        );
+    }
+}
