@@ -55,9 +55,8 @@ async fn a_node_that_took_one_message_gets_the_others_together() {
 #[tokio::test]
 async fn what_was_lost_goes_out_again_in_order_and_one_first() {
     let (first, second) = (FakeNode::start("n1").await, FakeNode::start("n2").await);
-    let mut publisher = client(&[&first.spec, &second.spec], options())
-        .publish_in_order("t")
-        .expect("a topic");
+    let client = client(&[&first.spec, &second.spec], options());
+    let mut publisher = client.publish_in_order("t").expect("a topic");
     let script = async {
         let mut talk = first.accept().await;
         talk.expect(&line(1)).await;
@@ -76,6 +75,7 @@ async fn what_was_lost_goes_out_again_in_order_and_one_first() {
         talk_again.expect(&line(4)).await;
         talk_again.expect(&line(5)).await;
         talk_again.say("OK duplicate m-4\nOK published m-5 5 5").await;
+        talk
     };
     let call = async {
         let results = soon(publisher.publish(&messages(1..=5), DEADLINE)).await;
@@ -85,7 +85,9 @@ async fn what_was_lost_goes_out_again_in_order_and_one_first() {
             .collect();
         assert_eq!(duplicates, [false, false, true, true, false]);
     };
-    tokio::join!(script, call);
+    let (mut refused, ()) = tokio::join!(script, call);
+    drop((publisher, client));
+    refused.expect_end().await;
 }
 
 #[tokio::test]

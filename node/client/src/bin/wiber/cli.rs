@@ -6,8 +6,8 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand, error::ErrorKind};
 
 use crate::{
-    bench::BenchOptions, clock::ClockOptions, history::HistoryOptions, publish::PubOptions,
-    status::StatusOptions, sub::SubOptions, suite::SuiteOptions, topics::TopicsOptions,
+    bench::BenchOptions, clock::ClockOptions, completions::CompletionsOptions, history::HistoryOptions,
+    publish::PubOptions, status::StatusOptions, sub::SubOptions, suite::SuiteOptions, topics::TopicsOptions,
 };
 
 /// The exit code of a command line that could not be understood.
@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Bench(BenchOptions),
     /// Show what every node says about its clock and measures of the others'
     Clock(ClockOptions),
+    /// Write what makes a shell complete these commands
+    Completions(CompletionsOptions),
     /// Start a private cluster, measure it, and check that it lost nothing (`./dev bench`)
     #[command(hide = true)]
     BenchSuite(SuiteOptions),

@@ -8,6 +8,7 @@ mod bench;
 mod board;
 mod cli;
 mod clock;
+mod completions;
 mod end;
 mod format;
 mod grid;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         cli::Command::Topics(options) => topics::run(&options),
         cli::Command::Bench(options) => bench::run(&options),
         cli::Command::Clock(options) => clock::run(&options),
+        cli::Command::Completions(options) => completions::run(&options),
         cli::Command::BenchSuite(options) => suite::run(&options),
     }
 }
