@@ -144,13 +144,37 @@ fn a_subscription_begins_now_and_ends_with_code_0_at_an_interrupt_or_a_closed_pi
     running.interrupt();
     assert_eq!(running.code(), Some(0));
 
-    let (mut running, mut lines) = subscribe(&["--from-start"]);
-    running.child.stderr = None;
+    let (running, mut lines) = subscribe(&["--from-start"]);
     let mut line = String::new();
     lines.read_line(&mut line).expect("a line");
     assert_eq!(line, "before\n");
     drop(lines);
     cluster.says(&["pub", "t", "nobody reads this"]);
+    assert_eq!(running.code(), Some(0));
+}
+
+#[test]
+fn a_subscription_goes_on_without_a_gap_when_its_node_comes_back() {
+    let mut cluster = Cluster::start(1);
+    let mut running = Running::start(
+        cluster
+            .command(&["sub", "t", "--from-start", "--count", "3", "-f", "%s\\n"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped()),
+    );
+    let mut lines = BufReader::new(running.child.stdout.take().expect("piped")).lines();
+    let mut remarks = BufReader::new(running.child.stderr.take().expect("piped")).lines();
+    let mut hear = || lines.next().expect("it goes on").expect("UTF-8");
+    cluster.says(&["pub", "t", "1"]);
+    assert_eq!(hear(), "1");
+    cluster.kill(0);
+    let mut remark = || remarks.next().expect("it goes on").expect("UTF-8");
+    assert!(remark().starts_with("wiber: n1: "));
+    cluster.start_node(0);
+    let (code, _, complaint) = publish_lines(&cluster, &["t"], b"2\n3\n");
+    assert_eq!((code, complaint.as_str()), (Some(0), ""));
+    assert_eq!((hear(), hear()), ("2".to_owned(), "3".to_owned()));
+    assert_eq!(remark(), "wiber: goes on at offset 2 from n1");
     assert_eq!(running.code(), Some(0));
 }
 

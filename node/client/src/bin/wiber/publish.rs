@@ -127,17 +127,23 @@ async fn publish(
     nodes: Vec<NodeSpec>,
     report: &mut Report,
 ) -> anyhow::Result<()> {
+    // Among lines that are printed it would be in the way.
+    let is_quiet = !options.verbose && !options.json;
     let mut progress = Progress::none();
     let mut lines = match (single, &options.file) {
         (Some(text), _) => Lines::single(text),
         (None, Some(path)) => {
             let file =
                 std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-            progress = Progress::new(file.metadata().ok().map(|about| about.len()));
+            if is_quiet {
+                progress = Progress::new(file.metadata().ok().map(|about| about.len()));
+            }
             Lines::read(file)
         }
         (None, None) => {
-            progress = Progress::new(None);
+            if is_quiet {
+                progress = Progress::new(None);
+            }
             Lines::read(std::io::stdin())
         }
     };
@@ -153,7 +159,15 @@ async fn publish(
                 .clone()
                 .unwrap_or_else(|| format!("{made_up}-{number}"))
         };
-        let can_go_on = publish_batch(batch, id, &mut publisher, options.timeout, report).await?;
+        let fates = publish_batch(batch, id, &mut publisher, options.timeout).await;
+        if fates.iter().any(|fate| fate.result.is_err()) {
+            // What is said of them begins on a line of its own.
+            progress.clear();
+        }
+        let can_go_on = !fates.iter().any(Fate::gave_up);
+        for fate in fates {
+            report.add(&fate)?;
+        }
         progress.show(report.stored(), lines.read_bytes());
         if !can_go_on {
             break;
@@ -163,39 +177,47 @@ async fn publish(
     Ok(())
 }
 
-/// False if the cluster did not take all that it could have.
+/// What became of one line.
+struct Fate {
+    number: u64,
+    id: String,
+    result: Result<Published, PublishError>,
+}
+
+impl Fate {
+    /// Whether it was the cluster that did not take it, and not the line that could not be taken.
+    fn gave_up(&self) -> bool {
+        matches!(
+            self.result,
+            Err(PublishError::Unknown(_) | PublishError::Unavailable(_))
+        )
+    }
+}
+
 async fn publish_batch(
     batch: Vec<NumberedLine>,
     id: impl Fn(u64) -> String,
     publisher: &mut OrderedPublisher,
     timeout: Duration,
-    report: &mut Report,
-) -> anyhow::Result<bool> {
+) -> Vec<Fate> {
     let mut messages = Vec::with_capacity(batch.len());
     let mut lines = Vec::with_capacity(batch.len());
     for NumberedLine { number, text } in batch {
+        let id = id(number);
         let checked = text.and_then(|text| checked(&text).map(|()| text));
-        lines.push((number, checked.as_ref().err().copied()));
-        messages.extend(checked.map(|text| Message { id: id(number), text }));
+        lines.push((number, id.clone(), checked.as_ref().err().copied()));
+        messages.extend(checked.map(|text| Message { id, text }));
     }
-    let results = publisher.publish(&messages, timeout).await;
-    let gave_up = |result: &Result<Published, PublishError>| {
-        matches!(
-            result,
-            Err(PublishError::Unknown(_) | PublishError::Unavailable(_))
-        )
+    let mut results = publisher.publish(&messages, timeout).await.into_iter();
+    let fate = |(number, id, refused): (u64, String, Option<&'static str>)| Fate {
+        number,
+        id,
+        result: match refused {
+            Some(reason) => Err(PublishError::Rejected(reason.to_owned())),
+            None => results.next().expect("a result for each message"),
+        },
     };
-    let can_go_on = !results.iter().any(gave_up);
-    let mut became = messages.iter().zip(results);
-    for (number, refused) in lines {
-        if let Some(reason) = refused {
-            report.refused(number, reason)?;
-        } else {
-            let (message, result) = became.next().expect("a result for each message");
-            report.became(number, &message.id, &result)?;
-        }
-    }
-    Ok(can_go_on)
+    lines.into_iter().map(fate).collect()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use wiber_client::{PublishError, Published};
 
+use super::Fate;
 use crate::{
     format::escaped,
     output::{remark, say},
@@ -36,8 +37,7 @@ struct Said<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<u64>,
     state: State,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a str>,
+    id: &'a str,
     /// Told unless a follower was asked, or the record was there already.
     #[serde(skip_serializing_if = "Option::is_none")]
     offset: Option<u64>,
@@ -84,36 +84,23 @@ impl Report {
         self.failed + self.unknown == 0
     }
 
-    /// A line that can be no message.
-    pub(super) fn refused(&mut self, number: u64, reason: &str) -> anyhow::Result<()> {
-        self.wrong(number, None, State::Failed, reason)
-    }
-
-    pub(super) fn became(
-        &mut self,
-        number: u64,
-        id: &str,
-        result: &Result<Published, PublishError>,
-    ) -> anyhow::Result<()> {
-        let published = match result {
+    pub(super) fn add(&mut self, fate: &Fate) -> anyhow::Result<()> {
+        let published = match &fate.result {
             Ok(published) => published,
-            Err(error @ PublishError::Unknown(_)) => {
-                return self.wrong(number, Some(id), State::Unknown, &error.to_string());
-            }
-            Err(error) => return self.wrong(number, Some(id), State::Failed, &error.to_string()),
+            Err(error) => return self.wrong(fate, error),
         };
         self.stored += 1;
         match self.form {
             Form::Silent => Ok(()),
             Form::Lines => self.print(&line(published)),
             Form::Json => self.print_json(&Said {
-                line: self.line(number),
+                line: self.line(fate),
                 state: if published.duplicate {
                     State::Duplicate
                 } else {
                     State::Published
                 },
-                id: Some(id),
+                id: &fate.id,
                 offset: published.offset,
                 logical_time: published.logical_time,
                 error: None,
@@ -121,31 +108,31 @@ impl Report {
         }
     }
 
-    fn wrong(&mut self, number: u64, id: Option<&str>, state: State, reason: &str) -> anyhow::Result<()> {
-        let count = match state {
-            State::Unknown => &mut self.unknown,
-            _ => &mut self.failed,
+    fn wrong(&mut self, fate: &Fate, error: &PublishError) -> anyhow::Result<()> {
+        let Fate { number, id, .. } = fate;
+        let (state, count, again) = match error {
+            PublishError::Unknown(_) => {
+                let again = format!("; publish it again with --id {id}");
+                (State::Unknown, &mut self.unknown, again)
+            }
+            _ => (State::Failed, &mut self.failed, String::new()),
         };
         *count += 1;
-        let again = match (state, id) {
-            (State::Unknown, Some(id)) => format!("; publish it again with --id {id}"),
-            _ => String::new(),
-        };
         if self.is_single {
-            self.why = format!("{reason}{again}");
+            self.why = format!("{error}{again}");
         } else if self.failed + self.unknown <= MAX_REMARKS {
-            remark(&format!("line {number}: {reason}{again}"));
+            remark(&format!("line {number}: {error}{again}"));
         }
         if self.form != Form::Json {
             return Ok(());
         }
         self.print_json(&Said {
-            line: self.line(number),
+            line: self.line(fate),
             state,
             id,
             offset: None,
             logical_time: None,
-            error: Some(reason),
+            error: Some(&error.to_string()),
         })
     }
 
@@ -167,8 +154,8 @@ impl Report {
         all.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 
-    fn line(&self, number: u64) -> Option<u64> {
-        (!self.is_single).then_some(number)
+    fn line(&self, fate: &Fate) -> Option<u64> {
+        (!self.is_single).then_some(fate.number)
     }
 
     fn print_json(&mut self, said: &Said<'_>) -> anyhow::Result<()> {
@@ -214,6 +201,18 @@ mod tests {
         }
     }
 
+    fn unknown() -> Result<Published, PublishError> {
+        Err(PublishError::Unknown("n1: no answer in time".to_owned()))
+    }
+
+    fn fate(number: u64, result: Result<Published, PublishError>) -> Fate {
+        Fate {
+            number,
+            id: format!("m-{number}"),
+            result,
+        }
+    }
+
     #[test]
     fn a_line_says_what_was_told() {
         let check = |published: Published, expected: &str| assert_eq!(line(&published), expected);
@@ -228,14 +227,13 @@ mod tests {
     #[test]
     fn the_summary_tells_failed_from_unknown() {
         let mut report = Report::new(false, false, false);
-        let unknown = Err(PublishError::Unknown("n1: no answer in time".to_owned()));
-        report
-            .became(1, "m-1", &Ok(published(Some(1), Some(1), false)))
-            .unwrap();
+        let published = published(Some(1), Some(1), false);
+        report.add(&fate(1, Ok(published))).unwrap();
         assert!(report.is_good());
-        report.refused(2, "a message is not empty").unwrap();
-        report.became(3, "m-3", &unknown).unwrap();
-        report.became(4, "m-4", &unknown).unwrap();
+        let rejected = PublishError::Rejected("a message is not empty".to_owned());
+        report.add(&fate(2, Err(rejected))).unwrap();
+        report.add(&fate(3, unknown())).unwrap();
+        report.add(&fate(4, unknown())).unwrap();
         assert!(!report.is_good());
         assert_eq!(
             report.summary(),
@@ -246,8 +244,7 @@ mod tests {
     #[test]
     fn a_single_message_of_unknown_fate_is_said_with_the_id_to_try_again() {
         let mut report = Report::new(false, true, true);
-        let unknown = Err(PublishError::Unknown("n1: no answer in time".to_owned()));
-        report.became(1, "m-1", &unknown).unwrap();
+        report.add(&fate(1, unknown())).unwrap();
         assert_eq!(
             report.summary(),
             "it is not known whether the message was published: n1: no answer in time; publish it again with --id m-1"
