@@ -21,6 +21,8 @@ use crate::{
 /// How many messages go out together at most.
 pub const MAX_TOGETHER: usize = 256;
 
+type PublishResult = Result<Published, PublishError>;
+
 /// One message and the id under which it is published, however often that takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
@@ -64,12 +66,8 @@ impl OrderedPublisher {
     /// it is for the caller to bound them. Gives up when for `patience` none was acknowledged; then those that are left
     /// are unknown or unavailable, and whatever is published afterwards may come to stand before them.
     #[expect(clippy::missing_panics_doc, reason = "every message is done or was pending")]
-    pub async fn publish(
-        &mut self,
-        messages: &[Message],
-        patience: Duration,
-    ) -> Vec<Result<Published, PublishError>> {
-        let mut results: Vec<Option<Result<Published, PublishError>>> = vec![None; messages.len()];
+    pub async fn publish(&mut self, messages: &[Message], patience: Duration) -> Vec<PublishResult> {
+        let mut results: Vec<Option<PublishResult>> = vec![None; messages.len()];
         let mut pending = Vec::new();
         for (at, Message { id, text }) in messages.iter().enumerate() {
             let mut line = Vec::new();
@@ -104,7 +102,7 @@ impl OrderedPublisher {
     async fn publish_pending(
         &mut self,
         pending: &mut Vec<Pending>,
-        results: &mut [Option<Result<Published, PublishError>>],
+        results: &mut [Option<PublishResult>],
         patience: Duration,
     ) -> String {
         let inner = &self.client.inner;
@@ -115,60 +113,81 @@ impl OrderedPublisher {
         let mut failures = 0_usize;
         while !pending.is_empty() && Instant::now() < until {
             let together = if self.proven == Some(node) {
-                MAX_TOGETHER
+                MAX_TOGETHER.min(pending.len())
             } else {
                 1
             };
-            let together = together.min(pending.len());
             let outcomes = inner.attempt_all(node, &pending[..together], until).await;
-            let mut next = None;
-            let mut left = Vec::new();
-            let mut was_taken = false;
-            for (mut message, outcome) in pending.drain(..together).zip(outcomes) {
-                let (why, hint) = match outcome {
-                    Outcome::Done(result) => {
-                        was_taken |= result.is_ok();
-                        until = Instant::now() + patience;
-                        results[message.at] = Some(result);
-                        continue;
-                    }
-                    Outcome::NotPublished { reason, hint } => (inner.named(node, &reason), hint),
-                    Outcome::Unknown { reason } => {
-                        let reason = inner.named(node, &reason);
-                        message.unknown = Some(reason.clone());
-                        (reason, None)
-                    }
-                };
-                next = next.or(Some(hint.unwrap_or_else(|| inner.after(node))));
-                reason = why;
-                left.push(message);
+            let settled = inner.settle(node, pending, outcomes, results);
+            if settled.done > 0 {
+                until = Instant::now() + patience;
             }
-            pending.splice(..0, left);
-            match next {
-                None => {
-                    inner.prefer(node);
-                    self.proven = self.proven.filter(|proven| *proven == node);
-                    if was_taken {
-                        self.proven = Some(node);
-                    }
-                    backoff.reset();
+            let Some((why, next)) = settled.failed else {
+                inner.prefer(node);
+                if settled.was_taken {
+                    self.proven = Some(node);
                 }
-                Some(next) => {
-                    self.proven = None;
-                    node = next;
-                    failures += 1;
-                    if failures.is_multiple_of(inner.nodes.len()) {
-                        let left = until.saturating_duration_since(Instant::now());
-                        sleep(backoff.next().min(left)).await;
-                    }
-                }
+                backoff.reset();
+                continue;
+            };
+            self.proven = None;
+            reason = why;
+            node = next;
+            failures += 1;
+            if failures.is_multiple_of(inner.nodes.len()) {
+                let left = until.saturating_duration_since(Instant::now());
+                sleep(backoff.next().min(left)).await;
             }
         }
         reason
     }
 }
 
+/// What an attempt came to.
+#[derive(Default)]
+struct Settled {
+    /// How many messages are no longer pending.
+    done: usize,
+    /// Whether one of them is stored.
+    was_taken: bool,
+    /// Why some are still pending, and which node to ask next.
+    failed: Option<(String, usize)>,
+}
+
 impl Inner {
+    /// Takes what is done from the front of `pending`, where the outcomes' messages are; the others stay in their order.
+    fn settle(
+        &self,
+        node: usize,
+        pending: &mut Vec<Pending>,
+        outcomes: Vec<Outcome>,
+        results: &mut [Option<PublishResult>],
+    ) -> Settled {
+        let mut settled = Settled::default();
+        let mut left = Vec::new();
+        for (mut message, outcome) in pending.drain(..outcomes.len()).zip(outcomes) {
+            let (reason, hint) = match outcome {
+                Outcome::Done(result) => {
+                    settled.done += 1;
+                    settled.was_taken |= result.is_ok();
+                    results[message.at] = Some(result);
+                    continue;
+                }
+                Outcome::NotPublished { reason, hint } => (self.named(node, &reason), hint),
+                Outcome::Unknown { reason } => {
+                    let reason = self.named(node, &reason);
+                    message.unknown = Some(reason.clone());
+                    (reason, None)
+                }
+            };
+            let next = hint.unwrap_or_else(|| self.after(node));
+            settled.failed.get_or_insert((reason, next));
+            left.push(message);
+        }
+        pending.splice(..0, left);
+        settled
+    }
+
     /// Sends the messages to one node, together; one outcome each.
     async fn attempt_all(&self, node: usize, messages: &[Pending], until: Instant) -> Vec<Outcome> {
         let until = until.min(Instant::now() + self.options.attempt_timeout);

@@ -114,7 +114,9 @@ pub(crate) fn run(options: &PubOptions) -> ExitCode {
         options.verbose || single.is_some(),
         single.is_some(),
     );
-    match cli::block_on(publish(options, single, nodes, &mut report)) {
+    let published = cli::block_on(publish(options, single, nodes, &mut report));
+    report.say_wrong();
+    match published {
         Ok(()) if report.is_good() => ExitCode::SUCCESS,
         Ok(()) => cli::fail(report.summary()),
         Err(error) => cli::fail(format!("{error:#}")),
@@ -164,14 +166,16 @@ async fn publish(
             // What is said of them begins on a line of its own.
             progress.clear();
         }
-        let can_go_on = !fates.iter().any(Fate::gave_up);
+        let gave_up_at = fates.last().filter(|_| fates.iter().any(Fate::gave_up));
+        let stopped_after = gave_up_at.map(|last| last.number);
         for fate in fates {
             report.add(&fate)?;
         }
-        progress.show(report.stored(), lines.read_bytes());
-        if !can_go_on {
+        if let Some(number) = stopped_after {
+            report.stopped_after(number);
             break;
         }
+        progress.show(report.stored(), lines.read_bytes());
     }
     progress.clear();
     Ok(())

@@ -9,7 +9,7 @@ use crate::{
     output::{remark, say},
 };
 
-/// More lines that went wrong are counted only.
+/// More runs of lines that went wrong are counted only.
 const MAX_REMARKS: u64 = 20;
 
 pub(super) struct Report {
@@ -20,8 +20,54 @@ pub(super) struct Report {
     stored: u64,
     failed: u64,
     unknown: u64,
-    /// What went wrong with a single message.
-    why: String,
+    /// What went wrong last, and has not been said yet.
+    wrong: Option<Run>,
+    remarks: u64,
+    /// The last line that was sent, where the cluster took no more.
+    stopped_after: Option<u64>,
+}
+
+/// Lines one after the other that went wrong in the same way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Run {
+    error: PublishError,
+    first: (u64, String),
+    last: (u64, String),
+}
+
+impl Run {
+    /// True if the line belongs to it.
+    fn extend(&mut self, fate: &Fate, error: &PublishError) -> bool {
+        let belongs = self.error == *error && self.last.0 + 1 == fate.number;
+        if belongs {
+            self.last = (fate.number, fate.id.clone());
+        }
+        belongs
+    }
+
+    /// What is known, and what can be done where nothing is.
+    fn text(&self) -> String {
+        let Self { error, first, last } = self;
+        match error {
+            PublishError::Unknown(_) if first == last => {
+                format!("{error}; publish it again with --id {}", first.1)
+            }
+            PublishError::Unknown(_) => {
+                format!(
+                    "{error}; publish each again with its --id, {} to {}",
+                    first.1, last.1
+                )
+            }
+            _ => error.to_string(),
+        }
+    }
+
+    fn lines(&self) -> String {
+        match (self.first.0, self.last.0) {
+            (first, last) if first == last => format!("line {first}"),
+            (first, last) => format!("lines {first} to {last}"),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +118,9 @@ impl Report {
             stored: 0,
             failed: 0,
             unknown: 0,
-            why: String::new(),
+            wrong: None,
+            remarks: 0,
+            stopped_after: None,
         }
     }
 
@@ -109,19 +157,19 @@ impl Report {
     }
 
     fn wrong(&mut self, fate: &Fate, error: &PublishError) -> anyhow::Result<()> {
-        let Fate { number, id, .. } = fate;
-        let (state, count, again) = match error {
-            PublishError::Unknown(_) => {
-                let again = format!("; publish it again with --id {id}");
-                (State::Unknown, &mut self.unknown, again)
-            }
-            _ => (State::Failed, &mut self.failed, String::new()),
+        let (state, count) = match error {
+            PublishError::Unknown(_) => (State::Unknown, &mut self.unknown),
+            _ => (State::Failed, &mut self.failed),
         };
         *count += 1;
-        if self.is_single {
-            self.why = format!("{error}{again}");
-        } else if self.failed + self.unknown <= MAX_REMARKS {
-            remark(&format!("line {number}: {error}{again}"));
+        if !self.wrong.as_mut().is_some_and(|run| run.extend(fate, error)) {
+            self.say_wrong();
+            let at = (fate.number, fate.id.clone());
+            self.wrong = Some(Run {
+                error: error.clone(),
+                first: at.clone(),
+                last: at,
+            });
         }
         if self.form != Form::Json {
             return Ok(());
@@ -129,17 +177,35 @@ impl Report {
         self.print_json(&Said {
             line: self.line(fate),
             state,
-            id,
+            id: &fate.id,
             offset: None,
             logical_time: None,
             error: Some(&error.to_string()),
         })
     }
 
+    /// Says which lines went wrong, as far as that has not been said. What a single message came to is the summary.
+    pub(super) fn say_wrong(&mut self) {
+        if self.is_single {
+            return;
+        }
+        if let Some(run) = self.wrong.take() {
+            self.remarks += 1;
+            if self.remarks <= MAX_REMARKS {
+                remark(&format!("{}: {}", run.lines(), run.text()));
+            }
+        }
+    }
+
+    /// The cluster takes no more: nothing after this line is sent.
+    pub(super) fn stopped_after(&mut self, number: u64) {
+        self.stopped_after = Some(number);
+    }
+
     /// What the command ends with if not all is good.
     pub(super) fn summary(&self) -> String {
-        if self.is_single {
-            return self.why.clone();
+        if let Some(run) = self.wrong.as_ref().filter(|_| self.is_single) {
+            return run.text();
         }
         let counted = |count: u64, what: &str| match count {
             0 => None,
@@ -150,6 +216,8 @@ impl Report {
             counted(self.failed, "failed"),
             counted(self.unknown, "of unknown fate"),
             Some(format!("{} stored", self.stored)),
+            self.stopped_after
+                .map(|number| format!("nothing sent after line {number}")),
         ];
         all.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
@@ -239,6 +307,21 @@ mod tests {
             report.summary(),
             "1 line failed, 2 lines of unknown fate, 1 stored"
         );
+        report.stopped_after(4);
+        assert!(
+            report
+                .summary()
+                .ends_with(", 1 stored, nothing sent after line 4")
+        );
+        let run = report.wrong.as_ref().expect("not said yet");
+        assert_eq!(run.lines(), "lines 3 to 4");
+        assert_eq!(
+            run.text(),
+            "it is not known whether the message was published: n1: no answer in time; \
+             publish each again with its --id, m-3 to m-4"
+        );
+        report.say_wrong();
+        assert_eq!((report.wrong, report.remarks), (None, 2));
     }
 
     #[test]
