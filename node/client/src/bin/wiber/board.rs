@@ -72,6 +72,11 @@ impl<T: Account> Board<T> {
     /// Asks every node again and waits for the answers, but no longer than `within`: what comes later is taken by a
     /// later call.
     pub(crate) async fn refresh(&mut self, within: Duration) {
+        self.refresh_until(within, |_| false).await;
+    }
+
+    /// The same, and waits no longer either once what was said is enough.
+    pub(crate) async fn refresh_until(&mut self, within: Duration, enough: impl Fn(&T) -> bool) {
         for (at, spec) in self.specs.iter().enumerate() {
             if !std::mem::replace(&mut self.is_asked[at], true) {
                 self.asked.spawn(asked(at, spec.clone(), self.check_ids));
@@ -81,7 +86,11 @@ impl<T: Account> Board<T> {
         while let Ok(Some(done)) = timeout_at(until, self.asked.join_next()).await {
             let (at, node) = done.expect("asking neither panics nor is cancelled");
             self.is_asked[at] = false;
+            let is_enough = node.said.as_ref().is_ok_and(&enough);
             self.latest[at] = node;
+            if is_enough {
+                return;
+            }
         }
     }
 }
@@ -181,5 +190,30 @@ mod tests {
         listener.accept().await.unwrap();
         let again = timeout_at(Instant::now() + Duration::from_millis(50), listener.accept()).await;
         assert!(again.is_err(), "asked again before it had answered");
+    }
+
+    #[tokio::test]
+    async fn once_the_answer_looked_for_is_there_a_silent_node_is_not_waited_for() {
+        let silent = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let answering = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let spec = |id: &str, listener: &tokio::net::TcpListener| NodeSpec {
+            id: id.to_owned(),
+            host: "127.0.0.1".to_owned(),
+            port: listener.local_addr().unwrap().port() - 100,
+        };
+        let specs = vec![spec("n1", &silent), spec("n2", &answering)];
+        tokio::spawn(async move {
+            let (mut stream, _) = answering.accept().await.unwrap();
+            // All of it: a close with something unread would take the answer back.
+            stream.read_buf(&mut Vec::with_capacity(4096)).await.unwrap();
+            let answer = b"HTTP/1.1 200 OK\r\n\r\n{\"id\":\"n2\"}";
+            stream.write_all(answer).await.unwrap();
+        });
+        let mut board = Board::<Name>::new(specs, true);
+        board
+            .refresh_until(Duration::from_mins(1), |name| name.id == "n2")
+            .await;
+        assert_eq!(board.nodes()[0].said.as_ref().unwrap_err(), "nothing heard yet");
+        assert_eq!(board.nodes()[1].said.as_ref().unwrap().id, "n2");
     }
 }

@@ -10,7 +10,7 @@ use wiber_protocol::{
     status::{NodeStatus, Role},
 };
 
-use crate::board::{self, Board};
+use crate::board::{self, Board, Heard};
 
 /// A topic's name, checked while the command line is read.
 pub(crate) fn topic_name(text: &str) -> Result<String, String> {
@@ -40,12 +40,10 @@ pub(crate) fn client(nodes: Vec<NodeSpec>) -> Client {
 /// The nodes, the leader first: it is the one that tells a record's offset, and needs no other to publish it.
 pub(crate) async fn leader_first(mut nodes: Vec<NodeSpec>) -> Vec<NodeSpec> {
     let mut board = Board::<NodeStatus>::new(nodes.clone(), false);
-    board.refresh(board::ALL).await;
-    let leads = |heard: &board::Heard<NodeStatus>| {
-        let said = heard.said.as_ref();
-        said.is_ok_and(|status| status.role == Role::Leader)
-    };
-    if let Some(at) = board.nodes().iter().position(leads) {
+    let leads = |status: &NodeStatus| status.role == Role::Leader;
+    board.refresh_until(board::ALL, leads).await;
+    let is_leader = |heard: &Heard<NodeStatus>| heard.said.as_ref().is_ok_and(leads);
+    if let Some(at) = board.nodes().iter().position(is_leader) {
         nodes[..=at].rotate_right(1);
     }
     nodes
