@@ -4,6 +4,10 @@
 //! survives. So messages that go out together on one connection, and again from the first that failed, are stored in
 //! their order. One case would break it: a node that refuses the first of them, as it knows no leader, and finds one
 //! before it comes to the last. Therefore a node gets a single message until it has taken one.
+//!
+//! That leaves one gap, which only the node could close: if the leader changes in the instant in which a proven node reads
+//! one group, the first of the group may be lost with the old leader and the last be taken by the new one. Whoever cannot
+//! bear that publishes one message at a time.
 
 use std::time::Duration;
 
