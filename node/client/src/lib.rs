@@ -12,6 +12,7 @@
 mod backoff;
 mod link;
 mod options;
+mod ordered;
 mod publish;
 mod read;
 mod subscribe;
@@ -27,6 +28,7 @@ pub use wiber_protocol::line::{Consistency, LineError, RecordLine};
 use crate::link::Link;
 pub use crate::{
     options::ClientOptions,
+    ordered::{MAX_TOGETHER, Message, OrderedPublisher},
     publish::{PublishError, Published},
     read::{ReadError, ReadFrom, ReadPage},
     subscribe::{Subscription, SubscriptionEvent},

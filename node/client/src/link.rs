@@ -22,7 +22,8 @@ use crate::ClientOptions;
 
 /// Commands that wait for the task; at the bound, callers wait to be let in.
 const MAX_QUEUED: usize = 256;
-/// Commands sent and not yet answered; at the bound, the queue is no longer emptied.
+/// Commands sent and not yet answered; at the bound, the queue is no longer emptied. Those that go together may
+/// exceed it.
 const MAX_IN_FLIGHT: usize = 1024;
 /// Bytes that wait for the socket; at the bound, the queue is no longer emptied.
 const MAX_UNSENT_BYTES: usize = 1 << 20;
@@ -47,11 +48,25 @@ pub(crate) enum Failure {
     Lost(String),
 }
 
+/// What waits for one answer.
+pub(crate) type Answered = oneshot::Receiver<Result<Answer, Failure>>;
+
 #[derive(Debug)]
 struct Request {
-    line: Bytes,
-    answer: oneshot::Sender<Result<Answer, Failure>>,
+    lines: Bytes,
+    /// One for each of the lines, in their order.
+    answers: Vec<oneshot::Sender<Result<Answer, Failure>>>,
 }
+
+impl Request {
+    fn fail(self, failure: impl Fn() -> Failure) {
+        for answer in self.answers {
+            let _ = answer.send(Err(failure()));
+        }
+    }
+}
+
+pub(crate) const ENDED: &str = "the connection's task has ended";
 
 /// The callers' end.
 #[derive(Debug)]
@@ -76,12 +91,20 @@ impl Link {
 
     /// Sends one command line and waits for its whole answer, for as long as that takes.
     pub(crate) async fn ask(&self, line: Bytes) -> Result<Answer, Failure> {
-        let (answer, answered) = oneshot::channel();
-        let ended = || "the connection's task has ended".to_owned();
-        if self.requests.send(Request { line, answer }).await.is_err() {
-            return Err(Failure::NotSent(ended()));
+        let mut answers = self.ask_all(line, 1).await?;
+        let answered = answers.pop().expect("one answer for one line");
+        answered
+            .await
+            .unwrap_or_else(|_| Err(Failure::Lost(ENDED.to_owned())))
+    }
+
+    /// Sends `count` command lines, all on the same connection or none, and gives what waits for their answers.
+    pub(crate) async fn ask_all(&self, lines: Bytes, count: usize) -> Result<Vec<Answered>, Failure> {
+        let (answers, answered) = (0..count).map(|_| oneshot::channel()).unzip();
+        match self.requests.send(Request { lines, answers }).await {
+            Ok(()) => Ok(answered),
+            Err(_) => Err(Failure::NotSent(ENDED.to_owned())),
         }
-        answered.await.unwrap_or_else(|_| Err(Failure::Lost(ended())))
     }
 }
 
@@ -109,7 +132,7 @@ impl LinkTask {
                     // Whoever waits behind the first would meet the same, one after the other.
                     let rest = std::iter::from_fn(|| self.queue.try_recv().ok());
                     for request in std::iter::once(first).chain(rest) {
-                        let _ = request.answer.send(Err(Failure::NotSent(reason.clone())));
+                        request.fail(|| Failure::NotSent(reason.clone()));
                     }
                 }
             }
@@ -161,14 +184,14 @@ impl Connection {
     }
 
     fn send(&mut self, request: Request) {
-        if request.answer.is_closed() {
+        if request.answers.iter().all(oneshot::Sender::is_closed) {
             return;
         }
         if self.waiting.is_empty() {
             self.alive_at = Instant::now();
         }
-        self.unsent.extend_from_slice(&request.line);
-        self.waiting.push_back(request.answer);
+        self.unsent.extend_from_slice(&request.lines);
+        self.waiting.extend(request.answers);
     }
 
     /// Sends and receives until the connection is no good any more.

@@ -48,7 +48,7 @@ pub enum PublishError {
 }
 
 /// What follows from one attempt.
-enum Outcome {
+pub(crate) enum Outcome {
     Done(Result<Published, PublishError>),
     /// Nothing was published; perhaps that node can.
     NotPublished {
@@ -132,7 +132,7 @@ impl Inner {
         }
     }
 
-    fn judge(&self, id: &str, Answer { reply: line, .. }: Answer) -> Outcome {
+    pub(crate) fn judge(&self, id: &str, Answer { reply: line, .. }: Answer) -> Outcome {
         let published = |offset, logical_time, duplicate| {
             let line = line.clone();
             Outcome::Done(Ok(Published {

@@ -2,9 +2,13 @@
 
 use std::{fmt::Display, io::Write as _, process::ExitCode};
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand, error::ErrorKind};
 
-use crate::{bench::BenchOptions, clock::ClockOptions, suite::SuiteOptions};
+use crate::{
+    bench::BenchOptions, clock::ClockOptions, completions::CompletionsOptions, history::HistoryOptions,
+    publish::PubOptions, status::StatusOptions, sub::SubOptions, suite::SuiteOptions, topics::TopicsOptions,
+};
 
 /// The exit code of a command line that could not be understood.
 pub(crate) const REFUSED: u8 = 2;
@@ -19,10 +23,22 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Publish a message, or every line of a file or of stdin
+    Pub(PubOptions),
+    /// Show a topic's records as they are committed
+    Sub(SubOptions),
+    /// Show a topic's newest records
+    History(HistoryOptions),
+    /// Show what every node says about itself
+    Status(StatusOptions),
+    /// List the topics
+    Topics(TopicsOptions),
     /// Publish as fast as the cluster takes it, and say how fast that was
     Bench(BenchOptions),
     /// Show what every node says about its clock and measures of the others'
     Clock(ClockOptions),
+    /// Write what makes a shell complete these commands
+    Completions(CompletionsOptions),
     /// Start a private cluster, measure it, and check that it lost nothing (`./dev bench`)
     #[command(hide = true)]
     BenchSuite(SuiteOptions),
@@ -50,6 +66,18 @@ pub(crate) fn refuse(reason: impl Display) -> ExitCode {
 pub(crate) fn fail(reason: impl Display) -> ExitCode {
     complain(reason);
     ExitCode::FAILURE
+}
+
+/// Runs a command's work on this thread. The runtime is not waited for afterwards: a name that is being looked up, or a
+/// read of a terminal, cannot be hurried.
+pub(crate) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start")?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_background();
+    done
 }
 
 fn complain(reason: impl Display) {

@@ -1,30 +1,27 @@
 //! `wiber clock`: what every node says about its clock and what it measures of the others', as a table.
 //!
 //! All nodes are asked at once and none is waited for longer than a second, as a table that hangs on the node that
-//! is in trouble is of no use. Asking ([`board`]), drawing ([`render`]) and showing ([`watch`]) know nothing of each
-//! other.
+//! is in trouble is of no use. Asking ([`crate::board`]), drawing ([`render`]) and showing ([`crate::watch`]) know nothing
+//! of each other.
 
-mod board;
-mod grid;
 mod matrix;
 mod nodes;
 mod render;
-mod screen;
-mod units;
-mod watch;
 
-use std::{
-    io::{self, IsTerminal as _, Write as _},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::Args;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wiber_protocol::status::{ClockState, ClockStatus};
 
-use self::{board::Board, grid::Style};
-use crate::{cli, nodes::NodesOptions};
+use crate::{
+    board::{self, Account, Board, Heard},
+    cli,
+    grid::Style,
+    nodes::NodesOptions,
+    output::{self, say},
+    watch,
+};
 
 #[derive(Clone, Debug, Args)]
 #[command(
@@ -56,6 +53,35 @@ enum Answer {
     /// Why nothing is known of its clock, in a few words.
     Error(String),
     Clock(Box<ClockStatus>),
+}
+
+/// The parts of `/status` that are wanted, so that a node of another version can be read, too.
+#[derive(Deserialize)]
+struct Said {
+    id: String,
+    clock: Box<ClockStatus>,
+}
+
+impl Account for Said {
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl From<&Heard<Said>> for NodeClock {
+    fn from(heard: &Heard<Said>) -> Self {
+        Self {
+            id: heard.id.clone(),
+            answer: match &heard.said {
+                Ok(said) => Answer::Clock(said.clock.clone()),
+                Err(reason) => Answer::Error(reason.clone()),
+            },
+        }
+    }
+}
+
+fn clocks(heard: &[Heard<Said>]) -> Vec<NodeClock> {
+    heard.iter().map(NodeClock::from).collect()
 }
 
 impl NodeClock {
@@ -97,16 +123,9 @@ pub(crate) fn run(options: &ClockOptions) -> ExitCode {
         Ok(nodes) => nodes,
         Err(error) => return cli::refuse(format!("{error:#}")),
     };
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return cli::fail(format!("cannot start: {error}")),
-    };
     // An address is no name that a node could be expected to call itself by.
     let board = Board::new(nodes, options.nodes.addr.is_empty());
-    let shown = runtime.block_on(show(options, board));
-    // A name that is being looked up cannot be hurried.
-    runtime.shutdown_background();
-    match shown {
+    match cli::block_on(show(options, board)) {
         Ok(troubles) if troubles.is_empty() => ExitCode::SUCCESS,
         Ok(troubles) => cli::fail(troubles.join("; ")),
         Err(error) => cli::fail(format!("{error:#}")),
@@ -114,36 +133,20 @@ pub(crate) fn run(options: &ClockOptions) -> ExitCode {
 }
 
 /// Gives what is wrong with the nodes; nothing where they were watched, as that changed meanwhile.
-async fn show(options: &ClockOptions, mut board: Board) -> anyhow::Result<Vec<String>> {
-    let on_terminal = io::stdout().is_terminal() && !is_set("TERM", |term| term == "dumb");
+async fn show(options: &ClockOptions, mut board: Board<Said>) -> anyhow::Result<Vec<String>> {
     let form = if options.json {
         Form::Json
     } else {
-        Form::Table(Style {
-            coloured: on_terminal && !is_set("NO_COLOR", |value| !value.is_empty()),
-        })
+        Form::Table(output::style())
     };
     if options.watch {
-        watch::watch(&mut board, form, on_terminal).await?;
+        watch::watch(&mut board, !options.json, |heard| form.write(&clocks(heard))).await?;
         return Ok(Vec::new());
     }
     board.refresh(board::ALL).await;
-    say(&form.write(board.nodes())?)?;
-    Ok(board.nodes().iter().filter_map(NodeClock::trouble).collect())
-}
-
-fn is_set(name: &str, counts: impl Fn(&std::ffi::OsStr) -> bool) -> bool {
-    std::env::var_os(name).is_some_and(|value| counts(&value))
-}
-
-/// Writes all of it at once, so that a redrawn table does not flicker. False if nobody reads any more.
-fn say(text: &str) -> anyhow::Result<bool> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(error).context("cannot write"),
-    }
+    let nodes = clocks(board.nodes());
+    say(&form.write(&nodes)?)?;
+    Ok(nodes.iter().filter_map(NodeClock::trouble).collect())
 }
 
 #[cfg(test)]

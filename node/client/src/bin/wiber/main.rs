@@ -5,10 +5,25 @@
 
 mod admin;
 mod bench;
+mod board;
 mod cli;
 mod clock;
+mod completions;
+mod end;
+mod format;
+mod grid;
+mod history;
 mod nodes;
+mod output;
+mod publish;
+mod screen;
+mod status;
+mod sub;
 mod suite;
+mod topic;
+mod topics;
+mod units;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -18,8 +33,14 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     match args.command {
+        cli::Command::Pub(options) => publish::run(&options),
+        cli::Command::Sub(options) => sub::run(&options),
+        cli::Command::History(options) => history::run(&options),
+        cli::Command::Status(options) => status::run(&options),
+        cli::Command::Topics(options) => topics::run(&options),
         cli::Command::Bench(options) => bench::run(&options),
         cli::Command::Clock(options) => clock::run(&options),
+        cli::Command::Completions(options) => completions::run(&options),
         cli::Command::BenchSuite(options) => suite::run(&options),
     }
 }

@@ -2,8 +2,8 @@
 
 use wiber_protocol::status::{ClockPeer, ProbeState};
 
-use super::{
-    Answer, NodeClock,
+use super::{Answer, NodeClock};
+use crate::{
     grid::{BAD, Cell, Column, FAINT, GOOD, ODD, Style, grid},
     units,
 };

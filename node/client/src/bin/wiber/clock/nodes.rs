@@ -2,8 +2,8 @@
 
 use wiber_protocol::status::{ClockState, ClockStatus, InjectedFault};
 
-use super::{
-    Answer, NodeClock,
+use super::{Answer, NodeClock};
+use crate::{
     grid::{BAD, Cell, Column, GOOD, ODD, Style, grid},
     units,
 };

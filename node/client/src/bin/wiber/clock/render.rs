@@ -1,9 +1,9 @@
 //! What the nodes said, as the text of one picture.
 
-use super::{
-    Answer, NodeClock,
+use super::{Answer, NodeClock, matrix, nodes};
+use crate::{
     grid::{BAD, Cell, Column, Style, grid},
-    matrix, nodes, units,
+    units,
 };
 
 /// The nodes, what they measure of each other, and whom they contradict. Whole lines; a blank one between the parts.

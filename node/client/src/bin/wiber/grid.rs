@@ -6,12 +6,12 @@ use crate::cli;
 
 /// How a table may look.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Style {
-    pub(super) coloured: bool,
+pub(crate) struct Style {
+    pub(crate) coloured: bool,
 }
 
 impl Style {
-    pub(super) fn paint(self, text: &str, look: Look) -> String {
+    pub(crate) fn paint(self, text: &str, look: Look) -> String {
         if self.coloured && !look.is_plain() && !text.is_empty() {
             format!("{look}{text}{look:#}")
         } else {
@@ -20,14 +20,14 @@ impl Style {
     }
 }
 
-pub(super) const GOOD: Look = AnsiColor::Green.on_default();
-pub(super) const ODD: Look = AnsiColor::Yellow.on_default();
-pub(super) const BAD: Look = AnsiColor::Red.on_default().effects(Effects::BOLD);
-pub(super) const FAINT: Look = Look::new().effects(Effects::DIMMED);
+pub(crate) const GOOD: Look = AnsiColor::Green.on_default();
+pub(crate) const ODD: Look = AnsiColor::Yellow.on_default();
+pub(crate) const BAD: Look = AnsiColor::Red.on_default().effects(Effects::BOLD);
+pub(crate) const FAINT: Look = Look::new().effects(Effects::DIMMED);
 const HEAD: Look = Look::new().effects(Effects::BOLD);
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Column {
+pub(crate) struct Column {
     head: &'static str,
     is_number: bool,
     /// What stands between this cell and the one before it, if this one says anything.
@@ -35,7 +35,7 @@ pub(super) struct Column {
 }
 
 impl Column {
-    pub(super) const fn text(head: &'static str) -> Self {
+    pub(crate) const fn text(head: &'static str) -> Self {
         Self {
             head,
             is_number: false,
@@ -44,7 +44,7 @@ impl Column {
     }
 
     /// Aligned to the right.
-    pub(super) const fn number(head: &'static str) -> Self {
+    pub(crate) const fn number(head: &'static str) -> Self {
         Self {
             is_number: true,
             ..Self::text(head)
@@ -52,7 +52,7 @@ impl Column {
     }
 
     /// The half-width of an interval, whose middle is in the column before.
-    pub(super) const fn plus_minus(head: &'static str) -> Self {
+    pub(crate) const fn plus_minus(head: &'static str) -> Self {
         Self {
             joint: " ± ",
             ..Self::number(head)
@@ -61,13 +61,16 @@ impl Column {
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Cell {
+pub(crate) struct Cell {
     text: String,
     look: Look,
 }
 
 impl Cell {
-    pub(super) fn new(text: impl Into<String>) -> Self {
+    /// The look of a cell that says nothing remarkable.
+    pub(crate) const PLAIN: Look = Look::new();
+
+    pub(crate) fn new(text: impl Into<String>) -> Self {
         Self {
             text: text.into(),
             look: Look::new(),
@@ -75,28 +78,28 @@ impl Cell {
     }
 
     /// A node's own words, which must not reach the terminal as commands to it.
-    pub(super) fn words(text: &str) -> Self {
+    pub(crate) fn words(text: &str) -> Self {
         Self::new(cli::one_line(text))
     }
 
     /// What is unknown is `-`.
-    pub(super) fn known<T>(value: Option<T>, write: impl FnOnce(T) -> String) -> Self {
+    pub(crate) fn known<T>(value: Option<T>, write: impl FnOnce(T) -> String) -> Self {
         value.map_or_else(|| Self::new("-"), |value| Self::new(write(value)))
     }
 
     /// What is unknown is left out: for the second half of a pair.
-    pub(super) fn known_or_blank<T>(value: Option<T>, write: impl FnOnce(T) -> String) -> Self {
+    pub(crate) fn known_or_blank<T>(value: Option<T>, write: impl FnOnce(T) -> String) -> Self {
         Self::new(value.map(write).unwrap_or_default())
     }
 
-    pub(super) fn look(self, look: Look) -> Self {
+    pub(crate) fn look(self, look: Look) -> Self {
         Self { look, ..self }
     }
 }
 
 /// A head line and a line for each row. A row's last cell may be as long as it likes, and the row may end early with
 /// it; the other cells make their columns as wide as they need.
-pub(super) fn grid(columns: &[Column], rows: &[Vec<Cell>], style: Style) -> String {
+pub(crate) fn grid(columns: &[Column], rows: &[Vec<Cell>], style: Style) -> String {
     let heads: Vec<Cell> = columns
         .iter()
         .map(|column| Cell::new(column.head).look(HEAD))

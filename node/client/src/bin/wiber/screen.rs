@@ -4,7 +4,7 @@ use std::io;
 
 use rustix::termios::tcgetwinsize;
 
-use super::say;
+use crate::output::say;
 
 /// The second screen; no cursor; what is too wide is cut off, as wrapped lines would move all below them.
 const ENTER: &str = "\x1b[?1049h\x1b[?25l\x1b[?7l";
@@ -14,19 +14,19 @@ const CLEAR_LINE_END: &str = "\x1b[K";
 const CLEAR_BELOW: &str = "\x1b[J";
 
 /// The terminal is as it was when this is gone.
-pub(super) struct Screen {
+pub(crate) struct Screen {
     stdout: io::Stdout,
 }
 
 impl Screen {
-    pub(super) fn enter() -> anyhow::Result<Self> {
+    pub(crate) fn enter() -> anyhow::Result<Self> {
         let screen = Self { stdout: io::stdout() };
         say(ENTER)?;
         Ok(screen)
     }
 
     /// Over the picture before, without clearing it first: that would flicker. False if nobody looks any more.
-    pub(super) fn draw(&self, text: &str) -> anyhow::Result<bool> {
+    pub(crate) fn draw(&self, text: &str) -> anyhow::Result<bool> {
         let rows = tcgetwinsize(&self.stdout).map_or(0, |size| usize::from(size.ws_row));
         say(&picture(text, rows))
     }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 /// To the microsecond, which is the resolution of the nodes' clocks, and with a sign.
-pub(super) fn offset(ms: f64) -> String {
+pub(crate) fn offset(ms: f64) -> String {
     // Adding zero makes a negative zero positive.
     let us = (ms * 1e3).round() + 0.0;
     let magnitude_us = us.abs();
@@ -19,7 +19,7 @@ pub(super) fn offset(ms: f64) -> String {
 }
 
 /// An offset that somebody chose: without zeros after the point, and for the middle of a sentence.
-pub(super) fn chosen_offset(ms: f64) -> String {
+pub(crate) fn chosen_offset(ms: f64) -> String {
     let text = offset(ms);
     match text.trim_end().split_once(' ') {
         Some((number, unit)) if number.contains('.') => {
@@ -31,27 +31,27 @@ pub(super) fn chosen_offset(ms: f64) -> String {
 }
 
 /// A length of time, to three digits.
-pub(super) fn span(ms: f64) -> String {
+pub(crate) fn span(ms: f64) -> String {
     rounded(ms, f64::round)
 }
 
-pub(super) fn whole_span(ms: u64) -> String {
+pub(crate) fn whole_span(ms: u64) -> String {
     span(Duration::from_millis(ms).as_secs_f64() * 1e3)
 }
 
 /// As [`span`], but rounded up: a bound that looked narrower than it is would claim too much.
-pub(super) fn bound(ms: f64) -> String {
+pub(crate) fn bound(ms: f64) -> String {
     rounded(ms, up)
 }
 
 /// Parts per million, with a sign.
-pub(super) fn ppm(drift_ppm: f64) -> String {
+pub(crate) fn ppm(drift_ppm: f64) -> String {
     let hundredths = (drift_ppm * 1e2).round() + 0.0;
     format!("{:+.2}", hundredths / 1e2)
 }
 
 /// Rounded up, as every bound.
-pub(super) fn ppm_bound(bound_ppm: f64) -> String {
+pub(crate) fn ppm_bound(bound_ppm: f64) -> String {
     three_digits(bound_ppm, up)
 }
 

@@ -2,39 +2,58 @@
 
 use std::{io, time::Duration};
 
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     task::JoinSet,
     time::{Instant, timeout_at},
 };
-use wiber_protocol::{config::NodeSpec, status::ClockStatus};
+use wiber_protocol::{config::NodeSpec, status::NodeStatus};
 
-use super::{Answer, NodeClock};
 use crate::admin;
 
 /// For looking up the name, connecting and the whole answer. A node that is there needs some milliseconds.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Longer than it takes until every node has answered or was given up.
-pub(super) const ALL: Duration = Duration::from_secs(2);
+pub(crate) const ALL: Duration = Duration::from_secs(2);
 
-pub(super) struct Board {
+/// `/status`, or the parts of it that a command wants.
+pub(crate) trait Account: DeserializeOwned + Send + 'static {
+    /// What the node calls itself.
+    fn id(&self) -> &str;
+}
+
+impl Account for NodeStatus {
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+/// What came of asking a node.
+#[derive(Clone, Debug)]
+pub(crate) struct Heard<T> {
+    pub(crate) id: String,
+    /// Or why nothing is known of it, in a few words.
+    pub(crate) said: Result<T, String>,
+}
+
+pub(crate) struct Board<T> {
     specs: Vec<NodeSpec>,
     /// Whether a node must call itself as it is called here.
     check_ids: bool,
-    latest: Vec<NodeClock>,
+    latest: Vec<Heard<T>>,
     /// Of the nodes that are being asked. A slow node is not asked again before it has answered, so there is at most
     /// one request to each.
-    asked: JoinSet<(usize, NodeClock)>,
+    asked: JoinSet<(usize, Heard<T>)>,
     is_asked: Vec<bool>,
 }
 
-impl Board {
-    pub(super) fn new(specs: Vec<NodeSpec>, check_ids: bool) -> Self {
-        let unheard = |spec: &NodeSpec| NodeClock {
+impl<T: Account> Board<T> {
+    pub(crate) fn new(specs: Vec<NodeSpec>, check_ids: bool) -> Self {
+        let unheard = |spec: &NodeSpec| Heard {
             id: spec.id.clone(),
-            answer: Answer::Error("nothing heard yet".to_owned()),
+            said: Err("nothing heard yet".to_owned()),
         };
         Self {
             latest: specs.iter().map(unheard).collect(),
@@ -46,13 +65,18 @@ impl Board {
     }
 
     /// In the order of the configuration.
-    pub(super) fn nodes(&self) -> &[NodeClock] {
+    pub(crate) fn nodes(&self) -> &[Heard<T>] {
         &self.latest
     }
 
     /// Asks every node again and waits for the answers, but no longer than `within`: what comes later is taken by a
     /// later call.
-    pub(super) async fn refresh(&mut self, within: Duration) {
+    pub(crate) async fn refresh(&mut self, within: Duration) {
+        self.refresh_until(within, |_| false).await;
+    }
+
+    /// The same, and waits no longer either once what was said is enough.
+    pub(crate) async fn refresh_until(&mut self, within: Duration, enough: impl Fn(&T) -> bool) {
         for (at, spec) in self.specs.iter().enumerate() {
             if !std::mem::replace(&mut self.is_asked[at], true) {
                 self.asked.spawn(asked(at, spec.clone(), self.check_ids));
@@ -62,32 +86,29 @@ impl Board {
         while let Ok(Some(done)) = timeout_at(until, self.asked.join_next()).await {
             let (at, node) = done.expect("asking neither panics nor is cancelled");
             self.is_asked[at] = false;
+            let is_enough = node.said.as_ref().is_ok_and(&enough);
             self.latest[at] = node;
+            if is_enough {
+                return;
+            }
         }
     }
 }
 
-/// The parts of `/status` that are wanted, so that a node of another version can be read, too.
-#[derive(Deserialize)]
-struct Said {
-    id: String,
-    clock: Box<ClockStatus>,
-}
-
-async fn asked(at: usize, spec: NodeSpec, check_id: bool) -> (usize, NodeClock) {
-    let said = ask(&spec).await;
-    let (id, answer) = match said {
-        Err(reason) => (spec.id, Answer::Error(reason)),
-        Ok(said) if check_id && said.id != spec.id => {
-            let reason = format!("a node that calls itself `{}` is there", said.id);
-            (spec.id, Answer::Error(reason))
+async fn asked<T: Account>(at: usize, spec: NodeSpec, check_id: bool) -> (usize, Heard<T>) {
+    let said = ask::<T>(&spec).await;
+    let (id, said) = match said {
+        Ok(said) if check_id && said.id() != spec.id => {
+            let reason = format!("a node that calls itself `{}` is there", said.id());
+            (spec.id, Err(reason))
         }
-        Ok(said) => (said.id, Answer::Clock(said.clock)),
+        Ok(said) => (said.id().to_owned(), Ok(said)),
+        Err(reason) => (spec.id, Err(reason)),
     };
-    (at, NodeClock { id, answer })
+    (at, Heard { id, said })
 }
 
-async fn ask(spec: &NodeSpec) -> Result<Said, String> {
+async fn ask<T: Account>(spec: &NodeSpec) -> Result<T, String> {
     let deadline = Instant::now() + PATIENCE;
     let connecting = TcpStream::connect((spec.host.as_str(), spec.admin_port()));
     let stream = timeout_at(deadline, connecting)
@@ -132,6 +153,17 @@ fn plain(error: &io::Error) -> String {
 mod tests {
     use super::*;
 
+    #[derive(Clone, Debug, serde::Deserialize)]
+    struct Name {
+        id: String,
+    }
+
+    impl Account for Name {
+        fn id(&self) -> &str {
+            &self.id
+        }
+    }
+
     #[test]
     fn an_error_is_said_without_its_number() {
         let refused = io::Error::from(rustix::io::Errno::CONNREFUSED);
@@ -147,11 +179,8 @@ mod tests {
             host: "127.0.0.1".to_owned(),
             port: listener.local_addr().unwrap().port() - 100,
         };
-        let mut board = Board::new(vec![spec], true);
-        let error = |board: &Board| match &board.nodes()[0].answer {
-            Answer::Error(reason) => reason.clone(),
-            Answer::Clock(clock) => panic!("{clock:?}"),
-        };
+        let mut board = Board::<Name>::new(vec![spec], true);
+        let error = |board: &Board<Name>| board.nodes()[0].said.clone().unwrap_err();
         for _ in 0..3 {
             board.refresh(Duration::from_millis(10)).await;
             assert_eq!(error(&board), "nothing heard yet");
@@ -161,5 +190,30 @@ mod tests {
         listener.accept().await.unwrap();
         let again = timeout_at(Instant::now() + Duration::from_millis(50), listener.accept()).await;
         assert!(again.is_err(), "asked again before it had answered");
+    }
+
+    #[tokio::test]
+    async fn once_the_answer_looked_for_is_there_a_silent_node_is_not_waited_for() {
+        let silent = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let answering = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let spec = |id: &str, listener: &tokio::net::TcpListener| NodeSpec {
+            id: id.to_owned(),
+            host: "127.0.0.1".to_owned(),
+            port: listener.local_addr().unwrap().port() - 100,
+        };
+        let specs = vec![spec("n1", &silent), spec("n2", &answering)];
+        tokio::spawn(async move {
+            let (mut stream, _) = answering.accept().await.unwrap();
+            // All of it: a close with something unread would take the answer back.
+            stream.read_buf(&mut Vec::with_capacity(4096)).await.unwrap();
+            let answer = b"HTTP/1.1 200 OK\r\n\r\n{\"id\":\"n2\"}";
+            stream.write_all(answer).await.unwrap();
+        });
+        let mut board = Board::<Name>::new(specs, true);
+        board
+            .refresh_until(Duration::from_mins(1), |name| name.id == "n2")
+            .await;
+        assert_eq!(board.nodes()[0].said.as_ref().unwrap_err(), "nothing heard yet");
+        assert_eq!(board.nodes()[1].said.as_ref().unwrap().id, "n2");
     }
 }

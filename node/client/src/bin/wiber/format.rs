@@ -1,0 +1,211 @@
+//! How a record is written: by a template in the manner of kcat's `-f`, as JSON, or the way a person reads it best.
+
+use std::fmt::{self, Write as _};
+
+use chrono::{DateTime, Local};
+use clap::Args;
+use wiber_client::RecordLine;
+
+use crate::{
+    grid::{FAINT, Style},
+    output,
+};
+
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct FormatOptions {
+    /// Write each record by this template
+    #[arg(
+        short,
+        long,
+        value_name = "TEMPLATE",
+        conflicts_with = "json",
+        long_help = "Write each record by this template: %t topic, %o offset, %k id, %s text, %T time and %C cluster time \
+                     (Unix seconds), %L Lamport time, %n the node that took it, %% a percent sign; \\n, \\r, \\t, \\\\. \
+                     No line end is added."
+    )]
+    pub(crate) format: Option<String>,
+    /// Write each record as JSON, one object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl FormatOptions {
+    pub(crate) fn resolve(&self) -> Result<Format, String> {
+        let form = match &self.format {
+            Some(template) => Form::Template(parse(template)?),
+            None if self.json => Form::Json,
+            None => Form::Readable(output::style()),
+        };
+        Ok(Format {
+            form,
+            for_terminal: output::on_terminal(),
+        })
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Format {
+    form: Form,
+    /// Whether texts must not reach the reader as commands.
+    for_terminal: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Form {
+    Readable(Style),
+    Template(Vec<Piece>),
+    Json,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    Literal(String),
+    Field(Field),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Field {
+    Topic,
+    Offset,
+    Id,
+    Text,
+    /// By the clock of the node that took it.
+    Time,
+    ClusterTime,
+    Lamport,
+    Node,
+}
+
+impl Field {
+    fn of(letter: char) -> Option<Self> {
+        Some(match letter {
+            't' => Self::Topic,
+            'o' => Self::Offset,
+            'k' => Self::Id,
+            's' => Self::Text,
+            'T' => Self::Time,
+            'C' => Self::ClusterTime,
+            'L' => Self::Lamport,
+            'n' => Self::Node,
+            _ => return None,
+        })
+    }
+}
+
+/// Understands a template. A placeholder or escape that is none is a mistake, not text.
+fn parse(template: &str) -> Result<Vec<Piece>, String> {
+    let mut pieces = Vec::new();
+    let mut literal = String::new();
+    let mut chars = template.chars();
+    while let Some(c) = chars.next() {
+        if !matches!(c, '%' | '\\') {
+            literal.push(c);
+            continue;
+        }
+        let next = chars
+            .next()
+            .ok_or_else(|| format!("the template ends in a single `{c}`"))?;
+        match (c, next) {
+            ('%', '%') | ('\\', '\\') => literal.push(c),
+            ('\\', 'n') => literal.push('\n'),
+            ('\\', 'r') => literal.push('\r'),
+            ('\\', 't') => literal.push('\t'),
+            ('%', letter) if let Some(field) = Field::of(letter) => {
+                if !literal.is_empty() {
+                    pieces.push(Piece::Literal(std::mem::take(&mut literal)));
+                }
+                pieces.push(Piece::Field(field));
+            }
+            _ => return Err(format!("`{c}{next}` means nothing in a template")),
+        }
+    }
+    if !literal.is_empty() {
+        pieces.push(Piece::Literal(literal));
+    }
+    Ok(pieces)
+}
+
+impl Format {
+    /// Appends the record.
+    pub(crate) fn write(&self, record: &RecordLine, out: &mut String) -> anyhow::Result<()> {
+        match &self.form {
+            Form::Template(pieces) => {
+                for piece in pieces {
+                    match piece {
+                        Piece::Literal(text) => out.push_str(text),
+                        Piece::Field(field) => self.write_field(*field, record, out)?,
+                    }
+                }
+            }
+            Form::Json => {
+                out.push_str(&escaped(&serde_json::to_string(record)?));
+                out.push('\n');
+            }
+            Form::Readable(style) => {
+                let head = format!("{:>6}  {}", record.offset, local_time(record.corrected_us));
+                out.push_str(&style.paint(&head, FAINT));
+                out.push_str("  ");
+                self.write_words(&record.text, out);
+                out.push('\n');
+            }
+        }
+        Ok(())
+    }
+
+    fn write_field(&self, field: Field, record: &RecordLine, out: &mut String) -> fmt::Result {
+        match field {
+            Field::Topic => self.write_words(&record.topic, out),
+            Field::Offset => write!(out, "{}", record.offset)?,
+            Field::Id => self.write_words(&record.id, out),
+            Field::Text => self.write_words(&record.text, out),
+            Field::Time => write!(out, "{:.6}", record.ts_secs())?,
+            Field::ClusterTime => write!(out, "{:.6}", record.corrected_secs())?,
+            Field::Lamport => write!(out, "{}", record.logical_time)?,
+            Field::Node => self.write_words(&record.node, out),
+        }
+        Ok(())
+    }
+
+    /// Somebody's words: on a terminal without controls, a line end in them being a blank.
+    fn write_words(&self, words: &str, out: &mut String) {
+        if !self.for_terminal {
+            out.push_str(words);
+            return;
+        }
+        out.extend(words.chars().filter_map(|c| match c {
+            '\t' => Some('\t'),
+            '\n' => Some(' '),
+            c if c.is_control() => None,
+            c => Some(c),
+        }));
+    }
+}
+
+/// The controls that JSON allows in its texts, DEL and those from U+0080 on, are commands to a terminal nevertheless.
+pub(crate) fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_control() {
+            // Writing into memory cannot fail.
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// As the reader's watch would show it; the number itself if no calendar has it.
+fn local_time(us: i64) -> String {
+    DateTime::from_timestamp_micros(us).map_or_else(
+        || us.to_string(),
+        |time| {
+            time.with_timezone(&Local)
+                .format("%Y-%m-%d %H:%M:%S%.3f")
+                .to_string()
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+//! What the commands about one topic have in common: a client of the cluster, and positions in the topic.
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+use wiber_client::{Client, ClientOptions, Consistency, ReadError, ReadFrom, ReadPage};
+use wiber_protocol::{
+    config::{ClusterConfig, NodeSpec, Retention},
+    line::check_topic,
+    status::{NodeStatus, Role},
+};
+
+use crate::board::{self, Board, Heard};
+
+/// A topic's name, checked while the command line is read.
+pub(crate) fn topic_name(text: &str) -> Result<String, String> {
+    let wrong = |error: wiber_protocol::line::LineError| {
+        let text = error.to_string();
+        text.trim_start_matches("ERR usage: ").to_owned()
+    };
+    check_topic(text).map_err(wrong)?;
+    Ok(text.to_owned())
+}
+
+/// A person waits: a node that says nothing is left sooner than by a service.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+
+pub(crate) fn client(nodes: Vec<NodeSpec>) -> Client {
+    let config = ClusterConfig {
+        nodes,
+        retention: Retention::default(),
+    };
+    let options = ClientOptions {
+        read_timeout: READ_TIMEOUT,
+        ..ClientOptions::default()
+    };
+    Client::new(&config, options)
+}
+
+/// The nodes, the leader first: it is the one that tells a record's offset, and needs no other to publish it.
+pub(crate) async fn leader_first(mut nodes: Vec<NodeSpec>) -> Vec<NodeSpec> {
+    let mut board = Board::<NodeStatus>::new(nodes.clone(), false);
+    let leads = |status: &NodeStatus| status.role == Role::Leader;
+    board.refresh_until(board::ALL, leads).await;
+    let is_leader = |heard: &Heard<NodeStatus>| heard.said.as_ref().is_ok_and(leads);
+    if let Some(at) = board.nodes().iter().position(is_leader) {
+        nodes[..=at].rotate_right(1);
+    }
+    nodes
+}
+
+/// The first of the newest `count` offsets of a topic: where reading begins that is to end with what is newest now.
+pub(crate) fn first_of_last(page: &ReadPage, count: u64) -> u64 {
+    let first = (page.high_watermark + 1).saturating_sub(count);
+    first.max(page.log_start_offset).max(1)
+}
+
+/// Where the topic stands.
+pub(crate) async fn tail(client: &Client, topic: &str, consistency: Consistency) -> anyhow::Result<ReadPage> {
+    page(client, topic, ReadFrom::Last, 1, consistency).await
+}
+
+pub(crate) async fn page(
+    client: &Client,
+    topic: &str,
+    from: ReadFrom,
+    limit: u64,
+    consistency: Consistency,
+) -> anyhow::Result<ReadPage> {
+    let mut from = from;
+    loop {
+        match client.read(topic, from, limit, consistency).await {
+            // Retention went on since the offset was found.
+            Err(ReadError::OffsetOutOfRange { start, .. }) if matches!(from, ReadFrom::Offset(offset) if offset < start) =>
+            {
+                from = ReadFrom::Offset(start);
+            }
+            read => return read.map_err(|error| anyhow!(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_records_begin_no_earlier_than_what_is_kept() {
+        let check = |high_watermark, log_start_offset, count, expected| {
+            let page = ReadPage {
+                records: Vec::new(),
+                high_watermark,
+                log_start_offset,
+                consistency: Consistency::Strong,
+            };
+            assert_eq!(first_of_last(&page, count), expected);
+        };
+        check(100, 1, 10, 91);
+        check(100, 95, 10, 95);
+        check(5, 1, 10, 1);
+        check(0, 1, 10, 1);
+        check(100, 1, 0, 101);
+    }
+
+    #[test]
+    fn a_topic_that_is_none_is_refused_in_words() {
+        assert_eq!(topic_name("lobby").unwrap(), "lobby");
+        let error = topic_name("two words").unwrap_err();
+        assert!(error.starts_with("a topic has 1 to 249 bytes"), "{error}");
+    }
+}

@@ -1,0 +1,233 @@
+//! Many messages in one order, many of them on their way at once.
+//!
+//! A node keeps the order of what one connection sends, and of what a leader that is lost had taken, only a beginning
+//! survives. So messages that go out together on one connection, and again from the first that failed, are stored in
+//! their order. One case would break it: a node that refuses the first of them, as it knows no leader, and finds one
+//! before it comes to the last. Therefore a node gets a single message until it has taken one.
+//!
+//! That leaves one gap, which only the node could close: if the leader changes in the instant in which a proven node reads
+//! one group, the first of the group may be lost with the old leader and the last be taken by the new one. Whoever cannot
+//! bear that publishes one message at a time.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, sleep, timeout_at};
+use wiber_protocol::line::{Command, LineError, check_topic};
+
+use crate::{
+    Client, Inner, PublishError, Published,
+    backoff::Backoff,
+    link::{self, Failure},
+    publish::Outcome,
+};
+
+/// How many messages go out together at most.
+pub const MAX_TOGETHER: usize = 256;
+
+type PublishResult = Result<Published, PublishError>;
+
+/// One message and the id under which it is published, however often that takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    pub id: String,
+    pub text: String,
+}
+
+/// Publishes to one topic, in order.
+#[derive(Debug)]
+pub struct OrderedPublisher {
+    client: Client,
+    topic: String,
+    /// The node that took the last message; `None` after a failure.
+    proven: Option<usize>,
+}
+
+/// A message that has not been acknowledged.
+struct Pending {
+    /// Its position among the messages.
+    at: usize,
+    id: String,
+    line: Vec<u8>,
+    /// Why it may have been published nevertheless.
+    unknown: Option<String>,
+}
+
+impl Client {
+    /// A publisher for messages whose order matters.
+    pub fn publish_in_order(&self, topic: &str) -> Result<OrderedPublisher, LineError> {
+        check_topic(topic)?;
+        Ok(OrderedPublisher {
+            client: self.clone(),
+            topic: topic.to_owned(),
+            proven: None,
+        })
+    }
+}
+
+impl OrderedPublisher {
+    /// Publishes messages (each as for [`Client::publish`]) and gives what became of each. They are in memory together, so
+    /// it is for the caller to bound them. Gives up when for `patience` none was acknowledged; then those that are left
+    /// are unknown or unavailable, and whatever is published afterwards may come to stand before them.
+    #[expect(clippy::missing_panics_doc, reason = "every message is done or was pending")]
+    pub async fn publish(&mut self, messages: &[Message], patience: Duration) -> Vec<PublishResult> {
+        let mut results: Vec<Option<PublishResult>> = vec![None; messages.len()];
+        let mut pending = Vec::new();
+        for (at, Message { id, text }) in messages.iter().enumerate() {
+            let mut line = Vec::new();
+            let command = Command::Pub {
+                topic: &self.topic,
+                id: Some(id),
+                text,
+            };
+            match command.write(&mut line) {
+                Ok(()) => pending.push(Pending {
+                    at,
+                    id: id.clone(),
+                    line,
+                    unknown: None,
+                }),
+                Err(error) => results[at] = Some(Err(PublishError::Rejected(error.to_string()))),
+            }
+        }
+        let reason = self.publish_pending(&mut pending, &mut results, patience).await;
+        for left in pending {
+            results[left.at] = Some(Err(match left.unknown {
+                Some(reason) => PublishError::Unknown(reason),
+                None => PublishError::Unavailable(reason.clone()),
+            }));
+        }
+        let each = results.into_iter();
+        each.map(|result| result.expect("every message is done or was pending"))
+            .collect()
+    }
+
+    /// Moves from `pending` to `results` what is done. If some are left, the last reason is why.
+    async fn publish_pending(
+        &mut self,
+        pending: &mut Vec<Pending>,
+        results: &mut [Option<PublishResult>],
+        patience: Duration,
+    ) -> String {
+        let inner = &self.client.inner;
+        let mut backoff = Backoff::new(&inner.options);
+        let mut reason = "no time was given".to_owned();
+        let mut until = Instant::now() + patience;
+        let mut node = inner.preferred();
+        let mut failures = 0_usize;
+        while !pending.is_empty() && Instant::now() < until {
+            let together = if self.proven == Some(node) {
+                MAX_TOGETHER.min(pending.len())
+            } else {
+                1
+            };
+            let outcomes = inner.attempt_all(node, &pending[..together], until).await;
+            let settled = inner.settle(node, pending, outcomes, results);
+            if settled.done > 0 {
+                until = Instant::now() + patience;
+            }
+            let Some((why, next)) = settled.failed else {
+                inner.prefer(node);
+                if settled.was_taken {
+                    self.proven = Some(node);
+                }
+                backoff.reset();
+                continue;
+            };
+            self.proven = None;
+            reason = why;
+            node = next;
+            failures += 1;
+            if failures.is_multiple_of(inner.nodes.len()) {
+                let left = until.saturating_duration_since(Instant::now());
+                sleep(backoff.next().min(left)).await;
+            }
+        }
+        reason
+    }
+}
+
+/// What an attempt came to.
+#[derive(Default)]
+struct Settled {
+    /// How many messages are no longer pending.
+    done: usize,
+    /// Whether one of them is stored.
+    was_taken: bool,
+    /// Why some are still pending, and which node to ask next.
+    failed: Option<(String, usize)>,
+}
+
+impl Inner {
+    /// Takes what is done from the front of `pending`, where the outcomes' messages are; the others stay in their order.
+    fn settle(
+        &self,
+        node: usize,
+        pending: &mut Vec<Pending>,
+        outcomes: Vec<Outcome>,
+        results: &mut [Option<PublishResult>],
+    ) -> Settled {
+        let mut settled = Settled::default();
+        let mut left = Vec::new();
+        for (mut message, outcome) in pending.drain(..outcomes.len()).zip(outcomes) {
+            let (reason, hint) = match outcome {
+                Outcome::Done(result) => {
+                    settled.done += 1;
+                    settled.was_taken |= result.is_ok();
+                    results[message.at] = Some(result);
+                    continue;
+                }
+                Outcome::NotPublished { reason, hint } => (self.named(node, &reason), hint),
+                Outcome::Unknown { reason } => {
+                    let reason = self.named(node, &reason);
+                    message.unknown = Some(reason.clone());
+                    (reason, None)
+                }
+            };
+            let next = hint.unwrap_or_else(|| self.after(node));
+            settled.failed.get_or_insert((reason, next));
+            left.push(message);
+        }
+        pending.splice(..0, left);
+        settled
+    }
+
+    /// Sends the messages to one node, together; one outcome each.
+    async fn attempt_all(&self, node: usize, messages: &[Pending], until: Instant) -> Vec<Outcome> {
+        let until = until.min(Instant::now() + self.options.attempt_timeout);
+        let lines: Vec<&[u8]> = messages.iter().map(|message| &message.line[..]).collect();
+        let lines = Bytes::from(lines.concat());
+        let link = &self.nodes[node].publishes;
+        let unknown = |reason: &str| Outcome::Unknown {
+            reason: reason.to_owned(),
+        };
+        let not_published = |reason: &str| Outcome::NotPublished {
+            reason: reason.to_owned(),
+            hint: None,
+        };
+        let answers = match timeout_at(until, link.ask_all(lines, messages.len())).await {
+            Ok(Ok(answers)) => answers,
+            Ok(Err(Failure::NotSent(reason) | Failure::Lost(reason))) => {
+                return messages.iter().map(|_| not_published(&reason)).collect();
+            }
+            // The queue was full all the time.
+            Err(_) => {
+                return messages
+                    .iter()
+                    .map(|_| not_published("no room in time"))
+                    .collect();
+            }
+        };
+        let mut outcomes = Vec::with_capacity(messages.len());
+        for (message, answer) in messages.iter().zip(answers) {
+            outcomes.push(match timeout_at(until, answer).await {
+                Ok(Ok(Ok(answer))) => self.judge(&message.id, answer),
+                Ok(Ok(Err(Failure::NotSent(reason)))) => not_published(&reason),
+                Ok(Ok(Err(Failure::Lost(reason)))) => unknown(&reason),
+                Ok(Err(_)) => unknown(link::ENDED),
+                Err(_) => unknown("no answer in time"),
+            });
+        }
+        outcomes
+    }
+}
