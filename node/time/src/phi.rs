@@ -17,8 +17,9 @@ const FEWEST: usize = 8;
 /// On an idle machine answers are so regular that a busy moment would look like death: the spread is taken to be no
 /// less than this.
 const LEAST_SPREAD_NS: i64 = 20 * MS;
-/// One long silence must not hide the next: it is remembered as no more than this.
-const MOST_LATE_NS: i64 = 500 * MS;
+/// One long silence must not hide the next: an answer is remembered as late by no more than so many times the spread so
+/// far. Who is late again and again widens it step by step.
+const MOST_SPREADS: f64 = 4.0;
 /// No silence is more suspicious than this.
 pub const MOST: f64 = 99.0;
 
@@ -34,13 +35,28 @@ impl Phi {
     /// An answer came at `now_ns`; the probes' spacing explains `planned_ns` since the one before.
     pub fn heard(&mut self, now_ns: i64, planned_ns: i64) {
         if let Some(last_ns) = self.last_ns {
+            let most_ns = rounded(MOST_SPREADS * self.mean_and_spread().1);
             if self.late_ns.len() == WINDOW {
                 self.late_ns.pop_front();
             }
             let late_ns = now_ns - last_ns - planned_ns;
-            self.late_ns.push_back(late_ns.clamp(-MOST_LATE_NS, MOST_LATE_NS));
+            self.late_ns.push_back(late_ns.clamp(-most_ns, most_ns));
         }
         self.last_ns = Some(now_ns);
+    }
+
+    /// Of the answers' lateness, nanoseconds.
+    #[allow(clippy::cast_precision_loss, reason = "milliseconds of nanoseconds")]
+    fn mean_and_spread(&self) -> (f64, f64) {
+        let count = self.late_ns.len().max(1) as f64;
+        let mean = self.late_ns.iter().map(|late| *late as f64).sum::<f64>() / count;
+        let variance = self
+            .late_ns
+            .iter()
+            .map(|late| (*late as f64 - mean).powi(2))
+            .sum::<f64>()
+            / count;
+        (mean, variance.sqrt().max(LEAST_SPREAD_NS as f64))
     }
 
     /// φ at `now_ns`, if the next answer is planned `planned_ns` after the last; `None` before enough were heard.
@@ -50,15 +66,7 @@ impl Phi {
     )]
     pub fn at(&self, now_ns: i64, planned_ns: i64) -> Option<f64> {
         let last_ns = self.last_ns.filter(|_| self.late_ns.len() >= FEWEST)?;
-        let count = self.late_ns.len() as f64;
-        let mean = self.late_ns.iter().map(|late| *late as f64).sum::<f64>() / count;
-        let variance = self
-            .late_ns
-            .iter()
-            .map(|late| (*late as f64 - mean).powi(2))
-            .sum::<f64>()
-            / count;
-        let spread = variance.sqrt().max(LEAST_SPREAD_NS as f64);
+        let (mean, spread) = self.mean_and_spread();
         let late = (now_ns - last_ns - planned_ns) as f64 - mean;
         Some(negative_log_of_tail(late / spread))
     }
@@ -66,6 +74,14 @@ impl Phi {
     pub fn clear(&mut self) {
         *self = Self::default();
     }
+}
+
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "a few times the spread of answers, milliseconds"
+)]
+fn rounded(ns: f64) -> i64 {
+    ns.round() as i64
 }
 
 /// `-log10` of the chance that a standard normal value is above `z`.
@@ -110,6 +126,19 @@ mod tests {
         assert!((at(&phi, 60_000) - MOST).abs() < 1e-9);
         phi.heard(last + 5_000 * MS, 200 * MS);
         assert!(phi.at(last + 5_100 * MS, 200 * MS).unwrap() < 0.01);
+    }
+
+    /// What was lost: speed. After one freeze the next was suspected half a second later.
+    #[test]
+    fn one_freeze_does_not_hide_the_next() {
+        let mut phi = regular(200 * MS, 30);
+        let thawed = 29 * 200 * MS + 2_000 * MS;
+        phi.heard(thawed, 200 * MS);
+        for k in 1..=10 {
+            phi.heard(thawed + k * 200 * MS, 200 * MS);
+        }
+        let last = thawed + 10 * 200 * MS;
+        assert!(phi.at(last + 370 * MS, 200 * MS).unwrap() > 8.0);
     }
 
     #[test]
