@@ -53,6 +53,8 @@ const FOLLOW_PPB: i64 = 10_000;
 const FOLLOW_S: i64 = 1_000;
 /// How long a bound is worked out ahead: longer than the pause between two looks.
 pub const AHEAD_NS: i64 = 300 * MS;
+/// Whoever has not looked for so long stood still.
+const STOOD_STILL_NS: i64 = 3 * LOOK_NS;
 /// The longest pause between two looks.
 pub const LOOK_NS: i64 = 100 * MS;
 /// The wall clock was set if it moved by more than this, and a tenth of the time that passed, against the monotonic one.
@@ -308,6 +310,9 @@ impl Keeper {
 
     fn notices_step(&mut self, now: &Now) {
         let Some(last) = self.last else { return };
+        if now.mono_ns - last.mono_ns > STOOD_STILL_NS {
+            self.peers.iter_mut().for_each(Peer::stood_still);
+        }
         let by_ns = now.wall_ahead_ns() - last.wall_ahead_ns();
         if !now.is_in_step_with(&last) {
             // Either the wall clock was set, or the monotonic one stood still, as in a suspended machine: then this course is

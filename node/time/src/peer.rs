@@ -309,6 +309,11 @@ impl Peer {
         Some(self.filter.best(now_ns, self.drift.rate_ppb())?.delay_ns)
     }
 
+    /// This process stood still, so silence until now says nothing.
+    pub fn stood_still(&mut self) {
+        self.phi.stood_still();
+    }
+
     /// φ: how suspicious its silence is.
     pub fn suspicion(&self, now_ns: i64) -> Option<f64> {
         self.phi.at(now_ns, self.heard?.gap_ns)

@@ -45,6 +45,11 @@ impl Phi {
         self.last_ns = Some(now_ns);
     }
 
+    /// This process stood still: whoever answers now is late because of it. φ is unknown until the next answer.
+    pub fn stood_still(&mut self) {
+        self.last_ns = None;
+    }
+
     /// Of the answers' lateness, nanoseconds.
     #[allow(clippy::cast_precision_loss, reason = "milliseconds of nanoseconds")]
     fn mean_and_spread(&self) -> (f64, f64) {

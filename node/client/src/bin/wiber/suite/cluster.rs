@@ -13,7 +13,7 @@ use anyhow::{Context as _, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use wiber_protocol::{
     config::NodeSpec,
-    status::{NodeStatus, Role},
+    status::{NodeStatus, PeerStatus, Role},
 };
 
 use super::{
@@ -129,6 +129,18 @@ impl Cluster {
     pub(super) fn await_settled(&self) -> anyhow::Result<usize> {
         wait_for("all nodes have applied the same log", RESTART_PATIENCE, || {
             Ok(self.settled(true))
+        })
+    }
+
+    /// Waits until every node hears every other one regularly, as it does but for the first moments.
+    pub(super) fn await_hearing(&self) -> anyhow::Result<()> {
+        wait_for("all nodes hear each other", RESTART_PATIENCE, || {
+            let hears = |at: usize| {
+                let peers = self.status(at)?.peers;
+                let calm = |peer: &PeerStatus| peer.suspicion.is_some_and(|phi| phi < 1.0);
+                peers.iter().all(calm).then_some(())
+            };
+            Ok((0..self.nodes.len()).map(hears).collect::<Option<()>>())
         })
     }
 

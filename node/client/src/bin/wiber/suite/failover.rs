@@ -78,6 +78,9 @@ fn spread(latencies: &Latencies) -> String {
 fn repeat(bench: &mut Bench<'_>, count: usize, signal: Signal) -> anyhow::Result<Latencies> {
     let mut latencies = Latencies::new();
     for time in 0..count {
+        if signal == Signal::STOP {
+            bench.cluster.await_hearing()?;
+        }
         let leader = bench.cluster.await_settled()?;
         let others: Vec<SocketAddr> = bench
             .cluster
