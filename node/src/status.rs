@@ -289,7 +289,11 @@ impl StatusSource for StatusBoard {
         let run = runtime::rng().next_u64();
         let injected = self.local.cluster_clock.inject(fault, run)?;
         let (skew_ms, drift_ppm) = (injected.skew_ms, injected.drift_ppm);
-        tracing::warn!(target: "clock", "its clock was made false: {skew_ms:+} ms, {drift_ppm:+} ppm");
+        if self.local.cluster_clock.injected().is_some() {
+            tracing::warn!(target: "clock", "its clock was made false: {skew_ms:+} ms, {drift_ppm:+} ppm");
+        } else {
+            tracing::info!(target: "clock", "its clock is true again");
+        }
         self.touch();
         Ok(injected)
     }

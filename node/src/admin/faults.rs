@@ -38,6 +38,12 @@ pub(super) async fn clock(State(admin): State<Admin>, headers: HeaderMap, body: 
         let text = format!("the body is over {MAX_BODY_BYTES} bytes, or did not come: {EXAMPLE}");
         return refuse(StatusCode::PAYLOAD_TOO_LARGE, &text);
     };
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return refuse(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            &format!("not a JSON object: {EXAMPLE}"),
+        );
+    }
     let fault: ClockFault = match serde_json::from_slice(&bytes) {
         Ok(fault) => fault,
         Err(error) => return refuse(StatusCode::UNPROCESSABLE_ENTITY, &format!("{error}: {EXAMPLE}")),

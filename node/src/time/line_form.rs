@@ -19,7 +19,9 @@ use crate::runtime;
 const MAX_CONNECTIONS: usize = 64;
 /// The longest line; a longer one ends the connection.
 const MAX_PROBE_BYTES: usize = 256;
-/// Who says nothing for so long is let go.
+/// A first probe must be here by then …
+const FIRST: Duration = Duration::from_secs(5);
+/// … and who says nothing for so long after one is let go.
 const IDLE: Duration = Duration::from_mins(1);
 /// After a failed accept the next one is tried this much later.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -56,7 +58,8 @@ async fn answer(mut stream: TcpStream, clock: &ClusterClock) {
     let mut is_first = true;
     loop {
         lines.buffer().reserve(MAX_PROBE_BYTES);
-        let read = timeout(IDLE, stream.read_buf(lines.buffer())).await;
+        let patience = if is_first { FIRST } else { IDLE };
+        let read = timeout(patience, stream.read_buf(lines.buffer())).await;
         if !matches!(read, Ok(Ok(1..))) {
             return;
         }

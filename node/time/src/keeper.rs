@@ -20,7 +20,7 @@
 
 use crate::{
     Interval, MS, SECOND,
-    course::{Bound, LEASE_OVER_NS, Reading},
+    course::{Bound, Course, LEASE_OVER_NS, Reading},
     peer::{Outcome, Peer},
 };
 
@@ -50,7 +50,7 @@ const FOUNDING_NS: i64 = SECOND;
 /// Cluster time follows the agreeing wall clocks by no more than this …
 const FOLLOW_PPB: i64 = 10_000;
 /// … and makes their lead good in about this many seconds.
-const FOLLOW_S: i64 = 1_000;
+const FOLLOW_S: i64 = 100;
 /// How long a bound is worked out ahead: longer than the pause between two looks.
 pub const AHEAD_NS: i64 = 300 * MS;
 /// Whoever has not looked for so long stood still.
@@ -117,6 +117,8 @@ pub struct Keeper {
     phase: Phase,
     view: View,
     reading: Reading,
+    /// The last course that this run had.
+    former: Option<Course>,
     /// Why it is not synchronised.
     reason: Option<String>,
     last: Option<Now>,
@@ -137,6 +139,7 @@ impl Keeper {
             phase: Phase::Waiting { agreed_ns: None },
             view: View::default(),
             reading: Reading::default(),
+            former: None,
             reason: None,
             last: None,
             started_ns: None,

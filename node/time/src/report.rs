@@ -23,7 +23,7 @@ impl Keeper {
             } else {
                 ClockState::Unsynchronised
             },
-            reason: self.reason().map(str::to_owned).or_else(|| self.oddity(own_ns)),
+            reason: self.why(now, is_synchronised, own_ns),
             cluster_us: self.reading().course.map(|_| stamp.cluster_ns / 1_000),
             falsetickers: self.falsetickers(),
             tolerance_ms: millis(TOLERANCE_NS),
@@ -53,6 +53,20 @@ impl Keeper {
             ),
         });
         named.collect()
+    }
+
+    /// Why there is no cluster time to rely on, or what is odd about it.
+    fn why(&self, now: &Now, is_synchronised: bool, own_ns: i64) -> Option<String> {
+        if let Some(reason) = self.reason() {
+            return Some(reason.to_owned());
+        }
+        if !now.is_in_step_with(&self.reading().looked) {
+            return Some("this machine's clock was just set, or the machine slept".to_owned());
+        }
+        if !is_synchronised {
+            return Some("has not heard a majority for a moment".to_owned());
+        }
+        self.oddity(own_ns)
     }
 
     /// What a person should know of a cluster time that can be relied on: it does not go back when clocks do.

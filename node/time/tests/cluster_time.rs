@@ -208,6 +208,42 @@ fn one_node_that_is_hours_off_is_not_followed() {
     assert!((world.stamp(0).cluster_ns - now.wall_ns).abs() < SECOND);
 }
 
+/// What was lost: a minute, uncounted. A node that came back did not follow the one that was left, and both began anew.
+#[test]
+fn cluster_time_that_is_ahead_of_the_clocks_outlives_all_nodes_but_one() {
+    let mut world = World::new(10, LOOPBACK, &skewed());
+    world.run(10 * SECOND);
+    for node in 0..3 {
+        world.set_wall(node, -60 * SECOND);
+    }
+    world.run(5 * SECOND);
+    let before_ns = world.stamp(0).cluster_ns;
+    world.stop(1);
+    world.stop(2);
+    world.run(3 * SECOND);
+    world.start(1);
+    world.run(20 * SECOND);
+    assert!(world.is_synchronised(0) && world.is_synchronised(1));
+    assert!(world.stamp(0).cluster_ns > before_ns + 22 * SECOND);
+    assert_eq!(world.nodes[0].keeper.cluster_steps(), 0);
+}
+
+#[test]
+fn cluster_time_comes_to_the_middle_of_the_clocks_that_agree() {
+    let mut world = World::new(
+        11,
+        LOOPBACK,
+        &[Machine::new(0, 0), Machine::new(0, 0), Machine::new(0, 0)],
+    );
+    world.run(10 * SECOND);
+    for node in 0..3 {
+        world.set_wall(node, -3 * MS);
+    }
+    world.run(1_200 * SECOND);
+    let off_ns = world.stamp(0).cluster_ns - world.now_of(0).wall_ns;
+    assert!(off_ns.abs() < MS, "{off_ns}");
+}
+
 /// What was lost: peace. Every telling of the members made the outvoted one news again.
 #[test]
 fn an_outvoted_clock_is_news_once() {

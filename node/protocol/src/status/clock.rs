@@ -114,7 +114,7 @@ pub struct ClockPeer {
     pub restarts: u64,
     /// How unlikely it is that the peer lives and is silent for so long by chance, as a negative power of ten (phi).
     pub suspicion: Option<f64>,
-    /// What `offset_ms` really is, where both nodes run on one machine and so read one clock, but for what was injected.
+    /// What `offset_ms` really was when the peer last answered, where both nodes run on one machine and so read one clock, but for what was injected.
     pub truth_ms: Option<f64>,
     /// How many measurements could be compared with the truth, and how many of them held it within their bound.
     pub truth_checked: u64,
@@ -176,6 +176,9 @@ pub const MAX_DRIFT_PPM: f64 = 1_000.0;
 impl ClockFault {
     /// Refuses what no clock can be told.
     pub fn check(&self) -> Result<(), String> {
+        if self.skew_ms.is_none() && self.drift_ppm.is_none() {
+            return Err("say skew_ms, drift_ppm or both".to_owned());
+        }
         within("skew_ms", self.skew_ms, MAX_SKEW_MS)?;
         within("drift_ppm", self.drift_ppm, MAX_DRIFT_PPM)
     }
@@ -198,7 +201,8 @@ mod tests {
     fn a_fault_beyond_its_limits_is_refused_by_name() {
         let fault = |skew_ms, drift_ppm| ClockFault { skew_ms, drift_ppm }.check();
         assert_eq!(fault(Some(-5_000.0), Some(30.0)), Ok(()));
-        assert_eq!(fault(None, None), Ok(()));
+        assert_eq!(fault(None, Some(0.0)), Ok(()));
+        assert_eq!(fault(None, None).unwrap_err(), "say skew_ms, drift_ppm or both");
         let error = fault(None, Some(1_000.5)).unwrap_err();
         assert_eq!(error, "drift_ppm must be from -1000 to 1000, not 1000.5");
         assert!(

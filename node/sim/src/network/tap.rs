@@ -24,6 +24,7 @@ impl Network {
                 .world
                 .oracle()
                 .leads(&self.0.world, &self.0.names[from], append.vote, frame.header.from);
+            self.0.world.oracle().sent(append.prev, &append.entries);
         }
     }
 }

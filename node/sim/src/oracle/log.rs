@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use wiber_node::{fetch::FetchError, group::Group};
 use wiber_protocol::{
     entry::{Cut, Entry, EntryKind},
@@ -39,6 +40,9 @@ pub(super) struct CommittedLog {
     asked_us: BTreeMap<u64, u64>,
     /// Bytes of each entry.
     bytes: Vec<u64>,
+    /// What leaders sent, by index: every version of the entries that are not known to be committed yet. What is committed and
+    /// dropped by retention between two looks is found here.
+    sent: BTreeMap<u64, Vec<Bytes>>,
 }
 
 impl CommittedLog {
@@ -53,6 +57,19 @@ impl CommittedLog {
 
     pub(super) fn high_watermark(&self, topic: &str) -> u64 {
         self.topics.get(topic).map_or(0, |records| records.len() as u64)
+    }
+
+    /// The entry at `index` under one of `term`, if it was sent: of several versions the one that the newest leader up to then
+    /// sent.
+    fn missed(&self, index: u64, term: u64) -> Option<StoredEntry> {
+        let versions = self.sent.get(&index)?.iter();
+        let read = versions.filter_map(|bytes| Some((Entry::decode(bytes.clone()).ok()?.log_id.term, bytes)));
+        let (term, bytes) = read.filter(|(of, _)| *of <= term).max_by_key(|(of, _)| *of)?;
+        Some(StoredEntry {
+            term,
+            index,
+            bytes: bytes.clone(),
+        })
     }
 
     /// Two logs that hold an entry of one index and term hold the same entry.
@@ -71,6 +88,19 @@ impl CommittedLog {
 }
 
 impl Oracle {
+    /// A leader sends entries that follow `prev`.
+    pub fn sent(&self, prev: Option<LogId>, entries: &[Bytes]) {
+        let mut inner = self.0.lock();
+        let known = inner.log.len();
+        let first = prev.map_or(0, |prev| prev.index + 1);
+        for (index, bytes) in (first..).zip(entries).filter(|(index, _)| *index >= known) {
+            let versions = inner.log.sent.entry(index).or_default();
+            if !versions.contains(bytes) {
+                versions.push(bytes.clone());
+            }
+        }
+    }
+
     /// Looks at what `who` holds, from where `cursor` left off.
     pub fn look(&self, world: &World, who: &str, group: &Group, cursor: &mut Cursor) {
         let mut inner = self.0.lock();
@@ -142,12 +172,16 @@ pub async fn read_all(world: &World, who: &str, group: &Group, topic: &str) {
 impl Inner {
     fn committed(&mut self, world: &World, who: &str, stored: &StoredEntry, crc: u32) {
         world.count(Count::LogEntry);
-        let len = self.log.len();
-        if stored.index > len {
-            return world.fail(format!(
-                "{who} has committed {} and nobody has committed {len}",
-                stored.index
-            ));
+        while stored.index > self.log.len() {
+            let len = self.log.len();
+            let Some(missed) = self.log.missed(len, stored.term) else {
+                return world.fail(format!(
+                    "{who} has committed {} and nobody has committed {len}",
+                    stored.index
+                ));
+            };
+            let crc = self.log.matches(world, who, &missed);
+            self.committed(world, who, &missed, crc);
         }
         if let Some(known) = usize::try_from(stored.index)
             .ok()
@@ -162,6 +196,7 @@ impl Inner {
             return;
         }
         self.log.entries.push((stored.term, crc));
+        self.log.sent.remove(&stored.index);
         self.log.bytes.push(stored.bytes.len() as u64);
         let entry = match Entry::decode(stored.bytes.clone()) {
             Ok(entry) => entry,

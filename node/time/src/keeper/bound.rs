@@ -7,6 +7,7 @@ impl Keeper {
     /// Works the bound out, from now on and for a while.
     pub(super) fn publishes(&mut self, now: &Now) {
         let course = self.phase.course().copied();
+        self.former = course.or(self.former);
         self.reading = Reading {
             course,
             bound: None,

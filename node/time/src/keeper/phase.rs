@@ -125,8 +125,9 @@ impl Keeper {
             .collect()
     }
 
-    /// The course that most have, and its rate, if it is one to take over: a majority has it, or it is about where the
-    /// agreeing wall clocks are. One node alone that is hours off is not followed.
+    /// The course that most have, and its rate, if it is one to take over: a majority has it, or the agreeing wall clocks are not
+    /// ahead of it. Cluster time may rightly be ahead of them, if they were set back; but one node alone that is far behind would be
+    /// left again at once.
     fn finds_course(&self, now: &Now) -> Option<(i64, i64)> {
         let steady = self.steady_courses(now.mono_ns);
         let wide: Vec<Interval> = steady
@@ -141,20 +142,20 @@ impl Keeper {
             .map(|((place, _), _)| *place)
             .collect();
         let is_majority = self.is_majority(|of| of.is_some_and(|place| having.contains(&place)));
-        let is_near = self.view.agreement.is_some_and(|agreed| {
+        let is_not_behind = self.view.agreement.is_some_and(|agreed| {
             let wall_ns = now.wall_ahead_ns().saturating_add(agreed.middle());
-            wall_ns.saturating_sub(found.middle()).saturating_abs() <= STEP_NS
+            wall_ns.saturating_sub(found.middle()) <= STEP_NS
         });
         let rates: Vec<i64> = having
             .iter()
             .filter_map(|place| self.peers[*place].course_rate_ppb())
             .collect();
-        (is_majority || is_near).then(|| (found.middle(), mean(&rates)))
+        (is_majority || is_not_behind).then(|| (found.middle(), mean(&rates)))
     }
 
     /// A new course.
     fn sets(&mut self, now: &Now, ahead_ns: i64, rate_ppb: i64) -> Phase {
-        if let Some(before) = &self.reading.course {
+        if let Some(before) = &self.former {
             let by_ns = ahead_ns.saturating_sub(before.ahead_at(now.mono_ns));
             if by_ns.saturating_abs() > TOGETHER_NS {
                 self.cluster_steps += 1;
