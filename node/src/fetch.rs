@@ -58,11 +58,13 @@ impl Committed {
             offset: self.offset,
             ts_us: self.record.ts_us,
             corrected_us: self.record.corrected_us,
+            bound_us: self.record.synchronised.then_some(self.record.error_bound_us),
             logical_time: self.lamport,
             node: &self.record.node,
             log_index: self.log_id.index,
+            headers: &self.record.headers,
             body: &self.record.body,
-            binary_safe: false,
+            binary_safe: self.record.binary_safe,
         }
     }
 }
@@ -304,7 +306,7 @@ mod tests {
             for (index, batch) in (1_u64..).zip(batches) {
                 let records: Vec<Record> = batch.into_iter().map(|(topic, id, body, lamport)| Record {
                     topic: topic.into(), id, client_id: true, node: "n1".into(), ts_us: 0, corrected_us: 0, error_bound_us: 0,
-                    synchronised: false, lamport, headers: Vec::new(), body: body.into(),
+                    synchronised: false, lamport, headers: Vec::new(), body: body.into(), ..Record::default()
                 }).collect();
                 let log_id = LogId { term: 1, index };
                 let batch = Batch { clock_ms: index, records };

@@ -36,7 +36,7 @@ use crate::{
     identity::Identity,
     joining::{Busy, Joining},
     lamport::Lamport,
-    line::{self, Clients, LineCache, Stamper},
+    line::{self, Clients, LineCache, Room, Stamper},
     machine::Machine,
     metrics::Counters,
     observe,
@@ -179,6 +179,8 @@ impl Node {
             counters,
             cursors: Arc::default(),
             lines: LineCache::default(),
+            room: Room::new(),
+            max_message_bytes: start.config.limits.max_message_bytes,
         });
         let server = server(&start.own, &configured, &local, &names, &group);
         Self {

@@ -10,7 +10,7 @@ mod forwarder;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use wiber_protocol::{
     ids::RaftId,
     membership::Member,
@@ -60,12 +60,20 @@ pub struct Submission {
     pub term: u64,
     pub records: Vec<Record>,
     pub reply: oneshot::Sender<Fate>,
+    /// The memory it may take; given back when its fate is known.
+    pub room: Option<OwnedSemaphorePermit>,
 }
 
 impl Submission {
     pub fn new(term: u64, records: Vec<Record>) -> (Self, oneshot::Receiver<Fate>) {
         let (reply, fate) = oneshot::channel();
-        (Self { term, records, reply }, fate)
+        let submission = Self {
+            term,
+            records,
+            reply,
+            room: None,
+        };
+        (submission, fate)
     }
 
     fn bytes(&self) -> usize {

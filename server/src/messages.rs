@@ -323,6 +323,7 @@ mod tests {
             node: "n1".into(),
             log_index: 9,
             text: "a: hi".into(),
+            ..RecordLine::default()
         };
         let json = serde_json::to_string(&message_view("HISTORY", record)).unwrap();
         assert_eq!(

@@ -154,7 +154,7 @@ impl Inner {
                 logical_time,
             }) if of == id => published(offset, logical_time, false),
             Some(Reply::Redirected { id: of }) if of == id => published(None, None, false),
-            Some(Reply::Duplicate { id: of }) if of == id => published(None, None, true),
+            Some(Reply::Duplicate { id: of, offset }) if of == id => published(offset, None, true),
             Some(Reply::Redirect { host, port }) => {
                 let is_it = |node: &crate::Node| node.spec.port == port && node.spec.host == host;
                 not_published(self.nodes.iter().position(is_it))

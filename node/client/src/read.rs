@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use tokio::time::{Instant, timeout};
-use wiber_protocol::line::{Command, Consistency, MAX_READ_RECORDS, ReadRange, RecordLine, Reply};
+use wiber_protocol::line::{
+    Command, Consistency, MAX_READ_RECORDS, ReadCommand, ReadStart, RecordLine, Reply,
+};
 
 use crate::{
     Client, Inner,
@@ -56,16 +58,16 @@ impl Client {
         consistency: Consistency,
     ) -> Result<ReadPage, ReadError> {
         let limit = limit.min(MAX_READ_RECORDS);
-        let range = match from {
-            ReadFrom::Last => ReadRange::Last { count: limit },
-            ReadFrom::Offset(offset) => ReadRange::From { offset, limit },
+        let start = match from {
+            ReadFrom::Last => ReadStart::Last(limit),
+            ReadFrom::Offset(offset) => ReadStart::From(offset),
         };
         let mut line = Vec::new();
-        let command = Command::Read {
-            topic,
-            range,
+        let command = Command::Read(ReadCommand {
+            limit,
             consistency,
-        };
+            ..ReadCommand::new(topic, start)
+        });
         command
             .write(&mut line)
             .map_err(|e| ReadError::Rejected(e.to_string()))?;
@@ -112,6 +114,7 @@ fn judge(topic: &str, Answer { records, reply }: Answer) -> Result<Result<ReadPa
             high_watermark,
             log_start_offset,
             consistency,
+            ..
         }) => (high_watermark, log_start_offset, consistency),
         Some(Reply::OffsetOutOfRange { start, end }) => {
             return Err(ReadError::OffsetOutOfRange { start, end });

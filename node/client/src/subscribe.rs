@@ -15,7 +15,8 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 use wiber_protocol::line::{
-    Command, Line, LineError, LineSplitter, MAX_ANSWER_LINE_BYTES, RecordLine, Reply,
+    Command, Line, LineError, LineSplitter, MAX_ANSWER_LINE_BYTES, RecordLine, Reply, SubscribeCommand,
+    SubscribeStart,
 };
 
 use crate::{Client, Inner, backoff::Backoff};
@@ -129,10 +130,11 @@ impl SubscriptionTask {
         .map_err(|_| "cannot connect in time".to_owned())?
         .map_err(|e| format!("cannot connect: {e}"))?;
         let mut line = Vec::new();
-        let command = Command::Subscribe {
-            topic: &self.topic,
-            from: self.next_offset,
+        let start = match self.next_offset {
+            Some(from) => SubscribeStart::From(from),
+            None => SubscribeStart::New,
         };
+        let command = Command::Subscribe(SubscribeCommand::new(&self.topic, start));
         command.write(&mut line).map_err(|e| e.to_string())?;
         stream
             .write_all(&line)
@@ -219,7 +221,7 @@ impl Lines {
         loop {
             match self.splitter.next_line() {
                 Some(Line::Text(line)) => return Ok(line),
-                Some(Line::TooLong) => {
+                Some(Line::TooLong | Line::Body(_)) => {
                     return Err(format!("a line of more than {MAX_ANSWER_LINE_BYTES} bytes"));
                 }
                 None => {}

@@ -6,15 +6,16 @@
 //! the node they belong to.
 //!
 //! The schema is a mapping with the list `nodes`, each `{ id, host, port }`, and optionally `retention`, a mapping with
-//! `max_age` and `max_bytes`. Anything added later is optional.
+//! `max_age` and `max_bytes`, and `limits`, one with `max_message`. Anything added later is optional.
 
+mod limits;
 mod retention;
 mod seeds;
 
 use serde::de::{Deserialize as _, DeserializeSeed as _, IgnoredAny};
 
-pub use self::retention::Retention;
 use self::seeds::{ConfigSeed, SecondDocument};
+pub use self::{limits::Limits, retention::Retention};
 
 /// The highest client port: the derived ports must fit, too.
 pub const MAX_PORT: u16 = 64_535;
@@ -73,6 +74,7 @@ impl NodeSpec {
 pub struct ClusterConfig {
     pub nodes: Vec<NodeSpec>,
     pub retention: Retention,
+    pub limits: Limits,
 }
 
 /// Why a configuration was refused. Its text is one line.

@@ -11,14 +11,21 @@ use serde::{Deserialize, Serialize};
 
 mod command;
 mod http;
+mod listing;
 mod record_line;
 mod reply;
 mod splitter;
 
-pub use command::{Command, LineError, ReadRange, check_id, check_message, check_topic};
+pub use command::{
+    Command, CommandError, LineError, Membership, PublishCommand, PublishError, ReadCommand, ReadStart,
+    SubscribeCommand, SubscribeStart, check_group, check_headers, check_id, check_message, check_pattern,
+    check_topic, parse_seconds,
+};
 pub use http::looks_like_http;
-pub use record_line::{CLOCK_TYPE, RecordLine, RecordLineError, RecordView};
-pub use reply::Reply;
+pub use listing::{GroupLine, TopicLine};
+use record_line::Seconds;
+pub use record_line::{CLOCK_TYPE, HandedOut, RecordLine, RecordLineError, RecordView};
+pub use reply::{Ended, Reply};
 pub use splitter::{Line, LineSplitter};
 
 /// The longest line in bytes, its `\n` not counted: the longest message and room for verb, topic and id.
@@ -36,6 +43,19 @@ pub const MAX_READ_BYTES: usize = 32 << 20;
 /// How many records a `READ` without a range answers.
 pub const DEFAULT_READ_RECORDS: u64 = 50;
 
+/// The most topics one `TOPICS` answers; its reader goes on behind the last one's name.
+pub const MAX_LISTED: u64 = 1_000;
+/// How many records a member of a group may hold at once.
+pub const MAX_IN_FLIGHT: u32 = 1_024;
+/// How many it holds if it does not say.
+pub const DEFAULT_IN_FLIGHT: u32 = 64;
+/// The longest time that `--order` holds a record, milliseconds.
+pub const MAX_ORDER_MS: u128 = 60_000;
+/// A header of a request: the topic that wants the reply.
+pub const HEADER_REPLY_TO: &str = "reply-to";
+/// A header of a request, which its reply repeats.
+pub const HEADER_CORRELATION_ID: &str = "correlation-id";
+
 /// What a read is sure of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -51,6 +71,13 @@ impl Consistency {
         match self {
             Self::Strong => "strong",
             Self::Local => "local",
+        }
+    }
+
+    fn as_option(self) -> &'static str {
+        match self {
+            Self::Strong => "--strong",
+            Self::Local => "--local",
         }
     }
 }

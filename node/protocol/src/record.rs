@@ -6,32 +6,49 @@
 //! ```text
 //! batch  = version u8 (1) · clock_ms u64 · names varint, { name bytes }* · records varint, { record bytes }*
 //! record = flags u8 · topic ref · node ref · id bytes · ts_us varint · corrected - ts zigzag varint
-//!        · error_bound_us varint · lamport varint · headers varint, { key bytes, value bytes }* · body (the rest)
+//!        · error_bound_us varint · lamport varint · headers varint, { key bytes, value bytes }*
+//!        · [expect varint] · [group op bytes] · body (the rest)
 //! ```
-//! `bytes` is a varint length and that many bytes; a `ref` is a varint index into the names.
+//! What stands in brackets is there if a flag says so. `bytes` is a varint length and that many bytes; a `ref` is a varint index into the names.
 
 use std::{collections::HashMap, sync::Arc};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::codec::{DecodeError, Reader, put_bytes, put_varint, unzigzag, varint_len, zigzag};
+use crate::{
+    codec::{DecodeError, Reader, put_bytes, put_varint, unzigzag, varint_len, zigzag},
+    group_op::{GroupAction, GroupOp},
+};
 
 const VERSION: u8 = 1;
 /// The id came from a client, so a retry may repeat it and the dedup window must remember it.
 const FLAG_CLIENT_ID: u8 = 1;
 /// The taking node's clock was synchronised when it stamped `corrected_ts`.
 const FLAG_SYNCHRONISED: u8 = 2;
+/// It came by a verb that carries any bytes.
+const FLAG_BINARY_SAFE: u8 = 4;
+/// It has a condition on where its topic ends.
+const FLAG_EXPECT: u8 = 8;
+/// It changes a consumer group.
+const FLAG_GROUP_OP: u8 = 16;
+const ALL_FLAGS: u8 = FLAG_CLIENT_ID | FLAG_SYNCHRONISED | FLAG_BINARY_SAFE | FLAG_EXPECT | FLAG_GROUP_OP;
 
 /// The longest topic name in bytes.
 pub const MAX_TOPIC_BYTES: usize = 249;
 /// The longest message id in bytes.
 pub const MAX_ID_BYTES: usize = 256;
-/// The largest message body in bytes.
+/// The largest message body in bytes; a cluster may be configured to take less.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
+/// The most headers of a message.
+pub const MAX_HEADERS: usize = 32;
+/// The longest key of a header in bytes.
+pub const MAX_HEADER_KEY_BYTES: usize = 64;
+/// The most bytes that the keys and values of a message's headers have together.
+pub const MAX_HEADERS_BYTES: usize = 8 << 10;
 
 /// One published message as its taking node stamped it. What `apply` adds (offset, final Lamport time)
 /// is not stored here: it follows from the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
     /// Shared by the records of a batch, as is `node`: few names, many records.
     pub topic: Arc<str>,
@@ -49,8 +66,24 @@ pub struct Record {
     pub synchronised: bool,
     /// The taking node's Lamport time at the stamp: a lower bound of the record's final one.
     pub lamport: u64,
+    /// In the publisher's order; no key twice.
     pub headers: Vec<(String, String)>,
+    /// Whether it came by a verb that carries any bytes, so that a nine-field line must escape some.
+    pub binary_safe: bool,
+    /// It is stored only if the topic's newest offset is this one (0: the topic has no record yet).
+    pub expect: Option<u64>,
+    /// What it does to a consumer group. Most such records are no messages, see [`Record::is_message`].
+    pub group_op: Option<GroupOp>,
     pub body: Bytes,
+}
+
+impl Record {
+    /// Whether it gets an offset and can be read. A record that only changes a group is decided on and left out.
+    pub fn is_message(&self) -> bool {
+        self.group_op
+            .as_ref()
+            .is_none_or(|op| matches!(op.action, GroupAction::DeadLetter { .. }))
+    }
 }
 
 /// What one log entry carries.
@@ -180,6 +213,11 @@ fn record_len(record: &Record, topic: u64, node: u64) -> usize {
         + varint_len(record.lamport)
         + varint_len(record.headers.len() as u64)
         + headers
+        + record.expect.map_or(0, varint_len)
+        + record.group_op.as_ref().map_or(0, |op| {
+            let len = op.encoded_len();
+            varint_len(len as u64) + len
+        })
         + record.body.len()
 }
 
@@ -190,6 +228,15 @@ fn put_record(out: &mut BytesMut, record: &Record, topic: u64, node: u64) {
     }
     if record.synchronised {
         flags |= FLAG_SYNCHRONISED;
+    }
+    if record.binary_safe {
+        flags |= FLAG_BINARY_SAFE;
+    }
+    if record.expect.is_some() {
+        flags |= FLAG_EXPECT;
+    }
+    if record.group_op.is_some() {
+        flags |= FLAG_GROUP_OP;
     }
     out.put_u8(flags);
     put_varint(out, topic);
@@ -204,12 +251,19 @@ fn put_record(out: &mut BytesMut, record: &Record, topic: u64, node: u64) {
         put_bytes(out, key.as_bytes());
         put_bytes(out, value.as_bytes());
     }
+    if let Some(expect) = record.expect {
+        put_varint(out, expect);
+    }
+    if let Some(op) = &record.group_op {
+        put_varint(out, op.encoded_len() as u64);
+        op.put(out);
+    }
     out.put_slice(&record.body);
 }
 
 fn read_record(mut reader: Reader, names: &[Arc<str>]) -> Result<Record, DecodeError> {
     let flags = reader.u8("record flags")?;
-    if flags & !(FLAG_CLIENT_ID | FLAG_SYNCHRONISED) != 0 {
+    if flags & !ALL_FLAGS != 0 {
         return Err(DecodeError::Unknown {
             what: "record flags",
             found: u64::from(flags),
@@ -226,6 +280,12 @@ fn read_record(mut reader: Reader, names: &[Arc<str>]) -> Result<Record, DecodeE
     for _ in 0..reader.count("record headers")? {
         headers.push((reader.string("header key")?, reader.string("header value")?));
     }
+    let expect = (flags & FLAG_EXPECT != 0)
+        .then(|| reader.varint("record expectation"))
+        .transpose()?;
+    let group_op = (flags & FLAG_GROUP_OP != 0)
+        .then(|| GroupOp::decode(reader.bytes("group op")?))
+        .transpose()?;
     let body = reader.rest();
     Ok(Record {
         topic,
@@ -238,6 +298,9 @@ fn read_record(mut reader: Reader, names: &[Arc<str>]) -> Result<Record, DecodeE
         synchronised: flags & FLAG_SYNCHRONISED != 0,
         lamport,
         headers,
+        binary_safe: flags & FLAG_BINARY_SAFE != 0,
+        expect,
+        group_op,
         body,
     })
 }
@@ -256,6 +319,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::group_op::tests::group_op;
 
     fn record() -> impl Strategy<Value = Record> {
         (
@@ -263,6 +327,11 @@ mod tests {
             (any::<i64>(), any::<i64>(), any::<u64>(), any::<u64>()),
             (any::<bool>(), any::<bool>()),
             proptest::collection::vec(("[a-z]{1,4}", ".{0,6}"), 0..3),
+            (
+                any::<bool>(),
+                any::<Option<u64>>(),
+                proptest::option::of(group_op()),
+            ),
             proptest::collection::vec(any::<u8>(), 0..64),
         )
             .prop_map(
@@ -271,6 +340,7 @@ mod tests {
                     (ts_us, corrected_us, error_bound_us, lamport),
                     flags,
                     headers,
+                    (binary_safe, expect, group_op),
                     body,
                 )| {
                     Record {
@@ -284,6 +354,9 @@ mod tests {
                         synchronised: flags.1,
                         lamport,
                         headers,
+                        binary_safe,
+                        expect,
+                        group_op,
                         body: body.into(),
                     }
                 },
@@ -304,6 +377,9 @@ mod tests {
             synchronised: true,
             lamport: 200,
             headers: vec![("k".to_owned(), "v".to_owned())],
+            binary_safe: false,
+            expect: None,
+            group_op: None,
             body: Bytes::from_static(b"xy"),
         };
         let mut plain = record("u", "", "n1");
@@ -319,6 +395,26 @@ mod tests {
         expected.extend_from_slice(b"\x12\x03\0\x01\x01a\xac\x02\x01\x02\xc8\x01\x01\x01k\x01vxy");
         expected.extend_from_slice(b"\x0b\0\x02\x01\0\0\0\0\0\0xy");
         assert_eq!(batch.encode().to_vec(), expected);
+    }
+
+    #[test]
+    fn what_only_changes_a_group_is_no_message() {
+        let with = |action| Record {
+            group_op: Some(GroupOp {
+                group: "g".to_owned(),
+                action,
+            }),
+            ..Record::default()
+        };
+        assert!(Record::default().is_message());
+        assert!(!with(GroupAction::Ack { offsets: vec![1..=2] }).is_message());
+        assert!(
+            with(GroupAction::DeadLetter {
+                topic: "t".to_owned(),
+                offset: 1
+            })
+            .is_message()
+        );
     }
 
     proptest! {

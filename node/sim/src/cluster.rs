@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use wiber_protocol::config::{ClusterConfig, NodeSpec, Retention};
+use wiber_protocol::config::{ClusterConfig, Limits, NodeSpec, Retention};
 
 use crate::{
     dice::Dice,
@@ -41,6 +41,7 @@ impl Cluster {
         let config = ClusterConfig {
             nodes,
             retention: retention(&world),
+            limits: Limits::default(),
         };
         world.oracle().expects_retention(config.retention);
         let network = Network::new(world.clone(), names);

@@ -224,6 +224,7 @@ impl Model {
             lamport: u64::from(*id),
             headers: Vec::new(),
             body: vec![b'x'; 20 + usize::from(*body)].into(),
+            ..Record::default()
         });
         let batch = Batch {
             // A minute an entry: the window of ten minutes empties now and then.

@@ -4,18 +4,22 @@
 //! else is done by the responder when its turn to be answered comes. So a history shows what was published
 //! before it on the same connection.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     sync::mpsc,
-    time::Instant,
+    time::{Instant, timeout_at},
 };
 use wiber_protocol::{
     event::EventKind,
-    line::{Command, Line, LineError, LineSplitter, MAX_LINE_BYTES, Reply, looks_like_http},
+    group_op::{GroupAction, GroupOp},
+    line::{
+        Command, CommandError, Line, LineError, LineSplitter, MAX_LINE_BYTES, PublishCommand, Reply,
+        looks_like_http,
+    },
     record::Record,
 };
 
@@ -23,6 +27,8 @@ use super::{
     COMMIT_TIMEOUT, Clients,
     named::Named,
     responder::{self, PublishStep, Step},
+    room::Share,
+    stamp::Stamper,
 };
 use crate::{
     group::Leader,
@@ -35,8 +41,11 @@ const PENDING_STEPS: usize = 256;
 /// One submission carries at most this many records or bytes of bodies.
 const SUBMISSION_RECORDS: usize = 512;
 const SUBMISSION_BYTES: usize = 256 << 10;
-/// Room for one read of the socket.
+/// Room for one read of the socket. Who is in the middle of more than that waits for a turn …
 const READ_BYTES: usize = 64 << 10;
+/// … and must be done in this time.
+const LARGE_INPUT_PATIENCE: Duration = Duration::from_secs(30);
+const SLOW_INPUT: &str = "the rest of a large line or message did not come in 30 s";
 
 /// What a client says, and what it is answered.
 pub type Input = Box<dyn AsyncRead + Send + Sync + Unpin>;
@@ -65,6 +74,8 @@ pub async fn run(read: Input, write: Output, clients: Arc<Clients>) {
         waiting: Vec::new(),
         waiting_bytes: 0,
         moment: None,
+        announced: None,
+        large_input: None,
     };
     let mut responder = std::pin::pin!(responder::run(write, queue, clients));
     tokio::select! {
@@ -90,6 +101,18 @@ struct Reader {
     waiting_bytes: usize,
     /// When the first of them was taken: what arrived together is stamped together.
     moment: Option<Moment>,
+    /// The publish whose body comes next.
+    announced: Option<Announced>,
+    /// The turn to be in the middle of a large line or body, and until when.
+    large_input: Option<(Share, Instant)>,
+}
+
+/// A publish without its body.
+struct Announced {
+    topic: String,
+    id: Option<String>,
+    headers: Vec<(String, String)>,
+    expect: Option<u64>,
 }
 
 /// Whether the connection goes on.
@@ -108,7 +131,11 @@ impl Reader {
         let mut is_first = true;
         loop {
             while let Some(line) = lines.next_line() {
-                match self.line(line, std::mem::take(&mut is_first)).await {
+                let next = match line {
+                    Line::Body(body) => self.body(body).await,
+                    line => self.line(line, std::mem::take(&mut is_first), &mut lines).await,
+                };
+                match next {
                     Next::More => {}
                     Next::Finish => return true,
                     Next::Drop => return false,
@@ -118,90 +145,187 @@ impl Reader {
             if self.submit().await.is_none() {
                 return false;
             }
-            lines.buffer().reserve(READ_BYTES);
-            match input.read_buf(lines.buffer()).await {
-                Ok(0) => return true,
-                Ok(_) => {}
-                Err(_) => return false,
+            match self.receive(&mut input, &mut lines).await {
+                Next::More => {}
+                Next::Finish => return true,
+                Next::Drop => return false,
             }
         }
     }
 
-    async fn line(&mut self, line: Line, is_first: bool) -> Next {
-        let text = match line {
-            Line::Text(text) => text,
+    /// Waits for the next bytes.
+    async fn receive(&mut self, input: &mut Input, lines: &mut LineSplitter) -> Next {
+        if lines.buffer().len() < READ_BYTES {
+            self.large_input = None;
+        } else if self.large_input.is_none() {
+            let Some(share) = self.clients.room.for_large_input().await else {
+                return Next::Drop;
+            };
+            self.large_input = Some((share, Instant::now() + LARGE_INPUT_PATIENCE));
+        }
+        lines.buffer().reserve(READ_BYTES);
+        let received = input.read_buf(lines.buffer());
+        let received = match &self.large_input {
+            None => received.await,
+            Some((_, until)) => match timeout_at(*until, received).await {
+                Ok(received) => received,
+                Err(_) => {
+                    let late = Step::line(Reply::Unavailable { reason: SLOW_INPUT });
+                    return finish(self.step(late).await);
+                }
+            },
+        };
+        match received {
+            Ok(0) => Next::Finish,
+            Ok(_) => Next::More,
+            Err(_) => Next::Drop,
+        }
+    }
+
+    async fn line(&mut self, line: Line, is_first: bool, lines: &mut LineSplitter) -> Next {
+        let Line::Text(text) = line else {
+            let refused = self.refuse(LineError::TOO_LONG).await;
             // A first line this long may be an HTTP request, and what follows it a page's commands.
-            Line::TooLong if is_first => {
-                self.refuse(LineError::TOO_LONG).await;
-                return Next::Finish;
-            }
-            Line::TooLong => return self.refuse(LineError::TOO_LONG).await,
+            return if is_first { finish(refused) } else { more(refused) };
         };
         if is_first && looks_like_http(&text) {
             tracing::warn!(target: "publish", "closed a connection that speaks HTTP to the client port");
             return Next::Drop;
         }
-        let step = match Command::parse(&text) {
-            Ok(Command::Pub { topic, id, text }) => {
-                self.publish(topic, id, Bytes::copy_from_slice(text.as_bytes()));
-                if self.waiting.len() >= SUBMISSION_RECORDS || self.waiting_bytes >= SUBMISSION_BYTES {
-                    return more(self.submit().await);
-                }
-                return Next::More;
-            }
-            Ok(Command::Ping) => Step::line(Reply::Pong),
-            Ok(Command::Sub { topic }) => Step::Sub {
-                topic: topic.to_owned(),
-            },
-            Ok(Command::History { topic, count }) => Step::History {
-                topic: topic.to_owned(),
-                count,
-            },
-            Ok(Command::Read {
-                topic,
-                range,
-                consistency,
-            }) => Step::Read {
-                topic: topic.to_owned(),
-                range,
-                consistency,
-            },
-            Ok(Command::Subscribe { topic, from }) => Step::Subscribe {
-                topic: topic.to_owned(),
-                from,
-            },
-            Ok(Command::Quit) => {
-                return match self.step(Step::Quit).await {
-                    Some(()) => Next::Finish,
-                    None => Next::Drop,
+        let command = match Command::parse(&text) {
+            Ok(command) => command,
+            Err(CommandError::Line(error)) => return more(self.refuse(error).await),
+            Err(CommandError::Publish(wrong)) => {
+                let refused = self.refuse(wrong.error).await;
+                // What follows may be any bytes: commands must not be looked for among them.
+                let Some(bytes) = wrong.body_bytes else {
+                    return finish(refused);
                 };
+                lines.skip_body(bytes);
+                return more(refused);
             }
-            Err(error) => return self.refuse(error).await,
         };
-        more(self.step(step).await)
+        match command {
+            Command::Pub { topic, id, text } => {
+                if text.len() > self.clients.max_message_bytes {
+                    return more(self.refuse_large().await);
+                }
+                let body = Bytes::copy_from_slice(text.as_bytes());
+                self.publish(topic, |stamper, moment, topic| {
+                    stamper.record(moment, topic, id, body)
+                });
+                more(self.submit_if_full().await)
+            }
+            Command::Publish(publish) => self.announce(&publish, lines).await,
+            Command::Ack {
+                topic,
+                group,
+                first,
+                last,
+            } => {
+                let offsets = vec![first..=last];
+                self.change_group(topic, group, GroupAction::Ack { offsets })
+                    .await
+            }
+            Command::DeleteGroup { topic, group } => {
+                self.change_group(topic, group, GroupAction::Delete).await
+            }
+            Command::SeekGroup {
+                topic,
+                group,
+                next_offset,
+            } => {
+                self.change_group(topic, group, GroupAction::Seek { next_offset })
+                    .await
+            }
+            Command::Quit => finish(self.step(Step::Quit).await),
+            command => more(self.step(Step::of(command)).await),
+        }
     }
 
-    async fn refuse(&mut self, error: LineError) -> Next {
+    /// A message is to come.
+    async fn announce(&mut self, publish: &PublishCommand<'_>, lines: &mut LineSplitter) -> Next {
+        let bytes = usize::try_from(publish.body_bytes).ok();
+        let Some(bytes) = bytes.filter(|bytes| *bytes <= self.clients.max_message_bytes) else {
+            lines.skip_body(publish.body_bytes);
+            return more(self.refuse_large().await);
+        };
+        lines.expect_body(bytes);
+        self.announced = Some(Announced {
+            topic: publish.topic.to_owned(),
+            id: publish.id.map(str::to_owned),
+            headers: publish.headers.clone(),
+            expect: publish.expect,
+        });
+        Next::More
+    }
+
+    async fn body(&mut self, body: Bytes) -> Next {
+        let Some(announced) = self.announced.take() else {
+            // No body comes that was not announced.
+            return Next::Drop;
+        };
+        let Announced {
+            topic,
+            id,
+            headers,
+            expect,
+        } = announced;
+        self.publish(&topic, |stamper, moment, topic| Record {
+            headers,
+            expect,
+            binary_safe: true,
+            ..stamper.record(moment, topic, id.as_deref(), body)
+        });
+        more(self.submit_if_full().await)
+    }
+
+    async fn change_group(&mut self, topic: &str, group: &str, action: GroupAction) -> Next {
+        let op = GroupOp {
+            group: group.to_owned(),
+            action,
+        };
+        self.publish(topic, |stamper, moment, topic| {
+            stamper.group_op(moment, topic, op)
+        });
+        more(self.submit_if_full().await)
+    }
+
+    async fn refuse_large(&mut self) -> Option<()> {
+        let max_bytes = self.clients.max_message_bytes;
+        self.refuse(LineError::TooLarge { max_bytes }).await
+    }
+
+    async fn refuse(&mut self, error: LineError) -> Option<()> {
         let mut line = Vec::new();
         error.write(&mut line);
-        more(self.step(Step::Line(line)).await)
+        self.step(Step::Line(line)).await
     }
 
-    fn publish(&mut self, topic: &str, id: Option<&str>, body: Bytes) {
+    /// Stamps a record, to go out with what was said at the same time.
+    fn publish(&mut self, topic: &str, stamped: impl FnOnce(&Stamper, &Moment, Arc<str>) -> Record) {
         if *self.topic != *topic {
             self.topic = topic.into();
         }
         let stamper = &self.clients.stamper;
         let moment = self.moment.get_or_insert_with(|| stamper.moment());
-        let record = stamper.record(moment, Arc::clone(&self.topic), id, body);
+        let record = stamped(stamper, moment, Arc::clone(&self.topic));
         if self.clients.trace.allow_local(EventKind::Publish) {
             self.clients.trace.local(EventKind::Publish, 0, |event| {
                 event.records = Some(1);
                 event.detail = Some(format!("{} {}", record.topic, record.id));
             });
         }
-        self.waiting_bytes += record.body.len() + record.id.len();
+        self.waiting_bytes += size_of(&record);
         self.waiting.push(record);
+    }
+
+    async fn submit_if_full(&mut self) -> Option<()> {
+        if self.waiting.len() >= SUBMISSION_RECORDS || self.waiting_bytes >= SUBMISSION_BYTES {
+            self.submit().await
+        } else {
+            Some(())
+        }
     }
 
     /// Queues a step behind everything said before it.
@@ -215,8 +339,9 @@ impl Reader {
         if self.waiting.is_empty() {
             return Some(());
         }
-        self.waiting_bytes = 0;
+        let bytes = std::mem::take(&mut self.waiting_bytes);
         self.moment = None;
+        let room = self.clients.room.for_publishes(bytes).await?;
         let records = std::mem::take(&mut self.waiting);
         let named = Named::of(&records);
         let group = self.clients.group.get();
@@ -225,7 +350,8 @@ impl Reader {
             Leader::Own { term } | Leader::Other { term, .. } => term,
             Leader::Unknown => 0,
         };
-        let (submission, fate) = Submission::new(term, records);
+        let (mut submission, fate) = Submission::new(term, records);
+        submission.room = Some(room);
         let deadline = Instant::now() + COMMIT_TIMEOUT;
         // The step first: a full queue of answers must hold the client back before it publishes more.
         let step = Step::Publish(PublishStep {
@@ -253,8 +379,21 @@ impl Reader {
                 Leader::Unknown => drop(submission.reply.send(Fate::NotLeader)),
             }
         };
-        drop(tokio::time::timeout_at(deadline, handed_on).await);
+        drop(timeout_at(deadline, handed_on).await);
         Some(())
+    }
+}
+
+/// What a record takes in memory, roughly.
+fn size_of(record: &Record) -> usize {
+    let headers = record.headers.iter().map(|(key, value)| key.len() + value.len());
+    record.body.len() + record.id.len() + headers.sum::<usize>()
+}
+
+fn finish(sent: Option<()>) -> Next {
+    match sent {
+        Some(()) => Next::Finish,
+        None => Next::Drop,
     }
 }
 

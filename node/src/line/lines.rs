@@ -123,6 +123,7 @@ mod tests {
                     lamport: offset,
                     headers: Vec::new(),
                     body: vec![b'x'; body_len].into(),
+                    ..Record::default()
                 },
                 offset,
                 lamport: offset,

@@ -4,6 +4,7 @@ mod connection;
 mod lines;
 mod named;
 mod responder;
+mod room;
 mod stamp;
 mod subscription;
 
@@ -17,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use connection::{Input, Output, run as serve_client};
 pub use lines::LineCache;
+pub use room::Room;
 pub use stamp::Stamper;
 
 use crate::{group::GroupCell, metrics::Counters, trace::Trace};
@@ -35,6 +37,10 @@ pub struct Clients {
     /// Subscriptions of all connections.
     pub cursors: Arc<AtomicUsize>,
     pub lines: LineCache,
+    /// Memory for what clients say.
+    pub room: Room,
+    /// The largest message body taken.
+    pub max_message_bytes: usize,
 }
 
 /// Accepts clients until `stop`.

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use wiber_protocol::record::Record;
+use wiber_protocol::{group_op::GroupOp, record::Record};
 
 #[derive(Debug, Default)]
 pub(super) struct Named {
@@ -13,6 +13,15 @@ pub(super) struct Named {
     ids: String,
     /// Where each id ends.
     ends: Vec<usize>,
+    /// What is answered in another way than a `PUB`, by the records' places.
+    special: Vec<(usize, Asked)>,
+}
+
+/// What a record was made for, where it was not a `PUB`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    Publish,
+    Group(GroupOp),
 }
 
 impl Named {
@@ -21,11 +30,17 @@ impl Named {
             topics: Vec::new(),
             ids: String::with_capacity(records.iter().map(|record| record.id.len()).sum()),
             ends: Vec::with_capacity(records.len()),
+            special: Vec::new(),
         };
         for record in records {
             named.ids.push_str(&record.id);
             named.ends.push(named.ids.len());
             let count = named.ends.len();
+            if let Some(op) = &record.group_op {
+                named.special.push((count - 1, Asked::Group(op.clone())));
+            } else if record.binary_safe {
+                named.special.push((count - 1, Asked::Publish));
+            }
             match named.topics.last_mut() {
                 Some((topic, end)) if *topic == record.topic => *end = count,
                 _ => named.topics.push((Arc::clone(&record.topic), count)),
@@ -36,6 +51,12 @@ impl Named {
 
     pub(super) fn len(&self) -> usize {
         self.ends.len()
+    }
+
+    /// What each was made for, in order; `None` for a `PUB`.
+    pub(super) fn asked(&self) -> impl Iterator<Item = Option<&Asked>> {
+        let mut special = self.special.iter().peekable();
+        (0..self.len()).map(move |at| special.next_if(|(place, _)| *place == at).map(|(_, asked)| asked))
     }
 
     /// Topic and id of each, in order.
@@ -74,6 +95,7 @@ mod tests {
                 lamport: 0,
                 headers: Vec::new(),
                 body: "x".into(),
+                ..Record::default()
             })
             .collect();
         let named = Named::of(&records);

@@ -12,7 +12,7 @@ use tokio::{
     task::AbortHandle,
     time::{Instant, timeout},
 };
-use wiber_protocol::line::{Consistency, ReadRange, Reply};
+use wiber_protocol::line::{Command, Consistency, ReadStart, Reply, SubscribeStart};
 
 use super::{
     Clients,
@@ -46,20 +46,54 @@ pub(super) enum Step {
     Sub {
         topic: String,
     },
-    Subscribe {
-        topic: String,
-        from: Option<u64>,
+    Subscribe(SubscribeStep),
+    Unsub {
+        pattern: String,
     },
     History {
         topic: String,
         count: u64,
     },
-    Read {
+    Read(ReadStep),
+    Nack {
         topic: String,
-        range: ReadRange,
-        consistency: Consistency,
+        group: String,
+        offset: u64,
+    },
+    Topics {
+        pattern: Option<String>,
+        after: Option<String>,
+        limit: u64,
+    },
+    Groups {
+        pattern: Option<String>,
     },
     Quit,
+}
+
+/// A `READ`, see [`wiber_protocol::line::ReadCommand`].
+pub(super) struct ReadStep {
+    pub topic: String,
+    pub start: ReadStart,
+    pub limit: u64,
+    pub max_bytes: usize,
+    pub consistency: Consistency,
+    pub json: bool,
+}
+
+/// A `SUBSCRIBE`, see [`wiber_protocol::line::SubscribeCommand`].
+pub(super) struct SubscribeStep {
+    pub pattern: String,
+    pub start: SubscribeStart,
+    pub order: Option<Duration>,
+    pub member: Option<MemberStep>,
+}
+
+pub(super) struct MemberStep {
+    pub group: String,
+    pub ack_timeout: Option<Duration>,
+    pub max_deliveries: Option<u32>,
+    pub max_in_flight: Option<u32>,
 }
 
 /// Publishes that were submitted together.
@@ -70,6 +104,66 @@ pub(super) struct PublishStep {
 }
 
 impl Step {
+    /// What the responder does itself. The reader does the rest.
+    pub(super) fn of(command: Command<'_>) -> Self {
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        match command {
+            Command::Sub { topic } => Self::Sub {
+                topic: topic.to_owned(),
+            },
+            Command::Subscribe(subscribe) => Self::Subscribe(SubscribeStep {
+                pattern: subscribe.pattern.to_owned(),
+                start: subscribe.start,
+                order: subscribe.order,
+                member: subscribe.group.map(|member| MemberStep {
+                    group: member.group.to_owned(),
+                    ack_timeout: member.ack_timeout,
+                    max_deliveries: member.max_deliveries,
+                    max_in_flight: member.max_in_flight,
+                }),
+            }),
+            Command::Unsub { pattern } => Self::Unsub {
+                pattern: pattern.to_owned(),
+            },
+            Command::History { topic, count } => Self::History {
+                topic: topic.to_owned(),
+                count,
+            },
+            Command::Read(read) => Self::Read(ReadStep {
+                topic: read.topic.to_owned(),
+                start: read.start,
+                limit: read.limit,
+                max_bytes: read.max_bytes,
+                consistency: read.consistency,
+                json: read.json,
+            }),
+            Command::Nack { topic, group, offset } => Self::Nack {
+                topic: topic.to_owned(),
+                group: group.to_owned(),
+                offset,
+            },
+            Command::Topics {
+                pattern,
+                after,
+                limit,
+            } => Self::Topics {
+                pattern: owned(pattern),
+                after: owned(after),
+                limit,
+            },
+            Command::Groups { pattern } => Self::Groups {
+                pattern: owned(pattern),
+            },
+            Command::Quit => Self::Quit,
+            Command::Ping
+            | Command::Pub { .. }
+            | Command::Publish(_)
+            | Command::Ack { .. }
+            | Command::DeleteGroup { .. }
+            | Command::SeekGroup { .. } => Self::line(Reply::Pong),
+        }
+    }
+
     pub(super) fn line(reply: Reply<'_>) -> Self {
         let mut line = Vec::new();
         reply.write(&mut line);
@@ -159,13 +253,14 @@ impl Responder {
                 Some(Step::Publish(publish)) => self.publish(publish, &mut deliveries).await?,
                 Some(Step::Line(line)) => self.out.extend_from_slice(&line),
                 Some(Step::Sub { topic }) => self.sub(topic).await?,
-                Some(Step::Subscribe { topic, from }) => self.subscribe(topic, from).await?,
+                Some(Step::Subscribe(subscribe)) => self.subscribe(subscribe).await?,
+                Some(Step::Unsub { pattern }) => self.unsub(&pattern),
                 Some(Step::History { topic, count }) => self.history(&topic, count).await?,
-                Some(Step::Read {
-                    topic,
-                    range,
-                    consistency,
-                }) => self.read(&topic, range, consistency).await?,
+                Some(Step::Read(read)) => self.read(read).await?,
+                Some(Step::Nack { .. } | Step::Topics { .. } | Step::Groups { .. }) => {
+                    let reason = "not built";
+                    Reply::Unavailable { reason }.write(&mut self.out);
+                }
                 Some(Step::Quit) => {
                     Reply::Bye.write(&mut self.out);
                     return self.flush().await;
@@ -265,15 +360,15 @@ impl Responder {
     }
 
     /// `SUBSCRIBE`: from an offset on, in `RECORD` lines. Another one on the same topic takes its place.
-    async fn subscribe(&mut self, topic: String, from: Option<u64>) -> Result<(), Gone> {
+    async fn subscribe(&mut self, subscribe: SubscribeStep) -> Result<(), Gone> {
         let Some(group) = self.group() else { return Ok(()) };
-        let key = (topic, Form::Record);
+        let key = (subscribe.pattern, Form::Record);
         if !self.has_room_for(&key) {
             return Ok(());
         }
-        let next = match from {
-            Some(from) => from.max(1),
-            None => self.first_new(&group, &key.0).await?,
+        let next = match subscribe.start {
+            SubscribeStart::From(from) => from.max(1),
+            _ => self.first_new(&group, &key.0).await?,
         };
         let kept = {
             let state = group.state.read();
@@ -294,6 +389,19 @@ impl Responder {
         reply.write(&mut self.out);
         self.start(group, key, next);
         Ok(())
+    }
+
+    /// `UNSUB`: nothing of it comes any more, in whatever form.
+    fn unsub(&mut self, pattern: &str) {
+        let before = self.subscriptions.len();
+        self.subscriptions
+            .retain(|(subscribed, _), _| subscribed != pattern);
+        let reply = if self.subscriptions.len() < before {
+            Reply::Unsubscribed { pattern }
+        } else {
+            Reply::NotSubscribed { pattern }
+        };
+        reply.write(&mut self.out);
     }
 
     /// The offset of the first record of `topic` that was not committed before this call. Where no majority says

@@ -7,7 +7,7 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use wiber_protocol::record::Record;
+use wiber_protocol::{group_op::GroupOp, record::Record};
 
 use crate::{
     lamport::Lamport,
@@ -43,20 +43,34 @@ impl Stamper {
         self.clock.moment()
     }
 
-    /// A record as it is logged.
+    /// A message as it is logged.
     pub fn record(&self, moment: &Moment, topic: Arc<str>, id: Option<&str>, body: Bytes) -> Record {
         Record {
-            topic,
             id: id.map_or_else(|| self.make_id(), str::to_owned),
             client_id: id.is_some() && !mutant::is_broken(Mutant::DedupOff),
+            body,
+            ..self.stamped(moment, topic)
+        }
+    }
+
+    /// A change of a group as it is logged.
+    pub fn group_op(&self, moment: &Moment, topic: Arc<str>, op: GroupOp) -> Record {
+        Record {
+            group_op: Some(op),
+            ..self.stamped(moment, topic)
+        }
+    }
+
+    fn stamped(&self, moment: &Moment, topic: Arc<str>) -> Record {
+        Record {
+            topic,
             node: self.node.clone(),
             ts_us: moment.ts_us,
             corrected_us: moment.corrected_us,
             error_bound_us: moment.error_bound_us,
             synchronised: moment.synchronised,
             lamport: self.lamport.tick(),
-            headers: Vec::new(),
-            body,
+            ..Record::default()
         }
     }
 

@@ -194,6 +194,7 @@ mod tests {
             lamport: 0,
             headers: Vec::new(),
             body: "x".into(),
+            ..Record::default()
         }
     }
 

@@ -25,7 +25,10 @@ pub use checkpoint::{Checkpoint, TopicEnd};
 pub use dedup::{DedupWindow, Remembered, WINDOW_IDS, WINDOW_MS};
 pub use part::{EntryNote, PartLimits, PartMeta, PartTopic, Position, RunRange, SealedPart, Tables};
 pub use snapshot::Snapshot;
-pub use topics::{Share, Topic, Topics};
+/// The most consumer groups of a cluster.
+pub const MAX_GROUPS: usize = 1_000;
+
+pub use topics::{MAX_TOPICS, Share, Topic, Topics};
 
 use part::GrowingPart;
 
@@ -215,9 +218,7 @@ impl State {
     }
 
     fn take_in(&mut self, log_index: u64, ordinal: u32, record: &Record) -> PublishOutcome {
-        if record.client_id
-            && let Some(outcome) = self.dedup.verdict(record)
-        {
+        if let Some(outcome) = self.refusal(record) {
             self.growing.reject(log_index, ordinal);
             return outcome;
         }
@@ -234,6 +235,28 @@ impl State {
             offset,
             lamport: self.lamport,
         }
+    }
+
+    /// Why a record is not stored, if it is not. A known id comes first: whoever sends again what is stored has its condition
+    /// fulfilled long ago.
+    fn refusal(&self, record: &Record) -> Option<PublishOutcome> {
+        if record.group_op.is_some() {
+            return Some(PublishOutcome::NoSuchGroup);
+        }
+        if record.client_id
+            && let Some(outcome) = self.dedup.verdict(record)
+        {
+            return Some(outcome);
+        }
+        if let Some(expected) = record.expect {
+            let end = self.topics.high_watermark(&record.topic);
+            if end != expected {
+                return Some(PublishOutcome::OffsetMismatch { end });
+            }
+        }
+        self.topics
+            .are_full_for(&record.topic)
+            .then_some(PublishOutcome::TooManyTopics)
     }
 
     /// The growing part ends with the entry just applied.
@@ -373,6 +396,7 @@ mod tests {
             lamport,
             headers: Vec::new(),
             body: body.to_owned().into(),
+            ..Record::default()
         }
     }
 
@@ -416,6 +440,53 @@ mod tests {
             ]
         );
         assert_eq!(state.record_count, 2);
+    }
+
+    #[test]
+    fn what_expects_another_end_is_not_stored_unless_it_is_already() {
+        let mut state = State::default();
+        let expecting = |id: &str, expect| Record {
+            expect: Some(expect),
+            ..record("t", id, "x", 1)
+        };
+        let mut publish = |index, record| apply(&mut state, index, vec![record]).remove(0);
+        assert_eq!(
+            publish(1, expecting("a", 1)),
+            PublishOutcome::OffsetMismatch { end: 0 }
+        );
+        let first = publish(2, expecting("a", 0));
+        assert!(
+            matches!(first, PublishOutcome::Published { offset: 1, .. }),
+            "a refused id is not remembered: {first:?}"
+        );
+        assert_eq!(
+            publish(3, expecting("b", 0)),
+            PublishOutcome::OffsetMismatch { end: 1 }
+        );
+        assert_eq!(
+            publish(4, expecting("a", 0)),
+            PublishOutcome::Duplicate { offset: 1 },
+            "a retry whose condition was fulfilled"
+        );
+        let second = publish(5, expecting("b", 1));
+        assert!(matches!(second, PublishOutcome::Published { offset: 2, .. }));
+    }
+
+    #[test]
+    fn past_the_bound_there_are_no_new_topics() {
+        let mut state = State::default();
+        let all = (0..MAX_TOPICS).map(|n| record(&format!("t{n}"), "a", "x", 1));
+        let stored = apply(&mut state, 1, all.collect());
+        assert!(
+            stored
+                .iter()
+                .all(|outcome| matches!(outcome, PublishOutcome::Published { .. }))
+        );
+        let more = vec![record("new", "a", "x", 1), record("t7", "b", "x", 1)];
+        let outcomes = apply(&mut state, 2, more);
+        assert_eq!(outcomes[0], PublishOutcome::TooManyTopics);
+        assert!(matches!(outcomes[1], PublishOutcome::Published { offset: 2, .. }));
+        assert_eq!(state.topics.len(), MAX_TOPICS);
     }
 
     #[test]

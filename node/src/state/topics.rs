@@ -14,6 +14,10 @@ use super::{
     part::{PartTopic, Run, RunRange},
 };
 
+/// The most topics of a cluster. Each takes some memory and a place in every checkpoint, and none ever goes, so that its
+/// offsets keep their meaning. It decides what is stored, so it is the same on every node.
+pub const MAX_TOPICS: usize = 10_000;
+
 /// Where a sealed part holds records of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share {
@@ -83,6 +87,11 @@ impl Topics {
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Topic)> {
         self.by_name.iter().map(|(name, topic)| (&**name, topic))
+    }
+
+    /// Whether a record of this topic would make one topic more than there may be.
+    pub fn are_full_for(&self, name: &str) -> bool {
+        self.by_name.len() >= MAX_TOPICS && !self.by_name.contains_key(name)
     }
 
     pub fn high_watermark(&self, name: &str) -> u64 {

@@ -27,7 +27,10 @@ use tokio::{
 use wiber_protocol::{
     config::{ClusterConfig, NodeSpec},
     ids::ClusterId,
-    line::{Command, Consistency, Line, LineSplitter, MAX_LINE_BYTES, ReadRange, RecordView, Reply},
+    line::{
+        Command, Consistency, Line, LineSplitter, MAX_LINE_BYTES, ReadCommand, ReadStart, RecordView, Reply,
+        SubscribeStart,
+    },
     status::{ClockFault, ClockStatus, InjectedFault, NodeStatus, Role},
 };
 
@@ -262,35 +265,43 @@ impl Node {
         match Command::parse(line).unwrap() {
             Command::Ping => Reply::Pong.write(out),
             Command::Pub { topic, id, text } => self.publish(topic, id.unwrap(), text, out),
-            Command::Read {
+            Command::Read(ReadCommand {
                 consistency: Consistency::Strong,
                 ..
-            } if self.has("no_strong") => {
+            }) if self.has("no_strong") => {
                 Reply::Unavailable {
                     reason: "no majority answers",
                 }
                 .write(out);
             }
-            Command::Read {
+            Command::Read(ReadCommand {
                 topic,
-                range,
+                start,
+                limit,
                 consistency,
-            } => {
+                ..
+            }) => {
                 let high_watermark = self.high_watermark(topic);
-                let (from, limit) = match range {
-                    ReadRange::Last { count } => (high_watermark.saturating_sub(count) + 1, count),
-                    ReadRange::From { offset, limit } => (offset, limit),
+                let (from, limit) = match start {
+                    ReadStart::Last(count) => (high_watermark.saturating_sub(count) + 1, count),
+                    ReadStart::From(offset) => (offset, limit),
+                    ReadStart::Since(_) => panic!("the gateway has no use for {start:?}"),
                 };
-                self.write_records(topic, from, limit, out);
+                let next_offset = self.write_records(topic, from, limit, out);
                 Reply::ReadEnd {
                     high_watermark,
                     log_start_offset: 1,
                     consistency,
+                    next_offset,
                 }
                 .write(out);
             }
-            Command::Subscribe { topic, from } => {
-                let next = from.unwrap_or(self.high_watermark(topic) + 1);
+            Command::Subscribe(subscribe) => {
+                let topic = subscribe.pattern;
+                let next = match subscribe.start {
+                    SubscribeStart::From(from) => from,
+                    _ => self.high_watermark(topic) + 1,
+                };
                 Reply::Subscribed {
                     topic,
                     next_offset: Some(next),
@@ -312,7 +323,7 @@ impl Node {
         let mut topics = self.topics();
         let records = topics.entry(topic.to_owned()).or_default();
         match records.iter().find(|record| record.id == id) {
-            Some(record) if record.text == text => Reply::Duplicate { id }.write(out),
+            Some(record) if record.text == text => Reply::Duplicate { id, offset: None }.write(out),
             Some(_) => Reply::IdConflict { id }.write(out),
             None => {
                 records.push(Stored {
@@ -352,9 +363,11 @@ impl Node {
                 offset: next,
                 ts_us,
                 corrected_us: ts_us + 250_000,
+                bound_us: None,
                 logical_time: next * 10,
                 node: &self.spec.id,
                 log_index: next,
+                headers: &[],
                 body: record.text.as_bytes(),
                 binary_safe: false,
             };

@@ -10,7 +10,7 @@ use tokio::{
     time::timeout,
 };
 use wiber_client::{Client, ClientOptions};
-use wiber_protocol::config::{ClusterConfig, NodeSpec, Retention};
+use wiber_protocol::config::{ClusterConfig, Limits, NodeSpec, Retention};
 
 /// Longer than anything here takes, so that a failing test ends.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -86,6 +86,7 @@ pub(crate) fn client(nodes: &[&NodeSpec], options: ClientOptions) -> Client {
         &ClusterConfig {
             nodes: nodes.iter().map(|node| (*node).clone()).collect(),
             retention: Retention::default(),
+            limits: Limits::default(),
         },
         options,
     )

@@ -71,7 +71,7 @@ impl<'de> Visitor<'de> for RetentionSeed {
 
 /// A whole number with its unit, as `7d` or `10GiB`. Always with a unit: a bare number does not say what it counts.
 #[derive(Clone, Copy)]
-struct Quantity {
+pub(super) struct Quantity {
     units: &'static [(&'static str, u64)],
     expected: &'static str,
 }
@@ -81,7 +81,7 @@ impl Quantity {
         units: &AGES,
         expected: "an age with its unit, such as 30m, 12h or 7d (ms, s, m, h, d)",
     };
-    const SIZE: Self = Self {
+    pub(super) const SIZE: Self = Self {
         units: &SIZES,
         expected: "a size with its unit, such as 500MB or 10GiB (B, KB, MB, GB, TB, KiB, MiB, GiB, TiB)",
     };

@@ -6,7 +6,9 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Unexpected, Visitor};
 
 use super::{
-    ClusterConfig, MAX_HOST_BYTES, MAX_NODE_ID_BYTES, MAX_PORT, NodeSpec, Retention, retention::RetentionSeed,
+    ClusterConfig, MAX_HOST_BYTES, MAX_NODE_ID_BYTES, MAX_PORT, NodeSpec, Retention,
+    limits::{Limits, LimitsSeed},
+    retention::RetentionSeed,
 };
 
 /// Makes a visitor a seed, so that it can carry what it needs to know. `any`: YAML says what stands there, and a
@@ -80,18 +82,24 @@ impl<'de> Visitor<'de> for ConfigSeed {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let (mut nodes, mut retention, mut seen) = (None, Retention::default(), Vec::new());
+        let (mut nodes, mut retention, mut limits) = (None, Retention::default(), Limits::default());
+        let mut seen = Vec::new();
         while let Some(key) = map.next_key_seed(Key {
-            known: &["nodes", "retention"],
+            known: &["nodes", "retention", "limits"],
             seen: &mut seen,
         })? {
             match key {
                 "nodes" => nodes = Some(map.next_value_seed(NodesSeed)?),
+                "limits" => limits = map.next_value_seed(LimitsSeed)?,
                 _ => retention = map.next_value_seed(RetentionSeed)?,
             }
         }
         let nodes = nodes.ok_or_else(|| A::Error::custom("the key `nodes` is missing"))?;
-        Ok(Some(ClusterConfig { nodes, retention }))
+        Ok(Some(ClusterConfig {
+            nodes,
+            retention,
+            limits,
+        }))
     }
 }
 

@@ -54,6 +54,7 @@ fn both_styles_are_read() {
     let expected = ClusterConfig {
         nodes: vec![n("n1", 9101), n("n2", 9102)],
         retention: Retention::default(),
+        limits: Limits::default(),
     };
     assert_eq!(parse(&block(0, "")), Ok(expected.clone()));
     assert_eq!(
@@ -182,7 +183,7 @@ fn an_unknown_key_is_refused_where_it_stands() {
     refused(
         "\ntimeout: 3\nnodes: []\n",
         2,
-        "unknown key `timeout`, expected one of the keys `nodes`, `retention`",
+        "unknown key `timeout`, expected one of the keys `nodes`, `retention`, `limits`",
     );
     refused(
         &block(8, "    port: 9102\n    prot: 1"),

@@ -5,14 +5,17 @@
 //! is JSON and can say everything. Times are Unix seconds with six decimals, written from whole microseconds:
 //! a float would not hold them all.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::push_fmt;
 
 /// The only `clock_type` there is: `logical_time` is a Lamport time.
 pub const CLOCK_TYPE: &str = "logical";
+
+const RECORD: &str = "RECORD ";
 
 /// A committed record, to be written as a line. All texts but `body` are single words.
 #[derive(Clone, Copy, Debug)]
@@ -24,10 +27,13 @@ pub struct RecordView<'a> {
     pub ts_us: i64,
     /// Microseconds since the Unix epoch of cluster time.
     pub corrected_us: i64,
+    /// How far `corrected_us` may be off, microseconds; `None` where the taking node's clock was not synchronised.
+    pub bound_us: Option<u64>,
     pub logical_time: u64,
     /// The node that took the record.
     pub node: &'a str,
     pub log_index: u64,
+    pub headers: &'a [(String, String)],
     pub body: &'a [u8],
     /// Whether the record came by a verb that can carry any bytes. A nine-field line shows its LF, CR and
     /// backslashes escaped; what came as a line is shown as it came.
@@ -76,11 +82,26 @@ impl RecordView<'_> {
 
     /// Appends the record as a `RECORD` line, the form `READ` and `SUBSCRIBE` deliver.
     pub fn write_record(&self, out: &mut Vec<u8>) {
+        self.write_record_with(HandedOut::default(), out);
+    }
+
+    /// The same, of a record that is handed out in a special way.
+    pub fn write_record_with(&self, how: HandedOut<'_>, out: &mut Vec<u8>) {
+        out.extend_from_slice(RECORD.as_bytes());
+        self.write_json_with(how, out);
+    }
+
+    /// Appends the record as a JSON document alone, with a line end.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        self.write_json_with(HandedOut::default(), out);
+    }
+
+    fn write_json_with(&self, how: HandedOut<'_>, out: &mut Vec<u8>) {
         let json = |text: &str| serde_json::Value::from(text);
         push_fmt(
             out,
             format_args!(
-                r#"RECORD {{"topic":{},"id":{},"offset":{},"ts":{},"corrected_ts":{},"logical_time":{},"clock_type":"{}","node":{},"log_index":{},"text":{}}}"#,
+                r#"{{"topic":{},"id":{},"offset":{},"ts":{},"corrected_ts":{},"logical_time":{},"clock_type":"{}","node":{},"log_index":{},"#,
                 json(self.topic),
                 json(self.id),
                 self.offset,
@@ -90,10 +111,32 @@ impl RecordView<'_> {
                 CLOCK_TYPE,
                 json(self.node),
                 self.log_index,
-                json(&self.text()),
             ),
         );
-        out.push(b'\n');
+        if let Some(bound_us) = self.bound_us {
+            let bound = Seconds(i64::try_from(bound_us).unwrap_or(i64::MAX));
+            push_fmt(out, format_args!(r#""bound":{bound},"#));
+        }
+        if !self.headers.is_empty() {
+            let mut before = r#""headers":{"#;
+            for (key, value) in self.headers {
+                push_fmt(out, format_args!("{before}{}:{}", json(key), json(value)));
+                before = ",";
+            }
+            out.extend_from_slice(b"},");
+        }
+        if let Some((group, deliveries)) = how.group {
+            let group = json(group);
+            push_fmt(out, format_args!(r#""group":{group},"delivery":{deliveries},"#));
+        }
+        if how.late {
+            out.extend_from_slice(br#""late":true,"#);
+        }
+        if std::str::from_utf8(self.body).is_err() {
+            let data = BASE64.encode(self.body);
+            push_fmt(out, format_args!(r#""data":"{data}","#));
+        }
+        push_fmt(out, format_args!("\"text\":{}}}\n", json(&self.text())));
     }
 
     fn text(&self) -> Cow<'_, str> {
@@ -101,12 +144,21 @@ impl RecordView<'_> {
     }
 }
 
+/// What is said of a record beside what it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HandedOut<'a> {
+    /// The group whose member gets it, and how often it was handed out, this time included.
+    pub group: Option<(&'a str, u32)>,
+    /// It arrived too late for its place in the order of origin.
+    pub late: bool,
+}
+
 fn or_dash(text: &str) -> &str {
     if text.is_empty() { "-" } else { text }
 }
 
 /// Microseconds, displayed as seconds with six decimals.
-struct Seconds(i64);
+pub(super) struct Seconds(pub(super) i64);
 
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -117,7 +169,7 @@ impl fmt::Display for Seconds {
 }
 
 /// A `RECORD` line, read. Keys it does not know are left for later versions.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordLine {
     pub topic: String,
     pub id: String,
@@ -133,8 +185,36 @@ pub struct RecordLine {
     /// The node that took the record.
     pub node: String,
     pub log_index: u64,
+    /// How far `corrected_us` may be off, microseconds; seconds in JSON. `None` where the taking node's clock was not
+    /// synchronised.
+    #[serde(
+        rename = "bound",
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "maybe_seconds"
+    )]
+    pub bound_us: Option<i64>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// The group whose member got the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// How often the group handed it out, this time included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<u32>,
+    /// It arrived too late for its place in the order of origin.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub late: bool,
+    /// The body in base64, if it is not UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<String>,
     /// The body; invalid UTF-8 replaced.
     pub text: String,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the form serde calls")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// A line that should be a `RECORD` line is not.
@@ -144,14 +224,27 @@ pub enum RecordLineError {
     Kind(String),
     #[error("a RECORD line whose JSON is wrong: {0}")]
     Json(#[from] serde_json::Error),
+    #[error("a record whose data is not base64: {0}")]
+    Base64(#[from] base64::DecodeError),
 }
 
 impl RecordLine {
     /// Reads a whole line, given without its line end.
     pub fn parse(line: &str) -> Result<Self, RecordLineError> {
-        match line.strip_prefix("RECORD ") {
+        match line.strip_prefix(RECORD) {
             Some(json) => Ok(serde_json::from_str(json)?),
             None => Err(RecordLineError::Kind(line.chars().take(80).collect())),
+        }
+    }
+
+    /// The body's bytes, as they were published.
+    ///
+    /// # Errors
+    /// If `data` is not base64, which no node writes.
+    pub fn body(&self) -> Result<Vec<u8>, RecordLineError> {
+        match &self.data {
+            None => Ok(self.text.as_bytes().to_vec()),
+            Some(data) => Ok(BASE64.decode(data)?),
         }
     }
 
@@ -189,5 +282,27 @@ mod seconds {
     )]
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
         f64::deserialize(deserializer).map(|secs| (secs * 1e6).round() as i64)
+    }
+}
+
+/// The same, of a number that may be missing.
+mod maybe_seconds {
+    use super::{Deserialize as _, Deserializer, Serializer, seconds};
+
+    #[allow(clippy::ref_option, reason = "the form serde calls")]
+    pub(super) fn serialize<S: Serializer>(us: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
+        match us {
+            Some(us) => seconds::serialize(us, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a float beyond the range becomes its nearest end"
+    )]
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+        let secs = Option::<f64>::deserialize(deserializer)?;
+        Ok(secs.map(|secs| (secs * 1e6).round() as i64))
     }
 }

@@ -1,5 +1,7 @@
 //! One line of an answer, records aside: written by a node, read by a client.
 
+use std::fmt;
+
 use super::{Consistency, push_fmt};
 
 /// One line of an answer.
@@ -14,8 +16,10 @@ pub enum Reply<'a> {
         logical_time: Option<u64>,
     },
     /// The id was published before with the same content: still one record.
+    /// `offset` is told for `PUBLISH` alone.
     Duplicate {
         id: &'a str,
+        offset: Option<u64>,
     },
     /// Committed by the leader, to which the node asked forwarded it.
     Redirected {
@@ -31,12 +35,74 @@ pub enum Reply<'a> {
         topic: &'a str,
         next_offset: Option<u64>,
     },
+    /// A pattern is followed: records come whose Lamport times are later than this.
+    SubscribedAfter {
+        pattern: &'a str,
+        logical_time: u64,
+    },
+    /// This connection is a member of the group.
+    Joined {
+        topic: &'a str,
+        group: &'a str,
+    },
+    Unsubscribed {
+        pattern: &'a str,
+    },
+    /// There was nothing to end.
+    NotSubscribed {
+        pattern: &'a str,
+    },
+    /// Not an answer: the subscription is so many records behind the topic's end.
+    Lag {
+        pattern: &'a str,
+        records: u64,
+    },
+    /// Not an answer: the subscription is over, for a reason a client can act on.
+    Ended {
+        pattern: &'a str,
+        reason: Ended,
+    },
+    /// Not an answer: retention dropped these records before the group had them; it goes on behind them.
+    Skipped {
+        topic: &'a str,
+        group: &'a str,
+        first: u64,
+        last: u64,
+    },
     HistoryEnd,
     /// Closes the records of a `READ`. A reader that has `high_watermark` has all there was.
     ReadEnd {
         high_watermark: u64,
         log_start_offset: u64,
         consistency: Consistency,
+        /// Where to read on.
+        next_offset: u64,
+    },
+    /// Closes a list of so many lines.
+    TopicsEnd {
+        count: u64,
+    },
+    GroupsEnd {
+        count: u64,
+    },
+    Acked {
+        topic: &'a str,
+        group: &'a str,
+        offset: u64,
+    },
+    Nacked {
+        topic: &'a str,
+        group: &'a str,
+        offset: u64,
+    },
+    GroupDeleted {
+        topic: &'a str,
+        group: &'a str,
+    },
+    GroupMoved {
+        topic: &'a str,
+        group: &'a str,
+        next_offset: u64,
     },
     /// The node asked knows no leader: nothing was published.
     NotLeader,
@@ -45,6 +111,25 @@ pub enum Reply<'a> {
     /// The id was published to the topic before, with other content.
     IdConflict {
         id: &'a str,
+    },
+    /// The topic does not end where the publisher expected it; nothing was published.
+    OffsetMismatch {
+        end: u64,
+    },
+    /// There are as many topics as there may be; nothing was published.
+    TooManyTopics {
+        max: u64,
+    },
+    TooManyGroups {
+        max: u64,
+    },
+    NoSuchGroup {
+        topic: &'a str,
+        group: &'a str,
+    },
+    /// The group did not hand that record out, so it cannot be acknowledged or given back.
+    NotDelivered {
+        offset: u64,
     },
     /// Retention dropped the records asked for; those from `start` to `end` can be read (none if `end` is before it).
     OffsetOutOfRange {
@@ -73,7 +158,11 @@ impl<'a> Reply<'a> {
                 logical_time: Some(logical_time),
             } => push_fmt(out, format_args!("OK published {id} {offset} {logical_time}")),
             Self::Published { id, .. } => push_fmt(out, format_args!("OK published {id}")),
-            Self::Duplicate { id } => push_fmt(out, format_args!("OK duplicate {id}")),
+            Self::Duplicate { id, offset: None } => push_fmt(out, format_args!("OK duplicate {id}")),
+            Self::Duplicate {
+                id,
+                offset: Some(offset),
+            } => push_fmt(out, format_args!("OK duplicate {id} {offset}")),
             Self::Redirected { id } => push_fmt(out, format_args!("OK REDIRECTED {id}")),
             Self::Redirect { host, port } => push_fmt(out, format_args!("REDIRECT {host} {port}")),
             Self::Subscribed {
@@ -84,21 +173,60 @@ impl<'a> Reply<'a> {
                 topic,
                 next_offset: None,
             } => push_fmt(out, format_args!("OK subscribed {topic}")),
+            Self::SubscribedAfter {
+                pattern,
+                logical_time,
+            } => push_fmt(out, format_args!("OK subscribed {pattern} after {logical_time}")),
+            Self::Joined { topic, group } => {
+                push_fmt(out, format_args!("OK subscribed {topic} group {group}"))
+            }
+            Self::Unsubscribed { pattern } => push_fmt(out, format_args!("OK unsubscribed {pattern}")),
+            Self::NotSubscribed { pattern } => push_fmt(out, format_args!("ERR not_subscribed {pattern}")),
+            Self::Lag { pattern, records } => push_fmt(out, format_args!("LAG {pattern} {records}")),
+            Self::Ended { pattern, reason } => push_fmt(out, format_args!("ENDED {pattern} {reason}")),
+            Self::Skipped {
+                topic,
+                group,
+                first,
+                last,
+            } => push_fmt(out, format_args!("SKIPPED {topic} {group} {first} {last}")),
             Self::HistoryEnd => push_fmt(out, format_args!("OK history_end")),
             Self::ReadEnd {
                 high_watermark,
                 log_start_offset,
                 consistency,
+                next_offset,
             } => push_fmt(
                 out,
                 format_args!(
-                    "OK read_end {high_watermark} {log_start_offset} {}",
+                    "OK read_end {high_watermark} {log_start_offset} {} {next_offset}",
                     consistency.as_str()
                 ),
             ),
+            Self::TopicsEnd { count } => push_fmt(out, format_args!("OK topics_end {count}")),
+            Self::GroupsEnd { count } => push_fmt(out, format_args!("OK groups_end {count}")),
+            Self::Acked { topic, group, offset } => {
+                push_fmt(out, format_args!("OK acked {topic} {group} {offset}"));
+            }
+            Self::Nacked { topic, group, offset } => {
+                push_fmt(out, format_args!("OK nacked {topic} {group} {offset}"));
+            }
+            Self::GroupDeleted { topic, group } => {
+                push_fmt(out, format_args!("OK group_deleted {topic} {group}"));
+            }
+            Self::GroupMoved {
+                topic,
+                group,
+                next_offset,
+            } => push_fmt(out, format_args!("OK group_moved {topic} {group} {next_offset}")),
             Self::NotLeader => push_fmt(out, format_args!("ERR not_leader")),
             Self::TimeoutWaitingCommit => push_fmt(out, format_args!("ERR timeout_waiting_commit")),
             Self::IdConflict { id } => push_fmt(out, format_args!("ERR id_conflict {id}")),
+            Self::OffsetMismatch { end } => push_fmt(out, format_args!("ERR offset_mismatch {end}")),
+            Self::TooManyTopics { max } => push_fmt(out, format_args!("ERR too_many_topics {max}")),
+            Self::TooManyGroups { max } => push_fmt(out, format_args!("ERR too_many_groups {max}")),
+            Self::NoSuchGroup { topic, group } => push_fmt(out, format_args!("ERR no_group {topic} {group}")),
+            Self::NotDelivered { offset } => push_fmt(out, format_args!("ERR not_delivered {offset}")),
             Self::OffsetOutOfRange { start, end } => {
                 push_fmt(out, format_args!("ERR offset_out_of_range {start} {end}"));
             }
@@ -124,6 +252,29 @@ impl<'a> Reply<'a> {
                 })
             }
             "ERR" => Some(Self::parse_err(rest)),
+            "LAG" => {
+                let (pattern, records) = rest.split_once(' ')?;
+                Some(Self::Lag {
+                    pattern,
+                    records: records.parse().ok()?,
+                })
+            }
+            "ENDED" => {
+                let (pattern, reason) = rest.split_once(' ')?;
+                Some(Self::Ended {
+                    pattern,
+                    reason: Ended::parse(reason)?,
+                })
+            }
+            "SKIPPED" => {
+                let mut words = rest.split(' ');
+                Some(Self::Skipped {
+                    topic: words.next()?,
+                    group: words.next()?,
+                    first: words.next()?.parse().ok()?,
+                    last: words.next()?.parse().ok()?,
+                })
+            }
             _ => None,
         }
     }
@@ -131,50 +282,137 @@ impl<'a> Reply<'a> {
     fn parse_ok(rest: &'a str) -> Option<Self> {
         let mut words = rest.split(' ');
         let what = words.next()?;
-        let first = words.next().filter(|word| !word.is_empty());
-        let mut number = || words.next().and_then(|word| word.parse().ok());
+        let mut word = || words.next().filter(|word| !word.is_empty());
+        let number = |word: Option<&str>| word.and_then(|word| word.parse().ok());
+        let first = word();
         Some(match what {
             "bye" => Self::Bye,
             "history_end" => Self::HistoryEnd,
             "published" => Self::Published {
                 id: first?,
-                offset: number(),
-                logical_time: number(),
+                offset: number(word()),
+                logical_time: number(word()),
             },
-            "duplicate" => Self::Duplicate { id: first? },
+            "duplicate" => Self::Duplicate {
+                id: first?,
+                offset: number(word()),
+            },
             "REDIRECTED" => Self::Redirected { id: first? },
-            "subscribed" => Self::Subscribed {
-                topic: first?,
-                next_offset: number(),
+            "subscribed" => match word() {
+                Some("after") => Self::SubscribedAfter {
+                    pattern: first?,
+                    logical_time: number(word())?,
+                },
+                Some("group") => Self::Joined {
+                    topic: first?,
+                    group: word()?,
+                },
+                next => Self::Subscribed {
+                    topic: first?,
+                    next_offset: number(next),
+                },
             },
+            "unsubscribed" => Self::Unsubscribed { pattern: first? },
             "read_end" => Self::ReadEnd {
-                high_watermark: first?.parse().ok()?,
-                log_start_offset: number()?,
-                consistency: match words.next()? {
+                high_watermark: number(first)?,
+                log_start_offset: number(word())?,
+                consistency: match word()? {
                     "strong" => Consistency::Strong,
                     "local" => Consistency::Local,
                     _ => return None,
                 },
+                next_offset: number(word())?,
+            },
+            "topics_end" => Self::TopicsEnd {
+                count: number(first)?,
+            },
+            "groups_end" => Self::GroupsEnd {
+                count: number(first)?,
+            },
+            "acked" => Self::Acked {
+                topic: first?,
+                group: word()?,
+                offset: number(word())?,
+            },
+            "nacked" => Self::Nacked {
+                topic: first?,
+                group: word()?,
+                offset: number(word())?,
+            },
+            "group_deleted" => Self::GroupDeleted {
+                topic: first?,
+                group: word()?,
+            },
+            "group_moved" => Self::GroupMoved {
+                topic: first?,
+                group: word()?,
+                next_offset: number(word())?,
             },
             _ => return None,
         })
     }
 
     fn parse_err(text: &'a str) -> Self {
-        match text.split_once(' ').unwrap_or((text, "")) {
-            ("not_leader", "") => Self::NotLeader,
-            ("timeout_waiting_commit", "") => Self::TimeoutWaitingCommit,
-            ("id_conflict", id) if !id.is_empty() => Self::IdConflict { id },
+        let (what, rest) = text.split_once(' ').unwrap_or((text, ""));
+        let known = match (what, rest) {
+            ("not_leader", "") => Some(Self::NotLeader),
+            ("timeout_waiting_commit", "") => Some(Self::TimeoutWaitingCommit),
+            ("id_conflict", id) if !id.is_empty() => Some(Self::IdConflict { id }),
+            ("offset_mismatch", end) => end.parse().ok().map(|end| Self::OffsetMismatch { end }),
+            ("too_many_topics", max) => max.parse().ok().map(|max| Self::TooManyTopics { max }),
+            ("too_many_groups", max) => max.parse().ok().map(|max| Self::TooManyGroups { max }),
+            ("not_subscribed", pattern) if !pattern.is_empty() => Some(Self::NotSubscribed { pattern }),
+            ("no_group", names) => names
+                .split_once(' ')
+                .map(|(topic, group)| Self::NoSuchGroup { topic, group }),
+            ("not_delivered", offset) => offset.parse().ok().map(|offset| Self::NotDelivered { offset }),
             ("offset_out_of_range", range) => {
-                match range.split_once(' ').map(|(a, b)| (a.parse(), b.parse())) {
-                    Some((Ok(start), Ok(end))) => Self::OffsetOutOfRange { start, end },
-                    _ => Self::Refused { text },
-                }
+                parse_range(range).map(|(start, end)| Self::OffsetOutOfRange { start, end })
             }
-            ("unavailable", reason) => Self::Unavailable { reason },
-            _ => Self::Refused { text },
+            ("unavailable", reason) => Some(Self::Unavailable { reason }),
+            _ => None,
+        };
+        known.unwrap_or(Self::Refused { text })
+    }
+}
+
+/// Why a subscription is over although the connection is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Retention dropped what came next; `start` to `end` can be read (none if `end` is before it).
+    OffsetOutOfRange { start: u64, end: u64 },
+    /// The node does not lead any more, and groups are led: join where the leader is.
+    NotLeader,
+    /// The group was deleted.
+    NoSuchGroup,
+}
+
+impl Ended {
+    fn parse(text: &str) -> Option<Self> {
+        match text.split_once(' ').unwrap_or((text, "")) {
+            ("not_leader", "") => Some(Self::NotLeader),
+            ("no_group", "") => Some(Self::NoSuchGroup),
+            ("offset_out_of_range", range) => {
+                parse_range(range).map(|(start, end)| Self::OffsetOutOfRange { start, end })
+            }
+            _ => None,
         }
     }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OffsetOutOfRange { start, end } => write!(f, "offset_out_of_range {start} {end}"),
+            Self::NotLeader => f.write_str("not_leader"),
+            Self::NoSuchGroup => f.write_str("no_group"),
+        }
+    }
+}
+
+fn parse_range(range: &str) -> Option<(u64, u64)> {
+    let (start, end) = range.split_once(' ')?;
+    Some((start.parse().ok()?, end.parse().ok()?))
 }
 
 /// An answer is one line, whatever an error's text was made from.

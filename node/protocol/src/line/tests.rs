@@ -1,12 +1,14 @@
 //! The lines a node reads.
 
 mod answers;
+mod bodies;
+mod new_verbs;
 mod properties;
 
 use super::*;
 use crate::record::{MAX_BODY_BYTES, MAX_ID_BYTES, MAX_TOPIC_BYTES};
 
-fn parse(line: &str) -> Result<Command<'_>, LineError> {
+fn parse(line: &str) -> Result<Command<'_>, CommandError> {
     Command::parse(line.as_bytes())
 }
 
@@ -18,14 +20,6 @@ fn answers(line: &str, answer: &str) {
 
 fn publish<'a>(topic: &'a str, id: Option<&'a str>, text: &'a str) -> Command<'a> {
     Command::Pub { topic, id, text }
-}
-
-fn read(topic: &str, range: ReadRange, consistency: Consistency) -> Command<'_> {
-    Command::Read {
-        topic,
-        range,
-        consistency,
-    }
 }
 
 #[test]
@@ -132,68 +126,6 @@ fn a_history_takes_a_whole_number_from_zero_up() {
 }
 
 #[test]
-fn a_read_takes_its_options_in_any_order() {
-    use Consistency::{Local, Strong};
-    let last = |count| ReadRange::Last { count };
-    let from = |offset, limit| ReadRange::From { offset, limit };
-    assert_eq!(parse("READ t"), Ok(read("t", last(50), Strong)));
-    assert_eq!(parse("READ t --last 3 --local"), Ok(read("t", last(3), Local)));
-    assert_eq!(
-        parse("READ t --strong --limit 2 --last 3"),
-        Ok(read("t", last(2), Strong))
-    );
-    assert_eq!(parse("READ t --last 20000"), Ok(read("t", last(10_000), Strong)));
-    assert_eq!(parse("READ t --from 7"), Ok(read("t", from(7, 10_000), Strong)));
-    assert_eq!(
-        parse("READ t --limit 5 --local --from 0"),
-        Ok(read("t", from(0, 5), Local))
-    );
-    for line in [
-        "READ",
-        "READ t --last",
-        "READ t --last 1 --from 2",
-        "READ t --last 1 --last 2",
-        "READ t --strong --local",
-        "READ t 50",
-        "READ t --all",
-    ] {
-        answers(
-            line,
-            "ERR usage: READ <topic> [--last <n> | --from <offset>] [--limit <n>] [--strong | --local]",
-        );
-    }
-    answers("READ t --last x", "ERR n_must_be_int");
-    answers("READ t --from -1", "ERR n_must_be_int");
-}
-
-#[test]
-fn a_subscribe_takes_a_first_offset() {
-    assert_eq!(
-        parse("SUBSCRIBE t"),
-        Ok(Command::Subscribe {
-            topic: "t",
-            from: None
-        })
-    );
-    assert_eq!(
-        parse("SUBSCRIBE t --from 9"),
-        Ok(Command::Subscribe {
-            topic: "t",
-            from: Some(9)
-        })
-    );
-    for line in [
-        "SUBSCRIBE",
-        "SUBSCRIBE t 9",
-        "SUBSCRIBE t --from",
-        "SUBSCRIBE t --from 9 10",
-    ] {
-        answers(line, "ERR usage: SUBSCRIBE <topic> [--from <offset>]");
-    }
-    answers("SUBSCRIBE t --from x", "ERR n_must_be_int");
-}
-
-#[test]
 fn anything_else_is_unknown() {
     for line in [
         "",
@@ -202,7 +134,6 @@ fn anything_else_is_unknown() {
         "Sub t",
         "quit",
         "history t 5",
-        "PUBLISH t 5",
         "PONG",
         "PUBt hi",
         "\u{0}",
@@ -302,14 +233,8 @@ fn no_part_of_a_command_can_smuggle_in_another() {
             "{topic:?} {id:?} {text:?}"
         );
     }
-    assert!(
-        Command::Subscribe {
-            topic: "t --from 5",
-            from: None
-        }
-        .write(&mut out)
-        .is_err()
-    );
+    let subscribe = |pattern| Command::Subscribe(SubscribeCommand::new(pattern, SubscribeStart::New));
+    assert!(subscribe("t --from 5").write(&mut out).is_err());
     assert_eq!(out, b"");
     Command::Pub {
         topic: "t",

@@ -130,6 +130,21 @@ pub enum PublishOutcome {
     },
     /// The id was there before with other content.
     Conflict,
+    /// The publisher expected the topic to end elsewhere: nothing was stored.
+    OffsetMismatch {
+        /// The topic's newest offset.
+        end: u64,
+    },
+    /// The record would have made one topic more than there may be: nothing was stored.
+    TooManyTopics,
+    /// A change of a group took effect, or was in effect already.
+    GroupChanged,
+    /// There is no such group: nothing was changed.
+    NoSuchGroup,
+    /// The topic, or the cluster, has as many groups as there may be.
+    TooManyGroups,
+    /// An acknowledgement of what the group never handed out, or a hand-out beyond what it may have open.
+    OutOfGroupRange,
 }
 
 /// Records that a follower took, for the leader of one term. A leader of another term must not take them: what

@@ -115,6 +115,15 @@ pub(super) fn put_outcome(out: &mut BytesMut, outcome: PublishOutcome) {
             put_varint(out, offset);
         }
         PublishOutcome::Conflict => out.put_u8(2),
+        PublishOutcome::OffsetMismatch { end } => {
+            out.put_u8(3);
+            put_varint(out, end);
+        }
+        PublishOutcome::TooManyTopics => out.put_u8(4),
+        PublishOutcome::GroupChanged => out.put_u8(5),
+        PublishOutcome::NoSuchGroup => out.put_u8(6),
+        PublishOutcome::TooManyGroups => out.put_u8(7),
+        PublishOutcome::OutOfGroupRange => out.put_u8(8),
     }
 }
 
@@ -128,6 +137,14 @@ pub(super) fn read_outcome(reader: &mut Reader) -> Result<PublishOutcome, Decode
             offset: reader.varint("offset")?,
         },
         2 => PublishOutcome::Conflict,
+        3 => PublishOutcome::OffsetMismatch {
+            end: reader.varint("topic end")?,
+        },
+        4 => PublishOutcome::TooManyTopics,
+        5 => PublishOutcome::GroupChanged,
+        6 => PublishOutcome::NoSuchGroup,
+        7 => PublishOutcome::TooManyGroups,
+        8 => PublishOutcome::OutOfGroupRange,
         other => return Err(unknown("outcome", other)),
     })
 }

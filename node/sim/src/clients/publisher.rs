@@ -196,7 +196,7 @@ impl Publisher {
             Some(Reply::Redirected { id }) if !pending.has_id || id == pending.key => {
                 acknowledged(None, true)
             }
-            Some(Reply::Duplicate { id }) if id == pending.key => {
+            Some(Reply::Duplicate { id, .. }) if id == pending.key => {
                 self.clients.cluster.world.count(Count::Duplicate);
                 acknowledged(None, false)
             }

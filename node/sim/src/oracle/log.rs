@@ -268,7 +268,11 @@ impl Inner {
             clock_type: "logical".to_owned(),
             node: record.node.to_string(),
             log_index: at.index,
+            bound_us: record
+                .synchronised
+                .then_some(i64::try_from(record.error_bound_us).unwrap_or(i64::MAX)),
             text,
+            ..RecordLine::default()
         });
     }
 }

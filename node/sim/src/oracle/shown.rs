@@ -55,9 +55,11 @@ impl Shown {
                     offset: known.offset,
                     ts_us: known.ts_us,
                     corrected_us: known.corrected_us,
+                    bound_us: None,
                     logical_time: known.logical_time,
                     node: &known.node,
                     log_index: known.log_index,
+                    headers: &[],
                     body: known.text.as_bytes(),
                     binary_safe: false,
                 };

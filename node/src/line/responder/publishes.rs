@@ -1,12 +1,23 @@
 //! Answers to publishes, when their fate is known.
 
-use tokio::{sync::mpsc, time::timeout_at};
-use wiber_protocol::{event::EventKind, line::Reply, rpc::PublishOutcome};
+use std::ops::RangeInclusive;
 
-use super::{super::named::Named, Delivery, Gone, OWN_WRITE_TOPICS, PublishStep, Responder};
+use tokio::{sync::mpsc, time::timeout_at};
+use wiber_protocol::{
+    event::EventKind,
+    group_op::{GroupAction, GroupOp},
+    line::Reply,
+    rpc::PublishOutcome,
+};
+
+use super::{
+    super::named::{Asked, Named},
+    Delivery, Gone, OWN_WRITE_TOPICS, PublishStep, Responder,
+};
 use crate::{
     metrics::{count, count_many},
     publish::Fate,
+    state::{MAX_GROUPS, MAX_TOPICS},
 };
 
 impl Responder {
@@ -64,34 +75,8 @@ impl Responder {
                 return self.for_each(named, |_| Reply::TimeoutWaitingCommit);
             }
         };
-        for ((topic, id), outcome) in named.iter().zip(outcomes) {
-            match outcome {
-                PublishOutcome::Published { offset, lamport } => {
-                    count(&counters.publishes);
-                    if forwarded {
-                        self.remember_own_write(topic, offset);
-                        Reply::Redirected { id }.write(&mut self.out);
-                    } else {
-                        let reply = Reply::Published {
-                            id,
-                            offset: Some(offset),
-                            logical_time: Some(lamport),
-                        };
-                        reply.write(&mut self.out);
-                    }
-                }
-                PublishOutcome::Duplicate { offset } => {
-                    count(&counters.duplicates);
-                    if forwarded {
-                        self.remember_own_write(topic, offset);
-                    }
-                    Reply::Duplicate { id }.write(&mut self.out);
-                }
-                PublishOutcome::Conflict => {
-                    count(&counters.conflicts);
-                    Reply::IdConflict { id }.write(&mut self.out);
-                }
-            }
+        for ((asked, (topic, id)), outcome) in named.asked().zip(named.iter()).zip(outcomes) {
+            self.answer_publish(asked, topic, id, outcome, forwarded);
         }
         if self.clients.trace.allow_local(EventKind::Deliver) {
             self.clients.trace.local(EventKind::Deliver, 0, |event| {
@@ -104,20 +89,96 @@ impl Responder {
         }
     }
 
+    fn answer_publish(
+        &mut self,
+        asked: Option<&Asked>,
+        topic: &str,
+        id: &str,
+        outcome: PublishOutcome,
+        forwarded: bool,
+    ) {
+        let counters = &self.clients.counters;
+        let is_new_verb = asked.is_some();
+        if forwarded
+            && let PublishOutcome::Published { offset, .. } | PublishOutcome::Duplicate { offset } = outcome
+        {
+            remember_own_write(&mut self.own_writes, topic, offset);
+        }
+        let reply = match outcome {
+            PublishOutcome::Published { offset, lamport } => {
+                count(&counters.publishes);
+                if forwarded && !is_new_verb {
+                    Reply::Redirected { id }
+                } else {
+                    Reply::Published {
+                        id,
+                        offset: Some(offset),
+                        logical_time: Some(lamport),
+                    }
+                }
+            }
+            PublishOutcome::Duplicate { offset } => {
+                count(&counters.duplicates);
+                let offset = is_new_verb.then_some(offset);
+                Reply::Duplicate { id, offset }
+            }
+            PublishOutcome::Conflict => {
+                count(&counters.conflicts);
+                Reply::IdConflict { id }
+            }
+            PublishOutcome::OffsetMismatch { end } => Reply::OffsetMismatch { end },
+            PublishOutcome::TooManyTopics => Reply::TooManyTopics {
+                max: MAX_TOPICS as u64,
+            },
+            of_group => match asked {
+                Some(Asked::Group(op)) => group_reply(topic, op, of_group),
+                // No message is answered so.
+                _ => Reply::TimeoutWaitingCommit,
+            },
+        };
+        reply.write(&mut self.out);
+    }
+
     fn for_each<'a>(&mut self, named: &'a Named, reply: impl Fn(&'a str) -> Reply<'a>) {
         for (_, id) in named.iter() {
             reply(id).write(&mut self.out);
         }
     }
+}
 
-    fn remember_own_write(&mut self, topic: &str, offset: u64) {
-        if let Some((_, known)) = self.own_writes.iter_mut().find(|(known, _)| known == topic) {
-            *known = offset.max(*known);
-        } else {
-            if self.own_writes.len() == OWN_WRITE_TOPICS {
-                self.own_writes.remove(0);
-            }
-            self.own_writes.push((topic.to_owned(), offset));
-        }
+fn remember_own_write(own_writes: &mut Vec<(String, u64)>, topic: &str, offset: u64) {
+    if let Some((_, known)) = own_writes.iter_mut().find(|(known, _)| known == topic) {
+        *known = offset.max(*known);
+        return;
+    }
+    if own_writes.len() == OWN_WRITE_TOPICS {
+        own_writes.remove(0);
+    }
+    own_writes.push((topic.to_owned(), offset));
+}
+
+/// The answer to a change of a group.
+fn group_reply<'a>(topic: &'a str, op: &'a GroupOp, outcome: PublishOutcome) -> Reply<'a> {
+    let group = &op.group;
+    let last = |offsets: &[RangeInclusive<u64>]| offsets.last().map_or(0, |range| *range.end());
+    match (outcome, &op.action) {
+        (PublishOutcome::NoSuchGroup, _) => Reply::NoSuchGroup { topic, group },
+        (PublishOutcome::TooManyGroups, _) => Reply::TooManyGroups {
+            max: MAX_GROUPS as u64,
+        },
+        (PublishOutcome::OutOfGroupRange, GroupAction::Ack { offsets }) => Reply::NotDelivered {
+            offset: last(offsets),
+        },
+        (_, GroupAction::Ack { offsets }) => Reply::Acked {
+            topic,
+            group,
+            offset: last(offsets),
+        },
+        (_, GroupAction::Seek { next_offset }) => Reply::GroupMoved {
+            topic,
+            group,
+            next_offset: *next_offset,
+        },
+        _ => Reply::GroupDeleted { topic, group },
     }
 }

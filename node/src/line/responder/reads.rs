@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-use wiber_protocol::line::{Consistency, MAX_READ_BYTES, ReadRange, Reply};
+use wiber_protocol::line::{Consistency, MAX_READ_BYTES, ReadStart, Reply};
 
-use super::{FLUSH_BYTES, Gone, Responder};
+use super::{FLUSH_BYTES, Gone, ReadStep, Responder};
 use crate::{
     fetch::{Committed, FetchError, PAGE_BYTES},
     group::Group,
@@ -36,12 +36,15 @@ impl Responder {
         Ok(())
     }
 
-    pub(super) async fn read(
-        &mut self,
-        topic: &str,
-        range: ReadRange,
-        consistency: Consistency,
-    ) -> Result<(), Gone> {
+    pub(super) async fn read(&mut self, read: ReadStep) -> Result<(), Gone> {
+        let ReadStep {
+            topic,
+            start,
+            limit,
+            consistency,
+            ..
+        } = read;
+        let topic = topic.as_str();
         let Some(group) = self.group() else { return Ok(()) };
         match consistency {
             Consistency::Strong => {
@@ -65,16 +68,17 @@ impl Responder {
             )
         };
         let end = high_watermark + 1;
-        let read = match range {
-            ReadRange::Last { count } => {
+        let read = match start {
+            ReadStart::Last(count) => {
                 let first = end.saturating_sub(count).max(log_start_offset);
                 self.newest(&group, topic, first, end).await?
             }
-            ReadRange::From { offset, .. } if offset.max(1) < log_start_offset => {
+            ReadStart::From(offset) if offset.max(1) < log_start_offset => {
                 let (start, end) = (log_start_offset, high_watermark);
                 Err(FetchError::OutOfRange { start, end })
             }
-            ReadRange::From { offset, limit } => {
+            ReadStart::Since(_) => Ok(()),
+            ReadStart::From(offset) => {
                 let first = offset.max(1);
                 let end = first.saturating_add(limit).min(end);
                 let write = |committed: &Committed, out: &mut Vec<u8>| committed.view().write_record(out);
@@ -90,6 +94,7 @@ impl Responder {
             high_watermark,
             log_start_offset,
             consistency,
+            next_offset: end,
         };
         reply.write(&mut self.out);
         Ok(())

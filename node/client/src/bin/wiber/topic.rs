@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use wiber_client::{Client, ClientOptions, Consistency, ReadError, ReadFrom, ReadPage};
 use wiber_protocol::{
-    config::{ClusterConfig, NodeSpec, Retention},
+    config::{ClusterConfig, Limits, NodeSpec, Retention},
     line::check_topic,
     status::{NodeStatus, Role},
 };
@@ -29,6 +29,7 @@ pub(crate) fn client(nodes: Vec<NodeSpec>) -> Client {
     let config = ClusterConfig {
         nodes,
         retention: Retention::default(),
+        limits: Limits::default(),
     };
     let options = ClientOptions {
         read_timeout: READ_TIMEOUT,

@@ -24,7 +24,8 @@ fn answers_have_the_contract_s_bytes() {
             },
             "OK published m-1\n",
         ),
-        (Reply::Duplicate { id }, "OK duplicate m-1\n"),
+        (Reply::Duplicate { id, offset: None }, "OK duplicate m-1\n"),
+        (Reply::Duplicate { id, offset: Some(7) }, "OK duplicate m-1 7\n"),
         (Reply::Redirected { id }, "OK REDIRECTED m-1\n"),
         (
             Reply::Redirect {
@@ -53,17 +54,116 @@ fn answers_have_the_contract_s_bytes() {
                 high_watermark: 7,
                 log_start_offset: 1,
                 consistency: Consistency::Strong,
+                next_offset: 8,
             },
-            "OK read_end 7 1 strong\n",
+            "OK read_end 7 1 strong 8\n",
         ),
         (
             Reply::ReadEnd {
                 high_watermark: 0,
                 log_start_offset: 1,
                 consistency: Consistency::Local,
+                next_offset: 1,
             },
-            "OK read_end 0 1 local\n",
+            "OK read_end 0 1 local 1\n",
         ),
+        (
+            Reply::SubscribedAfter {
+                pattern: "t.>",
+                logical_time: 40,
+            },
+            "OK subscribed t.> after 40\n",
+        ),
+        (
+            Reply::Joined {
+                topic: "t",
+                group: "g",
+            },
+            "OK subscribed t group g\n",
+        ),
+        (Reply::Unsubscribed { pattern: "t.*" }, "OK unsubscribed t.*\n"),
+        (Reply::NotSubscribed { pattern: "t" }, "ERR not_subscribed t\n"),
+        (
+            Reply::Lag {
+                pattern: "t",
+                records: 5000,
+            },
+            "LAG t 5000\n",
+        ),
+        (
+            Reply::Ended {
+                pattern: "t",
+                reason: Ended::OffsetOutOfRange { start: 5, end: 9 },
+            },
+            "ENDED t offset_out_of_range 5 9\n",
+        ),
+        (
+            Reply::Ended {
+                pattern: "t",
+                reason: Ended::NotLeader,
+            },
+            "ENDED t not_leader\n",
+        ),
+        (
+            Reply::Ended {
+                pattern: "t",
+                reason: Ended::NoSuchGroup,
+            },
+            "ENDED t no_group\n",
+        ),
+        (
+            Reply::Skipped {
+                topic: "t",
+                group: "g",
+                first: 3,
+                last: 9,
+            },
+            "SKIPPED t g 3 9\n",
+        ),
+        (Reply::TopicsEnd { count: 2 }, "OK topics_end 2\n"),
+        (Reply::GroupsEnd { count: 0 }, "OK groups_end 0\n"),
+        (
+            Reply::Acked {
+                topic: "t",
+                group: "g",
+                offset: 7,
+            },
+            "OK acked t g 7\n",
+        ),
+        (
+            Reply::Nacked {
+                topic: "t",
+                group: "g",
+                offset: 7,
+            },
+            "OK nacked t g 7\n",
+        ),
+        (
+            Reply::GroupDeleted {
+                topic: "t",
+                group: "g",
+            },
+            "OK group_deleted t g\n",
+        ),
+        (
+            Reply::GroupMoved {
+                topic: "t",
+                group: "g",
+                next_offset: 3,
+            },
+            "OK group_moved t g 3\n",
+        ),
+        (Reply::OffsetMismatch { end: 7 }, "ERR offset_mismatch 7\n"),
+        (Reply::TooManyTopics { max: 10 }, "ERR too_many_topics 10\n"),
+        (Reply::TooManyGroups { max: 10 }, "ERR too_many_groups 10\n"),
+        (
+            Reply::NoSuchGroup {
+                topic: "t",
+                group: "g",
+            },
+            "ERR no_group t g\n",
+        ),
+        (Reply::NotDelivered { offset: 7 }, "ERR not_delivered 7\n"),
         (Reply::NotLeader, "ERR not_leader\n"),
         (Reply::TimeoutWaitingCommit, "ERR timeout_waiting_commit\n"),
         (Reply::IdConflict { id }, "ERR id_conflict m-1\n"),
@@ -127,9 +227,11 @@ pub(super) fn view(body: &[u8], binary_safe: bool) -> RecordView<'_> {
         offset: 7,
         ts_us: 1_729_459_200_123_456,
         corrected_us: 1_729_459_200_000_001,
+        bound_us: None,
         logical_time: 40,
         node: "n2",
         log_index: 12,
+        headers: &[],
         body,
         binary_safe,
     }
@@ -214,7 +316,7 @@ fn a_record_line_is_json_with_six_decimals() {
         };
         view.write_record(out);
     });
-    let expected = r#"RECORD {"topic":"dm:a:b","id":"m-1","offset":7,"ts":1729459200.123456,"corrected_ts":1.500000,"logical_time":40,"clock_type":"logical","node":"n2","log_index":12,"text":"\"a\\\n�"}"#;
+    let expected = r#"RECORD {"topic":"dm:a:b","id":"m-1","offset":7,"ts":1729459200.123456,"corrected_ts":1.500000,"logical_time":40,"clock_type":"logical","node":"n2","log_index":12,"data":"ImFcCv8=","text":"\"a\\\n�"}"#;
     assert_eq!(line, format!("{expected}\n"));
     let record = RecordLine::parse(expected).expect("reads back");
     assert_eq!(
@@ -222,7 +324,68 @@ fn a_record_line_is_json_with_six_decimals() {
         (1_729_459_200_123_456, 1_500_000)
     );
     assert_eq!(record.text, "\"a\\\n\u{fffd}");
+    assert_eq!(record.body().expect("base64"), b"\"a\\\n\xff");
     assert!(RecordLine::parse(&expected.replace("\"node\"", "\"later\":[1],\"node\"")).is_ok());
     assert!(RecordLine::parse("MSG t").is_err());
     assert!(RecordLine::parse("RECORD {}").is_err());
+}
+
+#[test]
+fn a_record_line_says_what_there_is_to_say() {
+    let headers = [
+        ("a".to_owned(), "x \"y\"".to_owned()),
+        ("b".to_owned(), String::new()),
+    ];
+    let view = RecordView {
+        bound_us: Some(22),
+        headers: &headers,
+        ..view(b"hi", true)
+    };
+    let how = HandedOut {
+        group: Some(("g", 2)),
+        late: true,
+    };
+    let line = written(|out| view.write_record_with(how, out));
+    let more = r#","bound":0.000022,"headers":{"a":"x \"y\"","b":""},"group":"g","delivery":2,"late":true,"text":"hi"}"#;
+    assert!(line.trim_end().ends_with(more), "{line}");
+    let record = RecordLine::parse(line.trim_end()).expect("reads back");
+    assert_eq!((record.bound_us, record.late), (Some(22), true));
+    assert_eq!((record.group.as_deref(), record.delivery), (Some("g"), Some(2)));
+    assert_eq!(record.headers.into_iter().collect::<Vec<_>>(), headers);
+    let json = written(|out| view.write_json(out));
+    assert!(
+        json.starts_with("{\"topic\":") && json.ends_with("\"text\":\"hi\"}\n"),
+        "{json}"
+    );
+}
+
+#[test]
+fn listings_read_back() {
+    let topic = TopicLine {
+        topic: "a b\"".to_owned(),
+        high_watermark: 7,
+        records_per_s: 1.5,
+        ..TopicLine::default()
+    };
+    let line = written(|out| topic.write(out));
+    assert_eq!(
+        TopicLine::parse(line.trim_end())
+            .expect("a TOPIC line")
+            .expect("JSON"),
+        topic
+    );
+    let group = GroupLine {
+        topic: "t".to_owned(),
+        group: "g".to_owned(),
+        members: Some(2),
+        ..GroupLine::default()
+    };
+    let line = written(|out| group.write(out));
+    assert_eq!(
+        GroupLine::parse(line.trim_end())
+            .expect("a GROUP line")
+            .expect("JSON"),
+        group
+    );
+    assert!(TopicLine::parse(&line).is_none() && TopicLine::parse("TOPIC {").expect("a TOPIC line").is_err());
 }

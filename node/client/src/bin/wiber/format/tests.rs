@@ -12,6 +12,7 @@ fn record(text: &str) -> RecordLine {
         node: "n1".to_owned(),
         log_index: 9,
         text: text.to_owned(),
+        ..RecordLine::default()
     }
 }
 

@@ -93,7 +93,7 @@ impl Lines {
         {
             self.number += 1;
             let text = match line {
-                Line::TooLong => Err("a message has at most 1048576 bytes"),
+                Line::TooLong | Line::Body(_) => Err("a message has at most 1048576 bytes"),
                 Line::Text(line) => std::str::from_utf8(&line)
                     .map(str::to_owned)
                     .map_err(|_| "a message is UTF-8 text"),
