@@ -2,6 +2,8 @@
 
 #[path = "line/commands.rs"]
 mod commands;
+#[path = "line/groups.rs"]
+mod groups;
 #[path = "line/hostile.rs"]
 mod hostile;
 #[path = "line/publishes.rs"]

@@ -156,7 +156,7 @@ impl Responder {
         Ok(Ok(()))
     }
 
-    fn cannot_read(&mut self, topic: &str, error: &FetchError) {
+    pub(super) fn cannot_read(&mut self, topic: &str, error: &FetchError) {
         if let FetchError::OutOfRange { start, end } = *error {
             return Reply::OffsetOutOfRange { start, end }.write(&mut self.out);
         }
