@@ -7,6 +7,7 @@
 mod checkpoint;
 mod dedup;
 mod part;
+mod places;
 mod snapshot;
 mod topics;
 
@@ -24,6 +25,7 @@ use wiber_protocol::{
 pub use checkpoint::{Checkpoint, TopicEnd};
 pub use dedup::{DedupWindow, Remembered, WINDOW_IDS, WINDOW_MS};
 pub use part::{EntryNote, PartLimits, PartMeta, PartTopic, Position, RunRange, SealedPart, Tables};
+pub use places::{EntryAt, NoteAt, PartTables};
 pub use snapshot::Snapshot;
 /// The most consumer groups of a cluster.
 pub const MAX_GROUPS: usize = 1_000;
