@@ -6,6 +6,8 @@ mod commands;
 mod follows;
 #[path = "line/hostile.rs"]
 mod hostile;
+#[path = "line/publishes.rs"]
+mod publishes;
 #[path = "line/reads.rs"]
 mod reads;
 #[path = "line/subscriptions.rs"]

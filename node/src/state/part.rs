@@ -352,5 +352,6 @@ impl SealedPart {
             + self.tables.bytes().len()
             + size_of_val(&*self.topics)
             + size_of_val(&*self.after.topics)
+            + self.after.groups.size_bytes()
     }
 }

@@ -30,6 +30,13 @@ impl Conn {
         Self::open(port).expect("a node that listens")
     }
 
+    /// One half to listen and one to speak, for two threads.
+    pub(crate) fn split(self) -> (Self, Self) {
+        let stream = self.stream.try_clone().expect("an open connection");
+        let lines = BufReader::new(self.stream.try_clone().expect("an open connection"));
+        (self, Self { stream, lines })
+    }
+
     pub(crate) fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
     }
