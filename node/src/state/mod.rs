@@ -9,6 +9,7 @@ mod dedup;
 mod forgotten;
 mod groups;
 mod part;
+mod places;
 mod snapshot;
 mod topics;
 
@@ -29,6 +30,7 @@ pub use dedup::{DedupWindow, Remembered, WINDOW_IDS, WINDOW_MS};
 pub use forgotten::Forgotten;
 pub use groups::{GROUP_WINDOW, GroupState, Groups, MAX_GROUPS};
 pub use part::{EntryNote, PartLimits, PartMeta, PartTopic, Position, RunRange, SealedPart, Tables};
+pub use places::{EntryAt, NoteAt, PartTables};
 pub use snapshot::Snapshot;
 pub use topics::{MAX_TOPICS, Share, Topic, Topics};
 

@@ -134,6 +134,17 @@ impl Conn {
         }
     }
 
+    /// The first line that is not as said.
+    #[track_caller]
+    pub(crate) fn skip_while(&mut self, is_as_said: impl Fn(&str) -> bool) -> String {
+        loop {
+            let line = self.line();
+            if !is_as_said(&line) {
+                return line;
+            }
+        }
+    }
+
     /// The lines up to `last`, that one left out.
     #[track_caller]
     pub(crate) fn until(&mut self, last: &str) -> Vec<String> {
