@@ -2,12 +2,16 @@
 
 #[path = "line/commands.rs"]
 mod commands;
+#[path = "line/follows.rs"]
+mod follows;
 #[path = "line/groups.rs"]
 mod groups;
 #[path = "line/hostile.rs"]
 mod hostile;
 #[path = "line/publishes.rs"]
 mod publishes;
+#[path = "line/reads.rs"]
+mod reads;
 #[path = "line/subscriptions.rs"]
 mod subscriptions;
 mod support;

@@ -15,8 +15,8 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 use wiber_protocol::line::{
-    Command, Line, LineError, LineSplitter, MAX_ANSWER_LINE_BYTES, RecordLine, Reply, SubscribeCommand,
-    SubscribeStart,
+    Command, Ended, Line, LineError, LineSplitter, MAX_ANSWER_LINE_BYTES, RecordLine, Reply,
+    SubscribeCommand, SubscribeStart,
 };
 
 use crate::{Client, Inner, backoff::Backoff};
@@ -147,7 +147,7 @@ impl SubscriptionTask {
             let line = stream.next(self.client.options.keepalive).await?;
             let line = std::str::from_utf8(&line).map_err(|_| "a line that is not UTF-8".to_owned())?;
             let event = match Reply::parse(line) {
-                Some(Reply::Pong) => continue,
+                Some(Reply::Pong | Reply::Lag { .. }) => continue,
                 Some(Reply::Subscribed {
                     next_offset: Some(next),
                     ..
@@ -159,7 +159,13 @@ impl SubscriptionTask {
                         next_offset: next,
                     }
                 }
-                Some(Reply::OffsetOutOfRange { start, end }) => {
+                Some(
+                    Reply::OffsetOutOfRange { start, end }
+                    | Reply::Ended {
+                        reason: Ended::OffsetOutOfRange { start, end },
+                        ..
+                    },
+                ) => {
                     let next = self.next_offset.replace(start);
                     return Err(format!("keeps offsets {start} to {end} only, not {next:?}"));
                 }

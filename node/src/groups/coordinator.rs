@@ -195,13 +195,15 @@ impl Coordinator {
                 continue;
             }
             let delivery = group.deliveries(offset);
-            let lost = self.lost.get(&offset).copied();
+            let (before, loss) = self
+                .lost
+                .get(&offset)
+                .map_or((None, None), |(member, loss)| (Some(*member), Some(*loss)));
             if delivery >= group.settings.max_deliveries {
                 if may_bury && plan.dead.len() < MAX_DEAD_LETTERS {
-                    let loss = lost.map(|(_, loss)| loss);
                     plan.dead.push((Handed { offset, delivery }, loss));
                 }
-            } else if let Some(member) = deal(&mut rooms, lost.map(|(member, _)| member)) {
+            } else if let Some(member) = deal(&mut rooms, before) {
                 let delivery = delivery + 1;
                 plan.deliver.push((member, Handed { offset, delivery }));
             }

@@ -77,11 +77,10 @@ pub async fn open(
         };
         let record = stamper.group_op(&stamper.moment(), Arc::from(topic), op);
         let decided = timeout(COMMIT_TIMEOUT, decide(raft, term, record)).await;
-        match decided.unwrap_or(Err(OpenError::Unknown))? {
-            PublishOutcome::TooManyGroups => return Err(OpenError::TooManyGroups),
-            // Deleted in between, or as it should be: the next look tells.
-            _ => {}
+        if decided.unwrap_or(Err(OpenError::Unknown))? == PublishOutcome::TooManyGroups {
+            return Err(OpenError::TooManyGroups);
         }
+        // Deleted in between, or as it should be: the next look tells.
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     one,
-    support::{PATIENCE, cluster::Cluster, conn::Conn, rows::id_of, wait_for},
+    support::{PATIENCE, cluster::Cluster, conn::Conn, http, rows::id_of, wait_for},
 };
 
 /// A record as it was handed out.
@@ -306,6 +306,37 @@ fn the_list_and_the_settings_of_groups() {
     });
     conn.send("GROUPS other.>\n");
     conn.expect("OK groups_end 0");
+}
+
+#[test]
+fn status_and_metrics_show_the_groups_that_lag_most_first() {
+    let cluster = one();
+    let mut conn = cluster.conn(0);
+    publish(&mut conn, 1..=5);
+    for group in ["small", "large", "none"] {
+        let from = match group {
+            "small" => "--from 5",
+            "large" => "--from 2",
+            _ => "",
+        };
+        let join = format!("SUBSCRIBE t --group {group} {from}");
+        let mut member = cluster.conn(0);
+        member.check(&join, &format!("OK subscribed t group {group}"));
+    }
+    let status = cluster.status(0).expect("a status");
+    let groups = status["groups"].as_array().expect("groups");
+    let pairs: Vec<_> = groups
+        .iter()
+        .map(|group| (group["group"].as_str(), group["lag"].as_u64()))
+        .collect();
+    let expected = [("large", 4), ("small", 1), ("none", 0)];
+    assert_eq!(pairs, expected.map(|(group, lag)| (Some(group), Some(lag))));
+    assert_eq!(status["group_count"], 3);
+    let (200, _, metrics) = http::get(cluster.port(0) + 100, "/metrics").expect("an answer") else {
+        panic!("no metrics");
+    };
+    let sample = "wiber_group_lag{topic=\"t\",group=\"large\"} 4\n";
+    assert!(metrics.contains(sample), "{metrics}");
 }
 
 #[test]

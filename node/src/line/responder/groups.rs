@@ -1,15 +1,12 @@
 //! Answers about consumer groups: joining one, giving a record back, and the list.
 
-use std::sync::Arc;
-
 use wiber_protocol::{
     line::{GroupLine, MAX_IN_FLIGHT, Reply, SubscribeStart},
     pattern::Pattern,
 };
 
-use super::{Gone, MemberStep, Responder, SubscribeStep, Subscribed};
+use super::{Gone, MemberStep, Responder, SubscribeStep, Subscribed, follow::Refusal};
 use crate::{
-    fetch::FetchError,
     group::{Group, Leader},
     groups::{self, JoinError, OpenError, Wanted},
     line::{member::Member, subscription::Form},
@@ -20,9 +17,6 @@ use crate::{
 const DEFAULT_IN_FLIGHT: u32 = 64;
 const FULL: &str = "the group has as many members as there may be";
 const DISK_FULL: &str = "the leader's disk is full: the group was not made";
-
-/// What a group's place in the answer to a wrong start is.
-type Start = Result<u64, FetchError>;
 
 impl Responder {
     /// `SUBSCRIBE --group`: where the node leads. Another subscription to the same topic has its place taken.
@@ -45,8 +39,8 @@ impl Responder {
         let names = (key.0.as_str(), member.group.as_str());
         let next_offset = match self.group_start(&raft, names, step.start).await? {
             Ok(next_offset) => next_offset,
-            Err(error) => {
-                self.cannot_read(names.0, &error);
+            Err(refusal) => {
+                self.refuse_start(names.0, refusal);
                 return Ok(());
             }
         };
@@ -116,19 +110,14 @@ impl Responder {
     /// Where a group begins if it is new.
     async fn group_start(
         &mut self,
-        raft: &Arc<Group>,
+        raft: &Group,
         (topic, group): (&str, &str),
         start: SubscribeStart,
-    ) -> Result<Start, Gone> {
+    ) -> Result<Result<u64, Refusal>, Gone> {
         if raft.state.read().groups.get(topic, group).is_some() {
             return Ok(Ok(1));
         }
-        Ok(match start {
-            SubscribeStart::New | SubscribeStart::After(_) => Ok(self.first_new(raft, topic).await?),
-            SubscribeStart::Beginning => Ok(raft.state.read().topics.log_start_offset(topic)),
-            SubscribeStart::From(offset) => Ok(offset),
-            SubscribeStart::Since(corrected_us) => first_since(raft, topic, corrected_us).await,
-        })
+        self.first_offset(raft, topic, start).await
     }
 
     fn cannot_open(&mut self, error: OpenError) {
@@ -208,20 +197,4 @@ fn group_lines(state: &State, pattern: Option<&Pattern>) -> Vec<GroupLine> {
         }
     })
     .collect()
-}
-
-/// The first offset from this moment of cluster time on, by bisection.
-async fn first_since(raft: &Group, topic: &str, corrected_us: i64) -> Start {
-    let (mut first, mut beyond) = {
-        let topics = &raft.state.read().topics;
-        (topics.log_start_offset(topic), topics.next_offset(topic))
-    };
-    while first < beyond {
-        let middle = first.midpoint(beyond);
-        match raft.fetch(topic, middle, 1, 1).await?.first() {
-            Some(record) if record.record.corrected_us < corrected_us => first = middle + 1,
-            _ => beyond = middle,
-        }
-    }
-    Ok(first)
 }
