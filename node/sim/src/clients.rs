@@ -3,6 +3,7 @@
 mod follower;
 mod history;
 mod member;
+mod operator;
 mod publisher;
 mod reader;
 mod subscriber;
@@ -57,7 +58,11 @@ impl Clients {
         }
         tokio::spawn(clients.historian().run());
         tokio::spawn(clients.follower().run());
-        for member in clients.members() {
+        let members = clients.members();
+        if let Some(operator) = clients.operator(&members) {
+            tokio::spawn(operator.run());
+        }
+        for member in members {
             tokio::spawn(member.run());
         }
         for (number, topic) in (0..).zip(TOPICS) {

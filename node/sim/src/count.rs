@@ -57,6 +57,8 @@ counts! {
     GroupVanished "fault: member of a group gone",
     GroupJoined "member of a group let in",
     GroupEnded "member of a group told that its leader leads no longer",
+    GroupMoved "group moved",
+    GroupDeleted "group deleted under its members",
     GroupNacked "record of a group given back",
     GroupSkipped "member of a group told what retention dropped",
     LogEntry "oracle: log entry compared",

@@ -271,6 +271,8 @@ async fn heal(cluster: &Cluster, clients: &Clients, dice: &Dice) {
     world.count(Count::Converged);
     same_start(cluster);
     records_everywhere(cluster).await;
+    // What members were handed meanwhile.
+    cluster.look();
     world.oracle().settle(world);
 }
 

@@ -19,8 +19,10 @@ const BORED: Duration = Duration::from_secs(2);
 pub(super) struct Member {
     clients: Clients,
     name: String,
-    topic: &'static str,
-    group: String,
+    pub topic: &'static str,
+    pub group: String,
+    /// The group may be moved or deleted.
+    is_moved: bool,
     /// What it says when it joins.
     join: String,
     dice: Dice,
@@ -44,6 +46,7 @@ impl Clients {
     /// The members of a run's groups.
     pub(super) fn members(&self) -> Vec<Member> {
         let dice = self.dice("groups", 0);
+        let is_moved = self.groups_are_moved();
         let mut members = Vec::new();
         for group in 0..dice.between(1, 3) {
             let topic = dice.pick(&TOPICS);
@@ -57,6 +60,7 @@ impl Clients {
                     name: format!("mem{number}"),
                     topic,
                     group: format!("g{group}"),
+                    is_moved,
                     join: format!(
                         "SUBSCRIBE {topic} --group g{group} --start --ack-timeout {ack_timeout_ms} \
                          --max-deliveries {max_deliveries} --max-in-flight {max_in_flight}"
@@ -240,6 +244,7 @@ impl Member {
                 | Reply::Redirect { .. }
                 | Reply::Unavailable { .. },
             ) => {}
+            (Asked::Ack(_), Reply::NotDelivered { .. } | Reply::NoSuchGroup { .. }) if self.is_moved => {}
             _ => world.fail(format!(
                 "{node} answers {asked:?} in {group} of {topic} with {reply:?}"
             )),
