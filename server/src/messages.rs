@@ -222,6 +222,8 @@ fn publish_error(error: PublishError, wanted_id: Option<&str>) -> ServiceError {
             ServiceError::IdConflict(format!("The id {id} was used for another message."))
         }
         PublishError::Rejected(why) => invalid(&why),
+        PublishError::TooLarge { .. } | PublishError::OffsetMismatch { .. } => invalid(&error.to_string()),
+        PublishError::TooManyTopics { .. } => ServiceError::Unavailable(format!("Not published: {error}.")),
         PublishError::Unavailable(_) => ServiceError::Unavailable(format!("Not published: {error}.")),
         PublishError::Unknown(_) => ServiceError::Unavailable(match wanted_id {
             Some(id) => format!("Unknown: {error}. Sent again under the id {id} it stays one message."),
@@ -261,6 +263,7 @@ mod tests {
             high_watermark,
             log_start_offset: 1,
             consistency,
+            next_offset: high_watermark + 1,
         }
     }
 

@@ -9,12 +9,15 @@
 //! order sent: one for publishes, so that a long page delays none; one for strong reads, which may have to wait for
 //! a majority; and one for local reads, which have not. Every subscription has one of its own.
 
+mod attempts;
 mod backoff;
 mod link;
+mod listing;
 mod options;
 mod ordered;
 mod publish;
 mod read;
+mod read_all;
 mod subscribe;
 
 use std::sync::{
@@ -23,14 +26,15 @@ use std::sync::{
 };
 
 use wiber_protocol::config::{ClusterConfig, NodeSpec};
-pub use wiber_protocol::line::{Consistency, LineError, RecordLine};
+pub use wiber_protocol::line::{Consistency, GroupLine, LineError, RecordLine, TopicLine};
 
 use crate::link::Link;
 pub use crate::{
     options::ClientOptions,
     ordered::{MAX_TOGETHER, Message, OrderedPublisher},
-    publish::{PublishError, Published},
-    read::{ReadError, ReadFrom, ReadPage},
+    publish::{DEFAULT_PUBLISH_DEADLINE, Publish, PublishError, Published},
+    read::{Read, ReadError, ReadFrom, ReadPage},
+    read_all::ReadAll,
     subscribe::{Subscription, SubscriptionEvent},
 };
 

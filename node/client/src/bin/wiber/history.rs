@@ -2,9 +2,8 @@
 
 use std::process::ExitCode;
 
-use anyhow::ensure;
 use clap::Args;
-use wiber_client::{Consistency, ReadFrom};
+use wiber_client::{Consistency, Read, ReadFrom};
 use wiber_protocol::config::NodeSpec;
 
 use crate::{
@@ -56,23 +55,13 @@ async fn show(options: &HistoryOptions, format: &Format, nodes: Vec<NodeSpec>) -
         Consistency::Strong
     };
     let client = topic::client(nodes);
-    let tail = topic::tail(&client, &options.topic, consistency).await?;
-    let end = tail.high_watermark;
-    let mut next = topic::first_of_last(&tail, options.count);
-    while next <= end {
-        let from = ReadFrom::Offset(next);
-        let page = topic::page(&client, &options.topic, from, end - next + 1, consistency).await?;
-        let Some(last) = page.records.last() else {
-            // Another node answered, which has less.
-            ensure!(
-                options.local,
-                "offsets {next} to {end} were there, and now are not"
-            );
-            break;
-        };
-        next = last.offset + 1;
+    let read = Read::new(&options.topic, ReadFrom::Last)
+        .limit(options.count)
+        .consistency(consistency);
+    let mut pages = client.read_all(read);
+    while let Some(records) = pages.next_page().await? {
         let mut text = String::new();
-        for record in &page.records {
+        for record in &records {
             format.write(record, &mut text)?;
         }
         if !say(&text)? {

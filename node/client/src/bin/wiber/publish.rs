@@ -210,7 +210,11 @@ async fn publish_batch(
         let id = id(number);
         let checked = text.and_then(|text| checked(&text).map(|()| text));
         lines.push((number, id.clone(), checked.as_ref().err().copied()));
-        messages.extend(checked.map(|text| Message { id, text }));
+        messages.extend(checked.map(|text| Message {
+            id,
+            text,
+            ..Message::default()
+        }));
     }
     let mut results = publisher.publish(&messages, timeout).await.into_iter();
     let fate = |(number, id, refused): (u64, String, Option<&'static str>)| Fate {

@@ -70,7 +70,7 @@ async fn follow(options: &SubOptions, format: &Format, nodes: Vec<NodeSpec>) -> 
         (_, _, Some(count)) => {
             let tail = topic::tail(&client, &options.topic, Consistency::Strong);
             match end.unless(tail).await {
-                Some(page) => Some(topic::first_of_last(&page?, count)),
+                Some(page) => Some(page?.first_of_last(count)),
                 None => return Ok(()),
             }
         }

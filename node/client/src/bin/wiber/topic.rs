@@ -50,12 +50,6 @@ pub(crate) async fn leader_first(mut nodes: Vec<NodeSpec>) -> Vec<NodeSpec> {
     nodes
 }
 
-/// The first of the newest `count` offsets of a topic: where reading begins that is to end with what is newest now.
-pub(crate) fn first_of_last(page: &ReadPage, count: u64) -> u64 {
-    let first = (page.high_watermark + 1).saturating_sub(count);
-    first.max(page.log_start_offset).max(1)
-}
-
 /// Where the topic stands.
 pub(crate) async fn tail(client: &Client, topic: &str, consistency: Consistency) -> anyhow::Result<ReadPage> {
     page(client, topic, ReadFrom::Last, 1, consistency).await
@@ -84,24 +78,6 @@ pub(crate) async fn page(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_last_records_begin_no_earlier_than_what_is_kept() {
-        let check = |high_watermark, log_start_offset, count, expected| {
-            let page = ReadPage {
-                records: Vec::new(),
-                high_watermark,
-                log_start_offset,
-                consistency: Consistency::Strong,
-            };
-            assert_eq!(first_of_last(&page, count), expected);
-        };
-        check(100, 1, 10, 91);
-        check(100, 95, 10, 95);
-        check(5, 1, 10, 1);
-        check(0, 1, 10, 1);
-        check(100, 1, 0, 101);
-    }
 
     #[test]
     fn a_topic_that_is_none_is_refused_in_words() {
