@@ -4,6 +4,8 @@
 mod commands;
 #[path = "line/hostile.rs"]
 mod hostile;
+#[path = "line/publishes.rs"]
+mod publishes;
 #[path = "line/subscriptions.rs"]
 mod subscriptions;
 mod support;

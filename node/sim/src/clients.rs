@@ -125,6 +125,12 @@ impl Wire {
         self.write.write_all(b"\n").await.ok()
     }
 
+    /// A line and the body that it announces.
+    pub async fn send_body(&mut self, line: &str, body: &[u8]) -> Option<()> {
+        self.send(line).await?;
+        self.write.write_all(body).await.ok()
+    }
+
     /// The next line; `None` when there will be none, or none came in time.
     pub async fn line(&mut self, patience: Duration) -> Option<String> {
         let mut line = String::new();

@@ -239,7 +239,11 @@ impl Reader {
                     .await
             }
             Command::Quit => finish(self.step(Step::Quit).await),
-            command => more(self.step(Step::of(command)).await),
+            command => match Step::of(command) {
+                Some(step) => more(self.step(step).await),
+                // Everything else stands above.
+                None => Next::Drop,
+            },
         }
     }
 

@@ -104,10 +104,11 @@ pub(super) struct PublishStep {
 }
 
 impl Step {
-    /// What the responder does itself. The reader does the rest.
-    pub(super) fn of(command: Command<'_>) -> Self {
+    /// What the responder does; `None` for what the reader does itself.
+    pub(super) fn of(command: Command<'_>) -> Option<Self> {
         let owned = |text: Option<&str>| text.map(str::to_owned);
-        match command {
+        Some(match command {
+            Command::Ping => Self::line(Reply::Pong),
             Command::Sub { topic } => Self::Sub {
                 topic: topic.to_owned(),
             },
@@ -155,13 +156,12 @@ impl Step {
                 pattern: owned(pattern),
             },
             Command::Quit => Self::Quit,
-            Command::Ping
-            | Command::Pub { .. }
+            Command::Pub { .. }
             | Command::Publish(_)
             | Command::Ack { .. }
             | Command::DeleteGroup { .. }
-            | Command::SeekGroup { .. } => Self::line(Reply::Pong),
-        }
+            | Command::SeekGroup { .. } => return None,
+        })
     }
 
     pub(super) fn line(reply: Reply<'_>) -> Self {

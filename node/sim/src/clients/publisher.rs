@@ -28,6 +28,17 @@ struct Pending {
     publish: Publish,
     /// Without an id a retry could publish twice, so there is none.
     has_id: bool,
+    verb: Verb,
+}
+
+/// How a record is published, at every try.
+#[derive(Clone)]
+enum Verb {
+    Pub,
+    /// With a header.
+    Publish {
+        expect: Option<u64>,
+    },
 }
 
 enum Fate {
@@ -35,8 +46,38 @@ enum Fate {
         told: Option<(u64, u64)>,
         first_time: bool,
     },
+    /// Nothing was published, and the same will not be tried again.
+    Refused,
     /// Nothing was published, or nobody knows.
     Open,
+}
+
+impl Pending {
+    /// Sends it with this text.
+    async fn send(&self, text: &str, wire: &mut Wire) -> Option<()> {
+        let topic = &self.publish.topic;
+        let id = if self.has_id {
+            format!(" --id {}", self.key)
+        } else {
+            String::new()
+        };
+        match self.verb {
+            Verb::Pub => wire.send(&format!("PUB {topic}{id} {text}")).await,
+            Verb::Publish { expect } => {
+                let expect = expect.map_or_else(String::new, |expect| format!(" --expect {expect}"));
+                let line = format!(
+                    "PUBLISH {topic} {}{id} --header of={}%20%25{expect}",
+                    text.len(),
+                    self.key
+                );
+                wire.send_body(&line, text.as_bytes()).await
+            }
+        }
+    }
+
+    fn expects_other_than(&self, end: u64) -> bool {
+        matches!(self.verb, Verb::Publish { expect: Some(expect) } if expect != end)
+    }
 }
 
 impl Clients {
@@ -97,9 +138,27 @@ impl Publisher {
                 };
                 let world = &self.clients.cluster.world;
                 world.oracle().asks(world, publish.clone());
-                Pending { key, publish, has_id }
+                let verb = self.verb(topic);
+                Pending {
+                    key,
+                    publish,
+                    has_id,
+                    verb,
+                }
             })
             .collect()
+    }
+
+    fn verb(&self, topic: &str) -> Verb {
+        if self.dice.permille(600) {
+            return Verb::Pub;
+        }
+        // Mostly not where the topic ends when the record gets there.
+        let expect = self.dice.permille(300).then(|| {
+            let known = self.clients.cluster.world.oracle().high_watermark(topic);
+            known + self.dice.between(0, 2)
+        });
+        Verb::Publish { expect }
     }
 
     /// Publishes until every fate is known or cannot be.
@@ -119,7 +178,7 @@ impl Publisher {
                 match fates.next().unwrap_or(Fate::Open) {
                     Fate::Acknowledged { told, .. } => self.acknowledged(pending, told).await,
                     Fate::Open if pending.has_id => left.push(pending),
-                    Fate::Open => {}
+                    Fate::Open | Fate::Refused => {}
                 }
             }
             if is_first && all_new {
@@ -151,13 +210,7 @@ impl Publisher {
             return Vec::new();
         };
         for pending in burst {
-            let (topic, text) = (&pending.publish.topic, &pending.publish.text);
-            let line = if pending.has_id {
-                format!("PUB {topic} --id {} {text}", pending.key)
-            } else {
-                format!("PUB {topic} {text}")
-            };
-            if wire.send(&line).await.is_none() {
+            if pending.send(&pending.publish.text, &mut wire).await.is_none() {
                 return Vec::new();
             }
         }
@@ -200,6 +253,11 @@ impl Publisher {
                 self.clients.cluster.world.count(Count::Duplicate);
                 acknowledged(None, false)
             }
+            Some(Reply::OffsetMismatch { end }) if pending.expects_other_than(end) => {
+                self.clients.cluster.world.count(Count::OffsetMismatch);
+                self.clients.operation();
+                Fate::Refused
+            }
             Some(
                 Reply::NotLeader
                 | Reply::TimeoutWaitingCommit
@@ -231,17 +289,13 @@ impl Publisher {
         let Some(mut wire) = self.clients.connect(&self.dice) else {
             return;
         };
-        let (topic, key) = (&pending.publish.topic, &pending.key);
+        let key = &pending.key;
         let text = if is_conflict {
             format!("{key} other")
         } else {
             pending.publish.text.clone()
         };
-        if wire
-            .send(&format!("PUB {topic} --id {key} {text}"))
-            .await
-            .is_none()
-        {
+        if pending.send(&text, &mut wire).await.is_none() {
             return;
         }
         let Some(line) = wire.line(PATIENCE).await else {

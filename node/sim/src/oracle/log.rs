@@ -255,6 +255,21 @@ impl Inner {
         }
         let records = self.log.topics.entry(record.topic.to_string()).or_default();
         let offset = records.len() as u64 + 1;
+        if let Some(expect) = record.expect {
+            if expect + 1 != offset {
+                return;
+            }
+            world.count(Count::Expected);
+        }
+        if !record.headers.is_empty() {
+            world.count(Count::Headers);
+            if record.headers != [("of".to_owned(), format!("{key} %"))] {
+                return world.fail(format!(
+                    "{text} has other headers than it was sent with: {:?}",
+                    record.headers
+                ));
+            }
+        }
         real_time(world, known, offset);
         known.offset = Some(offset);
         self.log.lamport = record.lamport.max(self.log.lamport + 1);
@@ -268,6 +283,7 @@ impl Inner {
             clock_type: "logical".to_owned(),
             node: record.node.to_string(),
             log_index: at.index,
+            headers: record.headers.into_iter().collect(),
             bound_us: record
                 .synchronised
                 .then_some(i64::try_from(record.error_bound_us).unwrap_or(i64::MAX)),
