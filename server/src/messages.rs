@@ -107,7 +107,9 @@ impl Messages {
         Ok(stream! {
             tokio::pin!(made_anew);
             while let Some(event) = next_of(&mut subscription, made_anew.as_mut()).await {
-                yield followed(event);
+                if let Some(followed) = followed(event) {
+                    yield followed;
+                }
             }
         })
     }
@@ -133,7 +135,9 @@ impl Messages {
             };
             let Ok(mut subscription) = messages.client.subscribe(&convo, Some(start)) else { return };
             while let Some(event) = next_of(&mut subscription, made_anew.as_mut()).await {
-                yield followed(event);
+                if let Some(followed) = followed(event) {
+                    yield followed;
+                }
             }
         })
     }
@@ -188,12 +192,16 @@ async fn next_of(
     }
 }
 
-fn followed(event: SubscriptionEvent) -> Followed {
-    match event {
+/// What a follower needs to know of it. That it lags changes nothing for it, and a gap shows in the next `Connected`.
+fn followed(event: SubscriptionEvent) -> Option<Followed> {
+    Some(match event {
         SubscriptionEvent::Connected { next_offset, .. } => Followed::Connected { next_offset },
-        SubscriptionEvent::Record(record) => Followed::Message(Box::new(message_view("MSG", record))),
+        SubscriptionEvent::Record(record) => Followed::Message(Box::new(message_view("MSG", *record))),
         SubscriptionEvent::Disconnected { reason } => Followed::Disconnected { detail: reason },
-    }
+        SubscriptionEvent::ConnectedAfter { .. }
+        | SubscriptionEvent::Lagging { .. }
+        | SubscriptionEvent::Skipped { .. } => return None,
+    })
 }
 
 /// `<sender>: <message>`, or the message alone.

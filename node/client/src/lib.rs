@@ -19,6 +19,7 @@ mod publish;
 mod read;
 mod read_all;
 mod subscribe;
+mod wire;
 
 use std::sync::{
     Arc,
@@ -26,7 +27,7 @@ use std::sync::{
 };
 
 use wiber_protocol::config::{ClusterConfig, NodeSpec};
-pub use wiber_protocol::line::{Consistency, GroupLine, LineError, RecordLine, TopicLine};
+pub use wiber_protocol::line::{Consistency, GroupLine, LineError, RecordLine, SubscribeStart, TopicLine};
 
 use crate::link::Link;
 pub use crate::{
@@ -35,7 +36,7 @@ pub use crate::{
     publish::{DEFAULT_PUBLISH_DEADLINE, Publish, PublishError, Published},
     read::{Read, ReadError, ReadFrom, ReadPage},
     read_all::ReadAll,
-    subscribe::{Subscription, SubscriptionEvent},
+    subscribe::{Subscribe, Subscription, SubscriptionEvent},
 };
 
 /// A client of one cluster. Clones share its connections; they are closed when the last clone is dropped.

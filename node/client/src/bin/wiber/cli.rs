@@ -25,9 +25,9 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Publish a message, or every line of a file or of stdin
     Pub(PubOptions),
-    /// Show a topic's records as they are committed
+    /// Show the records of a topic or of a pattern of topics as they are committed
     Sub(SubOptions),
-    /// Show a topic's newest records
+    /// Show a topic's newest records, or those from a place on
     History(HistoryOptions),
     /// Show what every node says about itself
     Status(StatusOptions),

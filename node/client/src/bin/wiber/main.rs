@@ -24,6 +24,7 @@ mod topic;
 mod topics;
 mod units;
 mod watch;
+mod when;
 
 use std::process::ExitCode;
 

@@ -6,7 +6,8 @@ use anyhow::anyhow;
 use wiber_client::{Client, ClientOptions, Consistency, ReadError, ReadFrom, ReadPage};
 use wiber_protocol::{
     config::{ClusterConfig, Limits, NodeSpec, Retention},
-    line::check_topic,
+    line::{LineError, check_pattern, check_topic},
+    pattern::Pattern,
     status::{NodeStatus, Role},
 };
 
@@ -14,12 +15,24 @@ use crate::board::{self, Board, Heard};
 
 /// A topic's name, checked while the command line is read.
 pub(crate) fn topic_name(text: &str) -> Result<String, String> {
-    let wrong = |error: wiber_protocol::line::LineError| {
-        let text = error.to_string();
-        text.trim_start_matches("ERR usage: ").to_owned()
-    };
-    check_topic(text).map_err(wrong)?;
+    check_topic(text).map_err(in_words)?;
     Ok(text.to_owned())
+}
+
+/// A topic's name or a pattern of names.
+pub(crate) fn pattern(text: &str) -> Result<String, String> {
+    check_pattern(text).map_err(in_words)?;
+    Ok(text.to_owned())
+}
+
+/// Whether it is more than one topic.
+pub(crate) fn is_pattern(text: &str) -> bool {
+    Pattern::new(text).is_ok_and(|pattern| !pattern.is_literal())
+}
+
+/// What the protocol says of a mistake, for people.
+pub(crate) fn in_words(error: LineError) -> String {
+    error.to_string().trim_start_matches("ERR usage: ").to_owned()
 }
 
 /// A person waits: a node that says nothing is left sooner than by a service.
