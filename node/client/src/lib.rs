@@ -11,6 +11,7 @@
 
 mod attempts;
 mod backoff;
+mod group;
 mod link;
 mod listing;
 mod options;
@@ -31,6 +32,7 @@ pub use wiber_protocol::line::{Consistency, GroupLine, LineError, RecordLine, Su
 
 use crate::link::Link;
 pub use crate::{
+    group::{AckError, DEFAULT_ACK_DEADLINE, GroupOptions, Member, MemberEvent, MemberHandle},
     options::ClientOptions,
     ordered::{MAX_TOGETHER, Message, OrderedPublisher},
     publish::{DEFAULT_PUBLISH_DEADLINE, Publish, PublishError, Published},

@@ -55,6 +55,17 @@ impl Wire {
         Ok(())
     }
 
+    /// Sends what was said while nobody waits for lines; never ends by itself but by an error. It may be dropped unfinished.
+    pub(crate) async fn send(&mut self) -> String {
+        while !self.unsent.is_empty() {
+            match self.stream.write(&self.unsent).await {
+                Ok(count) => self.unsent.advance(count),
+                Err(e) => return format!("sending failed: {e}"),
+            }
+        }
+        std::future::pending().await
+    }
+
     /// The next line; an error if the node has neither sent a byte for `keepalive`, nor then answered a `PING` within
     /// as long. Nothing is lost when it is dropped unfinished.
     pub(crate) async fn next(&mut self) -> Result<Bytes, String> {
