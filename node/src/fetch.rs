@@ -4,6 +4,9 @@
 //! final Lamport times, which records were rejected) is worked out again from the entry's note, the same way
 //! `apply` did. What is in memory is read at once; the rest, index files and log, in one go on the blocking pool.
 
+mod places;
+mod seek;
+
 use std::io;
 
 use bytes::Bytes;
@@ -230,26 +233,6 @@ impl Group {
         };
         let entry = Entry::decode(stored.bytes).map_err(damaged)?;
         Ok(Some(expand(&entry, position, topic).map_err(damaged)?))
-    }
-
-    /// The offset of the first record of `topic`, from offset `from` on, that an entry above `log_index` holds; the
-    /// topic's next offset if there is none yet.
-    pub async fn first_above(&self, topic: &str, from: u64, log_index: u64) -> Result<u64, FetchError> {
-        let (mut first, mut beyond) = {
-            let state = self.state.read();
-            let start = state.topics.log_start_offset(topic);
-            (from.max(start), state.topics.next_offset(topic))
-        };
-        // Offsets rise with the log.
-        while first < beyond {
-            let middle = first.midpoint(beyond);
-            let page = self.fetch(topic, middle, 1, 1).await?;
-            match page.first() {
-                Some(record) if record.log_id.index <= log_index => first = middle + 1,
-                _ => beyond = middle,
-            }
-        }
-        Ok(first)
     }
 }
 

@@ -13,6 +13,9 @@ mod damage;
 mod membership;
 #[path = "cluster/pauses.rs"]
 mod pauses;
+#[cfg(target_os = "linux")]
+#[path = "cluster/pressure.rs"]
+mod pressure;
 #[path = "cluster/quorum.rs"]
 mod quorum;
 #[path = "cluster/retention.rs"]

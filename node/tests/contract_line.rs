@@ -2,10 +2,14 @@
 
 #[path = "line/commands.rs"]
 mod commands;
+#[path = "line/follows.rs"]
+mod follows;
 #[path = "line/hostile.rs"]
 mod hostile;
 #[path = "line/publishes.rs"]
 mod publishes;
+#[path = "line/reads.rs"]
+mod reads;
 #[path = "line/subscriptions.rs"]
 mod subscriptions;
 mod support;

@@ -19,6 +19,7 @@ mod ordered;
 mod publish;
 mod read;
 mod read_all;
+mod request;
 mod subscribe;
 mod wire;
 
@@ -30,7 +31,6 @@ use std::sync::{
 use wiber_protocol::config::{ClusterConfig, NodeSpec};
 pub use wiber_protocol::line::{Consistency, GroupLine, LineError, RecordLine, SubscribeStart, TopicLine};
 
-use crate::link::Link;
 pub use crate::{
     group::{AckError, DEFAULT_ACK_DEADLINE, GroupOptions, Member, MemberEvent, MemberHandle},
     options::ClientOptions,
@@ -38,13 +38,17 @@ pub use crate::{
     publish::{DEFAULT_PUBLISH_DEADLINE, Publish, PublishError, Published},
     read::{Read, ReadError, ReadFrom, ReadPage},
     read_all::ReadAll,
+    request::{ReplyError, RequestError, ServeError},
     subscribe::{Subscribe, Subscription, SubscriptionEvent},
 };
+use crate::{link::Link, request::Inbox};
 
 /// A client of one cluster. Clones share its connections; they are closed when the last clone is dropped.
 #[derive(Clone, Debug)]
 pub struct Client {
     inner: Arc<Inner>,
+    /// Beside what the tasks of subscriptions share, as it has such a task.
+    inbox: Arc<Inbox>,
 }
 
 #[derive(Debug)]
@@ -99,6 +103,7 @@ impl Client {
                 producer: rand::random(),
                 sequence: AtomicU64::new(0),
             }),
+            inbox: Arc::default(),
         }
     }
 }

@@ -18,7 +18,7 @@ use wiber_protocol::{
 };
 
 use self::{position::Position, task::SubscriptionTask};
-use crate::Client;
+use crate::{Client, Inner};
 
 /// Events that wait for the consumer; at the bound, nothing more is received.
 const MAX_WAITING_EVENTS: usize = 64;
@@ -115,6 +115,22 @@ pub struct Subscription {
 }
 
 impl Subscription {
+    pub(crate) fn open(client: &Arc<Inner>, subscribe: &Subscribe) -> Result<Self, LineError> {
+        let pattern = subscribe.pattern()?;
+        let (events, receiver) = mpsc::channel(MAX_WAITING_EVENTS);
+        let task = SubscriptionTask {
+            client: Arc::clone(client),
+            position: Position::new(pattern.is_literal(), subscribe.start),
+            pattern,
+            events,
+        };
+        let task = AbortOnDropHandle::new(tokio::spawn(task.run()));
+        Ok(Self {
+            events: receiver,
+            _task: task,
+        })
+    }
+
     /// The next event. It may be called in a `select!`: nothing is lost when it is dropped unfinished.
     pub async fn next(&mut self) -> SubscriptionEvent {
         match self.events.recv().await {
@@ -131,19 +147,7 @@ impl Client {
     /// # Errors
     /// If the protocol cannot say it: a name that is none, a pattern from an offset.
     pub fn subscribe_to(&self, subscribe: &Subscribe) -> Result<Subscription, LineError> {
-        let pattern = subscribe.pattern()?;
-        let (events, receiver) = mpsc::channel(MAX_WAITING_EVENTS);
-        let task = SubscriptionTask {
-            client: Arc::clone(&self.inner),
-            position: Position::new(pattern.is_literal(), subscribe.start),
-            pattern,
-            events,
-        };
-        let task = AbortOnDropHandle::new(tokio::spawn(task.run()));
-        Ok(Subscription {
-            events: receiver,
-            _task: task,
-        })
+        Subscription::open(&self.inner, subscribe)
     }
 
     /// Subscribes to `topic` from an offset on, or from what is published next. Connects in the background.

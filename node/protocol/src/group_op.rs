@@ -9,7 +9,7 @@
 //!      create, configure   settings, create: next_offset varint
 //!      deliver, ack        ranges varint, { first varint, length - 1 varint }*
 //!      dead letter         topic bytes, offset varint
-//!      seek                next_offset varint
+//!      seek, skip          next_offset varint
 //! settings = ack_timeout_ms varint · max_deliveries varint
 //! ```
 
@@ -31,6 +31,7 @@ const DELIVER: u8 = 3;
 const ACK: u8 = 4;
 const DEAD_LETTER: u8 = 5;
 const SEEK: u8 = 6;
+const SKIP: u8 = 7;
 
 /// How a group treats what is not acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +88,11 @@ pub enum GroupAction {
     Seek {
         next_offset: u64,
     },
+    /// Retention dropped what is below before the group had it: that is as good as done. What is done or was handed out from
+    /// here on stays so.
+    Skip {
+        next_offset: u64,
+    },
 }
 
 impl GroupOp {
@@ -114,7 +120,9 @@ impl GroupOp {
                 put_bytes(out, topic.as_bytes());
                 put_varint(out, *offset);
             }
-            GroupAction::Seek { next_offset } => put_varint(out, *next_offset),
+            GroupAction::Seek { next_offset } | GroupAction::Skip { next_offset } => {
+                put_varint(out, *next_offset);
+            }
         }
     }
 
@@ -138,7 +146,7 @@ impl GroupOp {
                 varint_len(offsets.len() as u64) + each.sum::<usize>()
             }
             GroupAction::DeadLetter { topic, offset } => bytes_len(topic) + varint_len(*offset),
-            GroupAction::Seek { next_offset } => varint_len(*next_offset),
+            GroupAction::Seek { next_offset } | GroupAction::Skip { next_offset } => varint_len(*next_offset),
         };
         1 + bytes_len(&self.group) + action
     }
@@ -169,6 +177,9 @@ impl GroupOp {
             SEEK => GroupAction::Seek {
                 next_offset: reader.varint("group offset")?,
             },
+            SKIP => GroupAction::Skip {
+                next_offset: reader.varint("group offset")?,
+            },
             other => {
                 return Err(DecodeError::Unknown {
                     what: "group action",
@@ -189,6 +200,7 @@ impl GroupOp {
             GroupAction::Ack { .. } => ACK,
             GroupAction::DeadLetter { .. } => DEAD_LETTER,
             GroupAction::Seek { .. } => SEEK,
+            GroupAction::Skip { .. } => SKIP,
         }
     }
 }
@@ -253,6 +265,7 @@ pub(crate) mod tests {
             ("[a-z]{1,9}", any::<u64>())
                 .prop_map(|(topic, offset)| GroupAction::DeadLetter { topic, offset }),
             any::<u64>().prop_map(|next_offset| GroupAction::Seek { next_offset }),
+            any::<u64>().prop_map(|next_offset| GroupAction::Skip { next_offset }),
         ];
         ("[a-z]{1,9}", action).prop_map(|(group, action)| GroupOp { group, action })
     }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 mod command;
 mod http;
 mod listing;
+mod read_json;
 mod record_line;
 mod reply;
 mod splitter;
@@ -23,6 +24,7 @@ pub use command::{
 };
 pub use http::looks_like_http;
 pub use listing::{GroupLine, TopicLine};
+pub use read_json::ReadJson;
 use record_line::Seconds;
 pub use record_line::{CLOCK_TYPE, HandedOut, RecordLine, RecordLineError, RecordView};
 pub use reply::{Ended, Reply};

@@ -64,10 +64,15 @@ impl Cluster {
     }
 
     /// Keeps all nodes running.
-    pub fn start(&self) {
+    pub fn start_unwatched(&self) {
         for host in self.hosts.iter() {
             tokio::spawn(host.clone().keep());
         }
+    }
+
+    /// Keeps all nodes running, and the oracle looking at them.
+    pub fn start(&self) {
+        self.start_unwatched();
         let cluster = self.clone();
         tokio::spawn(async move {
             for look in 0_u64.. {

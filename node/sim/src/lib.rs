@@ -12,6 +12,7 @@ pub mod disk;
 pub mod faults;
 mod firewall;
 mod full_disk;
+mod fuzz;
 pub mod host;
 pub mod mutants;
 pub mod network;

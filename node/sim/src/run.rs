@@ -19,7 +19,7 @@ use crate::{
     count::{Count, Counters},
     dice::Dice,
     faults::Faults,
-    firewall, full_disk,
+    firewall, full_disk, fuzz,
     mutants::{self, Broken},
     process, say,
     world::World,
@@ -78,10 +78,33 @@ pub fn catch_panics() {
 }
 
 /// Runs one seed.
-///
-/// # Panics
-/// Only without memory for a runtime.
 pub fn run(plan: Plan) -> Outcome {
+    run_in(plan, async |world| whole(world).await)
+}
+
+/// Sends rubbish made of `corpus` to a healthy cluster, and the corpus itself.
+pub fn fuzz(seed: u64, corpus: &[Vec<u8>], sessions: u64) -> Outcome {
+    let plan = Plan {
+        seed,
+        broken: None,
+        is_kept: false,
+    };
+    run_in(plan, async |world| {
+        let cluster = Cluster::new(world.clone(), 3);
+        // Whatever is published here, nobody asked the oracle.
+        cluster.start_unwatched();
+        if timeout(FORMING, until(|| cluster.has_formed())).await.is_err() {
+            return world.fail("no cluster has formed".to_owned());
+        }
+        for bytes in corpus {
+            fuzz::replay(&cluster, bytes).await;
+        }
+        fuzz::run(&cluster, corpus, sessions).await;
+    })
+}
+
+/// Runs `what` in a simulated world.
+fn run_in(plan: Plan, what: impl AsyncFnOnce(&World)) -> Outcome {
     mutants::switch(plan.broken);
     PANIC.with_borrow_mut(Option::take);
     IS_RUNNING.set(true);
@@ -101,7 +124,7 @@ pub fn run(plan: Plan) -> Outcome {
         tokio::select! {
             biased;
             () = world.failed() => {}
-            () = whole(&world) => {}
+            () = what(&world) => {}
         }
         start.elapsed()
     });

@@ -1,6 +1,7 @@
 //! One client's answers on their way out, in the order of its commands, with what its subscriptions bring in
 //! between.
 
+mod follow;
 mod publishes;
 mod reads;
 
@@ -18,7 +19,7 @@ use super::{
     Clients,
     connection::{self, Output},
     named::Named,
-    subscription::{Cursor, Form},
+    subscription::{Following, Form, Subscription, TopicCursor},
 };
 use crate::{group::Group, publish::Fate};
 
@@ -36,6 +37,7 @@ const OWN_WRITE_PATIENCE: Duration = Duration::from_secs(1);
 const FRESH_PATIENCE: Duration = Duration::from_millis(200);
 /// How long it then waits for this node to apply that.
 const CATCH_UP_PATIENCE: Duration = Duration::from_secs(1);
+const NOT_LOADED: &str = "this node has not loaded its log yet, or is not in a cluster";
 /// Topics whose own writes are remembered for that.
 const OWN_WRITE_TOPICS: usize = 64;
 
@@ -323,8 +325,7 @@ impl Responder {
     fn group(&mut self) -> Option<Arc<Group>> {
         let group = self.clients.group.get();
         if group.is_none() {
-            let reason = "this node has not loaded its log yet, or is not in a cluster";
-            Reply::Unavailable { reason }.write(&mut self.out);
+            Reply::Unavailable { reason: NOT_LOADED }.write(&mut self.out);
         }
         group
     }
@@ -354,41 +355,20 @@ impl Responder {
         };
         reply.write(&mut self.out);
         if !self.subscriptions.contains_key(&key) {
-            self.start(group, key, next);
+            let cursor = TopicCursor::new(&group, key.0.clone(), next);
+            self.start(group, key, cursor);
         }
         Ok(())
     }
 
-    /// `SUBSCRIBE`: from an offset on, in `RECORD` lines. Another one on the same topic takes its place.
+    /// `SUBSCRIBE`: from some place on, in `RECORD` lines. Another one on the same topic takes its place.
     async fn subscribe(&mut self, subscribe: SubscribeStep) -> Result<(), Gone> {
         let Some(group) = self.group() else { return Ok(()) };
         let key = (subscribe.pattern, Form::Record);
         if !self.has_room_for(&key) {
             return Ok(());
         }
-        let next = match subscribe.start {
-            SubscribeStart::From(from) => from.max(1),
-            _ => self.first_new(&group, &key.0).await?,
-        };
-        let kept = {
-            let state = group.state.read();
-            (
-                state.topics.log_start_offset(&key.0),
-                state.topics.high_watermark(&key.0),
-            )
-        };
-        if next < kept.0 {
-            let (start, end) = kept;
-            Reply::OffsetOutOfRange { start, end }.write(&mut self.out);
-            return Ok(());
-        }
-        let reply = Reply::Subscribed {
-            topic: &key.0,
-            next_offset: Some(next),
-        };
-        reply.write(&mut self.out);
-        self.start(group, key, next);
-        Ok(())
+        self.follow_topic(group, key.0, subscribe.start).await
     }
 
     /// `UNSUB`: nothing of it comes any more, in whatever form.
@@ -431,17 +411,18 @@ impl Responder {
         has_room
     }
 
-    fn start(&mut self, group: Arc<Group>, key: (String, Form), next: u64) {
+    fn start(&mut self, group: Arc<Group>, key: (String, Form), cursor: TopicCursor) {
         self.subscribed += 1;
         let number = self.subscribed;
-        let cursor = Cursor {
+        let following = Following {
             group,
             clients: self.clients.clone(),
             key: key.clone(),
             number,
-            next,
+            deliveries: self.pages.clone(),
         };
-        let task = crate::runtime::spawn(cursor.run(self.pages.clone())).abort_handle();
+        let subscription = Subscription { following, cursor };
+        let task = crate::runtime::spawn(subscription.run()).abort_handle();
         self.subscriptions.insert(key, Subscribed { number, task });
     }
 }

@@ -1,7 +1,10 @@
-//! A subscription: a cursor that is woken by its topic's watermark and pulls by offset.
+//! A subscription: a cursor that is woken when there may be more, and pulls.
 //!
 //! It holds one small page at a time. While the client does not read, the page waits, the cursor stands still,
 //! and nobody else notices.
+
+mod lag;
+mod topic;
 
 use std::{
     sync::{
@@ -11,22 +14,25 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::mpsc;
-use wiber_protocol::{event::EventKind, ids::LogId, line::Reply};
+use tokio::{sync::mpsc, time::Instant};
+use wiber_protocol::{
+    event::EventKind,
+    ids::LogId,
+    line::{Ended, Reply},
+};
 
+use self::lag::Lag;
+pub(super) use self::topic::TopicCursor;
 use super::{Clients, lines::Lines, responder::Delivery};
 use crate::{
     fetch::{Committed, FetchError},
     group::Group,
     metrics::count_many,
-    state::Found,
 };
 
 /// Records and bytes of bodies fetched at a time.
 const PAGE_RECORDS: usize = 1_024;
 const PAGE_BYTES: usize = 64 << 10;
-/// Entries looked up at a time when they are in memory.
-const HOT_ENTRIES: usize = 32;
 /// Between two deliveries of one subscription, for each subscription of the node; less than the shortest is none.
 const PAUSE_PER_CURSOR: Duration = Duration::from_micros(50);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
@@ -41,18 +47,6 @@ pub(super) enum Form {
     Record,
 }
 
-/// Where a subscription stands.
-pub(super) struct Cursor {
-    pub group: Arc<Group>,
-    pub clients: Arc<Clients>,
-    /// The topic, and how its records are shown.
-    pub key: (String, Form),
-    /// Which subscription of its connection this is.
-    pub number: u64,
-    /// The next offset to deliver.
-    pub next: u64,
-}
-
 impl Form {
     pub(super) fn write(self, committed: &Committed, out: &mut Vec<u8>) {
         match self {
@@ -60,6 +54,23 @@ impl Form {
             Self::Record => committed.view().write_record(out),
         }
     }
+}
+
+/// For whom records are taken.
+pub(super) struct Following {
+    pub group: Arc<Group>,
+    pub clients: Arc<Clients>,
+    /// The topic or pattern, and how its records are shown.
+    pub key: (String, Form),
+    /// Which subscription of its connection this is.
+    pub number: u64,
+    pub deliveries: mpsc::Sender<Delivery>,
+}
+
+/// A subscription, to be run as a task.
+pub(super) struct Subscription {
+    pub following: Following,
+    pub cursor: TopicCursor,
 }
 
 /// Lines to deliver.
@@ -71,158 +82,143 @@ struct Page {
     is_full: bool,
 }
 
-impl Cursor {
+impl Page {
+    /// `None` without records.
+    fn of(records: &[Committed], form: Form) -> Option<Self> {
+        let last = records.last()?.log_id;
+        let mut lines = Vec::new();
+        for committed in records {
+            form.write(committed, &mut lines);
+        }
+        Some(Self {
+            is_full: lines.len() >= PAGE_BYTES,
+            count: records.len(),
+            last,
+            lines,
+        })
+    }
+
+    /// Adds what fits of an entry's lines from `next` on, and gives where to go on.
+    fn add(page: &mut Option<Self>, lines: &Lines, next: u64) -> u64 {
+        let taken_bytes = page.as_ref().map_or(0, |page| page.lines.len());
+        let (text, count, next) = lines.from(next, PAGE_BYTES.saturating_sub(taken_bytes));
+        let page = page.get_or_insert_with(|| Self {
+            lines: Vec::with_capacity(text.len()),
+            count: 0,
+            last: lines.log_id,
+            is_full: false,
+        });
+        page.lines.extend_from_slice(text);
+        page.count += count;
+        page.last = lines.log_id;
+        page.is_full = next < lines.next_offset() || page.lines.len() >= PAGE_BYTES;
+        next
+    }
+}
+
+impl Subscription {
     /// Delivers until the connection is gone or the log cannot be read.
-    pub(super) async fn run(mut self, deliveries: mpsc::Sender<Delivery>) {
-        let cursors = self.clients.cursors.clone();
+    pub(super) async fn run(self) {
+        let cursors = self.following.clients.cursors.clone();
         cursors.fetch_add(1, Ordering::Relaxed);
         let _counted = CountedCursor(cursors);
-        let topic = self.key.0.clone();
-        let mut changed = self.group.watermarks.topic(&topic);
+        let Self { following, cursor } = self;
+        // What ends it is either told or has no one to be told.
+        following.run(cursor).await;
+    }
+}
+
+impl Following {
+    async fn run(&self, mut cursor: TopicCursor) -> Option<()> {
+        let mut lag = Lag::default();
         loop {
             // Seen before the state is read: what comes after wakes this task again.
-            changed.mark_unchanged();
-            let page = match self.page(&topic).await {
+            cursor.mark_unchanged();
+            let behind = self.behind(&lag, &cursor);
+            let page = match cursor.page(self).await {
                 Ok(page) => page,
-                Err(FetchError::OutOfRange { start, end }) => {
-                    // It fell behind retention. Where to go on is the client's to say.
-                    let mut line = Vec::new();
-                    Reply::OffsetOutOfRange { start, end }.write(&mut line);
-                    let delivery = Delivery {
-                        last: true,
-                        ..self.delivery(Some(line))
-                    };
-                    drop(deliveries.send(delivery).await);
-                    return;
-                }
-                Err(FetchError::Io(error)) => {
-                    tracing::error!(target: "storage", "cannot read {topic} at offset {}: {error}", self.next);
-                    drop(deliveries.send(self.delivery(None)).await);
-                    return;
-                }
+                Err(error) => return self.end(error, &cursor.place()).await,
             };
             let Some(page) = page else {
-                if changed.changed().await.is_err() {
-                    return;
-                }
+                cursor.changed().await?;
                 continue;
             };
-            let Page {
-                lines,
-                count,
-                last,
-                is_full,
-            } = page;
-            if deliveries.send(self.delivery(Some(lines))).await.is_err() {
-                return;
-            }
-            self.note(count, last);
-            if !is_full && let Some(pause) = self.pause() {
-                tokio::time::sleep(pause).await;
+            self.tell_lag(&mut lag, behind).await?;
+            self.deliver(Some(page.lines), false).await?;
+            self.note(page.count, page.last, || cursor.place());
+            if !page.is_full {
+                self.pause().await;
             }
         }
+    }
+
+    /// How far behind the cursor is, if that is worth looking.
+    fn behind(&self, lag: &Lag, cursor: &TopicCursor) -> u64 {
+        if self.key.1 == Form::Record && lag.may_be_told(Instant::now()) {
+            cursor.behind(&self.group)
+        } else {
+            0
+        }
+    }
+
+    async fn tell_lag(&self, lag: &mut Lag, behind: u64) -> Option<()> {
+        match lag.line(Instant::now(), &self.key.0, behind) {
+            Some(line) => self.deliver(Some(line), false).await,
+            None => Some(()),
+        }
+    }
+
+    /// Tells why nothing more comes.
+    async fn end(&self, error: FetchError, place: &str) -> Option<()> {
+        match error {
+            FetchError::OutOfRange { start, end } => {
+                // It fell behind retention. Where to go on is the client's to say.
+                let reply = match self.key.1 {
+                    Form::Msg => Reply::OffsetOutOfRange { start, end },
+                    Form::Record => Reply::Ended {
+                        pattern: &self.key.0,
+                        reason: Ended::OffsetOutOfRange { start, end },
+                    },
+                };
+                let mut line = Vec::new();
+                reply.write(&mut line);
+                self.deliver(Some(line), true).await
+            }
+            FetchError::Io(error) => {
+                tracing::error!(target: "storage", "cannot read on after {place}: {error}");
+                self.deliver(None, true).await
+            }
+        }
+    }
+
+    /// `None` when the connection is gone.
+    async fn deliver(&self, page: Option<Vec<u8>>, last: bool) -> Option<()> {
+        let delivery = Delivery {
+            key: self.key.clone(),
+            number: self.number,
+            page,
+            last,
+        };
+        self.deliveries.send(delivery).await.ok()
     }
 
     /// With many subscribers each waits a little for more to come: to write every record to everybody by itself would
     /// take more time than there is.
-    fn pause(&self) -> Option<Duration> {
+    async fn pause(&self) {
         let cursors = u32::try_from(self.clients.cursors.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
         let pause = PAUSE_PER_CURSOR.saturating_mul(cursors).min(LONGEST_PAUSE);
-        (pause >= SHORTEST_PAUSE).then_some(pause)
-    }
-
-    /// The next lines; `None` when there are none yet. Moves the cursor.
-    async fn page(&mut self, topic: &str) -> Result<Option<Page>, FetchError> {
-        if let Some(page) = self.hot_page(topic)? {
-            return Ok(Some(page));
-        }
-        let records = self
-            .group
-            .fetch(topic, self.next, PAGE_RECORDS, PAGE_BYTES)
-            .await?;
-        let Some(last) = records.last() else {
-            return Ok(None);
-        };
-        self.next = last.offset + 1;
-        let mut lines = Vec::new();
-        for committed in &records {
-            self.key.1.write(committed, &mut lines);
-        }
-        let is_full = lines.len() >= PAGE_BYTES;
-        Ok(Some(Page {
-            lines,
-            count: records.len(),
-            last: last.log_id,
-            is_full,
-        }))
-    }
-
-    /// What can be had from memory, sharing the work with others who follow the topic.
-    fn hot_page(&mut self, topic: &str) -> Result<Option<Page>, FetchError> {
-        let form = self.key.1;
-        let found = {
-            let state = self.group.state.read();
-            if self.next < state.topics.log_start_offset(topic) {
-                return Ok(None);
-            }
-            state.find(topic, self.next, HOT_ENTRIES)
-        };
-        let Found::Positions(positions) = found else {
-            return Ok(None);
-        };
-        let mut page: Option<Page> = None;
-        for position in positions {
-            let index = position.note.log_index;
-            let lines = match self.clients.lines.get(index, form, topic) {
-                Some(lines) => lines,
-                None => match self.group.hot_records(&position, topic)? {
-                    Some(records) => {
-                        let Some(lines) = Lines::of(&records, form) else {
-                            break;
-                        };
-                        let lines = Arc::new(lines);
-                        self.clients.lines.put(form, topic, lines.clone());
-                        lines
-                    }
-                    None => break,
-                },
-            };
-            let taken_bytes = page.as_ref().map_or(0, |page| page.lines.len());
-            let (text, count, next) = lines.from(self.next, PAGE_BYTES.saturating_sub(taken_bytes));
-            let page = page.get_or_insert_with(|| Page {
-                lines: Vec::with_capacity(text.len()),
-                count: 0,
-                last: lines.log_id,
-                is_full: false,
-            });
-            page.lines.extend_from_slice(text);
-            page.count += count;
-            page.last = lines.log_id;
-            self.next = next;
-            if next < lines.next_offset() || page.lines.len() >= PAGE_BYTES {
-                page.is_full = true;
-                break;
-            }
-        }
-        Ok(page.filter(|page| page.count > 0))
-    }
-
-    fn delivery(&self, page: Option<Vec<u8>>) -> Delivery {
-        Delivery {
-            key: self.key.clone(),
-            number: self.number,
-            page,
-            last: false,
+        if pause >= SHORTEST_PAUSE {
+            tokio::time::sleep(pause).await;
         }
     }
 
-    fn note(&self, count: usize, last: LogId) {
+    fn note(&self, count: usize, last: LogId, place: impl FnOnce() -> String) {
         count_many(&self.clients.counters.delivered, count);
         if self.clients.trace.allow_local(EventKind::Deliver) {
             self.clients.trace.local(EventKind::Deliver, last.term, |event| {
                 event.log_index = Some(last.index);
                 event.records = u32::try_from(count).ok();
-                event.detail = Some(format!("{} up to offset {}", self.key.0, self.next - 1));
+                event.detail = Some(place());
             });
         }
     }

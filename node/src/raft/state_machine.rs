@@ -55,7 +55,8 @@ impl StateMachine {
             // What this node does from here on is later than these records, whoever stamped them.
             self.lamport.observe(lamport);
             // In order: who is woken first must not be left to chance, or no simulation could be repeated.
-            let touched: BTreeSet<&str> = batch.records.iter().map(|record| &*record.topic).collect();
+            let messages = batch.records.iter().filter(|record| record.is_message());
+            let touched: BTreeSet<&str> = messages.map(|record| &*record.topic).collect();
             self.watermarks
                 .touch(touched, |topic| self.state.read().topics.high_watermark(topic));
         }

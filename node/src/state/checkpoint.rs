@@ -10,7 +10,11 @@ use wiber_protocol::{
     membership::Membership,
 };
 
-const VERSION: u8 = 2;
+use super::groups::Groups;
+
+const VERSION: u8 = 3;
+/// The same without groups, of which there were none then.
+const VERSION_WITHOUT_GROUPS: u8 = 2;
 
 /// Where one topic ends. Where it begins, and how many bytes it has, follows from the parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +36,7 @@ pub struct Checkpoint {
     pub record_count: u64,
     /// Sorted by name.
     pub topics: Vec<TopicEnd>,
+    pub groups: Groups,
 }
 
 impl Checkpoint {
@@ -63,6 +68,7 @@ impl Checkpoint {
             put_varint(out, topic.high_watermark);
             put_varint(out, topic.last_log_index);
         }
+        self.groups.put(out);
     }
 
     pub fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
@@ -74,7 +80,7 @@ impl Checkpoint {
 
     pub(super) fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
         let version = reader.u8("checkpoint version")?;
-        if version != VERSION {
+        if version != VERSION && version != VERSION_WITHOUT_GROUPS {
             return Err(DecodeError::Unknown {
                 what: "checkpoint version",
                 found: u64::from(version),
@@ -90,6 +96,7 @@ impl Checkpoint {
             clock_ms: reader.varint("checkpoint clock")?,
             record_count: reader.varint("checkpoint records")?,
             topics: Vec::new(),
+            groups: Groups::default(),
         };
         for _ in 0..reader.count("checkpoint topics")? {
             checkpoint.topics.push(TopicEnd {
@@ -97,6 +104,9 @@ impl Checkpoint {
                 high_watermark: reader.varint("topic high watermark")?,
                 last_log_index: reader.varint("topic last index")?,
             });
+        }
+        if version != VERSION_WITHOUT_GROUPS {
+            checkpoint.groups = Groups::read(reader)?;
         }
         Ok(checkpoint)
     }

@@ -6,7 +6,9 @@
 
 mod checkpoint;
 mod dedup;
+mod groups;
 mod part;
+mod places;
 mod snapshot;
 mod topics;
 
@@ -15,6 +17,7 @@ use std::{collections::VecDeque, sync::Arc};
 use wiber_protocol::{
     codec::DecodeError,
     entry::{Cut, Entry, EntryKind},
+    group_op::{GroupAction, GroupOp},
     ids::LogId,
     membership::Membership,
     record::{Batch, Record},
@@ -23,11 +26,10 @@ use wiber_protocol::{
 
 pub use checkpoint::{Checkpoint, TopicEnd};
 pub use dedup::{DedupWindow, Remembered, WINDOW_IDS, WINDOW_MS};
+pub use groups::{GROUP_WINDOW, GroupState, Groups, MAX_GROUPS};
 pub use part::{EntryNote, PartLimits, PartMeta, PartTopic, Position, RunRange, SealedPart, Tables};
+pub use places::{EntryAt, NoteAt, PartTables};
 pub use snapshot::Snapshot;
-/// The most consumer groups of a cluster.
-pub const MAX_GROUPS: usize = 1_000;
-
 pub use topics::{MAX_TOPICS, Share, Topic, Topics};
 
 use part::GrowingPart;
@@ -125,6 +127,7 @@ pub struct State {
     pub record_count: u64,
     pub dedup: DedupWindow,
     pub topics: Topics,
+    pub groups: Groups,
     pub limits: PartLimits,
     growing: GrowingPart,
     /// Oldest first.
@@ -148,6 +151,7 @@ impl State {
             lamport: checkpoint.lamport,
             clock_ms: checkpoint.clock_ms,
             record_count: checkpoint.record_count,
+            groups: checkpoint.groups,
             limits,
             ..Self::default()
         };
@@ -182,7 +186,7 @@ impl State {
         Applied { outcomes }
     }
 
-    /// Rejected records (duplicates, conflicts) get no offset and no Lamport time, and the index notes the verdict,
+    /// Rejected records (duplicates, conflicts, and what only changes a group) get no offset and no Lamport time, and the index notes the verdict,
     /// because their bytes stay in the log.
     fn apply_batch(&mut self, log_id: LogId, batch: &Batch) -> Vec<PublishOutcome> {
         self.clock_ms = self.clock_ms.max(batch.clock_ms);
@@ -218,9 +222,19 @@ impl State {
     }
 
     fn take_in(&mut self, log_index: u64, ordinal: u32, record: &Record) -> PublishOutcome {
+        if let Some(op) = &record.group_op
+            && !record.is_message()
+        {
+            self.growing.reject(log_index, ordinal);
+            let high_watermark = self.topics.high_watermark(&record.topic);
+            return self.groups.change(&record.topic, op, high_watermark);
+        }
         if let Some(outcome) = self.refusal(record) {
             self.growing.reject(log_index, ordinal);
             return outcome;
+        }
+        if let Some((topic, group, offset)) = dead_letter(record) {
+            self.groups.dead_lettered(topic, group, offset);
         }
         let offset = self
             .topics
@@ -240,8 +254,10 @@ impl State {
     /// Why a record is not stored, if it is not. A known id comes first: whoever sends again what is stored has its condition
     /// fulfilled long ago.
     fn refusal(&self, record: &Record) -> Option<PublishOutcome> {
-        if record.group_op.is_some() {
-            return Some(PublishOutcome::NoSuchGroup);
+        if let Some((topic, group, offset)) = dead_letter(record)
+            && let Some(outcome) = self.groups.dead_letter_refusal(topic, group, offset)
+        {
+            return Some(outcome);
         }
         if record.client_id
             && let Some(outcome) = self.dedup.verdict(record)
@@ -367,7 +383,17 @@ impl State {
             clock_ms: self.clock_ms,
             record_count: self.record_count,
             topics: self.topics.ends(),
+            groups: self.groups.clone(),
         }
+    }
+}
+
+/// Topic, group and offset of the record that this one puts aside, if it is a dead letter.
+fn dead_letter(record: &Record) -> Option<(&str, &str, u64)> {
+    let GroupOp { group, action } = record.group_op.as_ref()?;
+    match action {
+        GroupAction::DeadLetter { topic, offset } => Some((topic, group, *offset)),
+        _ => None,
     }
 }
 

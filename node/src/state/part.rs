@@ -152,6 +152,12 @@ impl GrowingPart {
         })
     }
 
+    /// The last entry whose records may be the first after `lamport`; `None` if that lies before this part.
+    pub(super) fn entry_after(&self, lamport: u64) -> Option<u64> {
+        let beyond = self.lamport_before.partition_point(|before| *before <= lamport);
+        Some(self.first_index + beyond.checked_sub(1)? as u64)
+    }
+
     /// The finished tables; `runs` are all topics' runs in the order of their ranges.
     pub(super) fn tables(&self, runs: impl ExactSizeIterator<Item = (u32, u64)>) -> Tables {
         let size = self.lamport_before.len() * NOTE_BYTES
@@ -275,12 +281,33 @@ impl Tables {
         (row.get_u32_le(), row.get_u32_le())
     }
 
-    fn note(&self, log_index: u64) -> Option<EntryNote> {
-        let entry = usize::try_from(log_index - self.first_index).ok()?;
+    /// The Lamport time of the last record before the part's entry of this number.
+    pub fn lamport_before(&self, entry: usize) -> Option<u64> {
         if entry >= self.entry_count {
             return None;
         }
         let mut note = &self.bytes[entry * NOTE_BYTES..][..NOTE_BYTES];
+        Some(note.get_u64_le())
+    }
+
+    /// The last entry whose records may be the first after `lamport`, or the first entry, if that lies before.
+    pub fn entry_after(&self, lamport: u64) -> u64 {
+        let (mut first, mut beyond) = (0, self.entry_count);
+        while first + 1 < beyond {
+            let middle = first.midpoint(beyond);
+            if self.lamport_before(middle) <= Some(lamport) {
+                first = middle;
+            } else {
+                beyond = middle;
+            }
+        }
+        self.first_index + first as u64
+    }
+
+    /// The note of an entry; `None` if it is not in the part.
+    pub fn note(&self, log_index: u64) -> Option<EntryNote> {
+        let entry = usize::try_from(log_index.checked_sub(self.first_index)?).ok()?;
+        let lamport_before = self.lamport_before(entry)?;
         let (mut first, mut beyond) = (0, self.rejected_count);
         while first < beyond {
             let middle = usize::midpoint(first, beyond);
@@ -297,7 +324,7 @@ impl Tables {
             .collect();
         Some(EntryNote {
             log_index,
-            lamport_before: note.get_u64_le(),
+            lamport_before,
             rejected,
         })
     }
@@ -325,5 +352,6 @@ impl SealedPart {
             + self.tables.bytes().len()
             + size_of_val(&*self.topics)
             + size_of_val(&*self.after.topics)
+            + self.after.groups.size_bytes()
     }
 }

@@ -70,7 +70,7 @@ fn a_minority_acknowledges_nothing_and_still_shows_what_it_has() {
     let answer = conn.ask("READ t --strong");
     assert!(answer.starts_with("ERR unavailable "), "{answer}");
     assert!(conn.ask("READ t --local").starts_with("RECORD "));
-    conn.expect("OK read_end 1 1 local");
+    conn.expect("OK read_end 1 1 local 2");
     let (status, ..) = http::get(cluster.port(leader) + 100, "/healthz").expect("an answer");
     assert_eq!(status, 200, "it is alive");
     wait_for("it is not ready", PATIENCE, || {

@@ -133,6 +133,11 @@ impl Cluster {
         self.nodes[at].as_ref().expect("a running node").open_files()
     }
 
+    #[cfg(target_os = "linux")]
+    pub(crate) fn resident_bytes(&self, at: usize) -> u64 {
+        self.nodes[at].as_ref().expect("a running node").resident_bytes()
+    }
+
     pub(crate) fn signal(&self, at: usize, signal: Signal) {
         self.nodes[at].as_ref().expect("a running node").signal(signal);
     }

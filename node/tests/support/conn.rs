@@ -30,6 +30,13 @@ impl Conn {
         Self::open(port).expect("a node that listens")
     }
 
+    /// One half to listen and one to speak, for two threads.
+    pub(crate) fn split(self) -> (Self, Self) {
+        let stream = self.stream.try_clone().expect("an open connection");
+        let lines = BufReader::new(self.stream.try_clone().expect("an open connection"));
+        (self, Self { stream, lines })
+    }
+
     pub(crate) fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
     }
@@ -123,6 +130,17 @@ impl Conn {
             let line = self.line();
             if !line.starts_with("RECORD ") {
                 return line.starts_with("OK read_end ");
+            }
+        }
+    }
+
+    /// The first line that is not as said.
+    #[track_caller]
+    pub(crate) fn skip_while(&mut self, is_as_said: impl Fn(&str) -> bool) -> String {
+        loop {
+            let line = self.line();
+            if !is_as_said(&line) {
+                return line;
             }
         }
     }

@@ -1,5 +1,14 @@
 //! Nine-field lines, taken apart as any client of the contract would.
 
+use serde_json::Value;
+
+/// The document of a `RECORD` line.
+#[track_caller]
+pub(crate) fn record(line: &str) -> Value {
+    let json = line.strip_prefix("RECORD ");
+    serde_json::from_str(json.unwrap_or_else(|| panic!("not a record: `{line}`"))).expect("JSON")
+}
+
 /// One `MSG` or `HISTORY` line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Row {

@@ -31,7 +31,7 @@ pub struct GroupLine {
     pub outstanding: u64,
     /// Records of the topic that are not done.
     pub lag: u64,
-    /// Records that were handed out more than once.
+    /// How often a record was handed out again.
     pub redelivered: u64,
     /// Records that were put aside.
     pub dead_letters: u64,

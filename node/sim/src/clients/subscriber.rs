@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wiber_protocol::line::Reply;
+use wiber_protocol::line::{Ended, Reply};
 
 use super::{Clients, Wire};
 use crate::{count::Count, dice::Dice, oracle::Shown, say};
@@ -72,11 +72,16 @@ impl Subscriber {
         }
         loop {
             let line = wire.line(BORED).await?;
-            if let Some(Reply::OffsetOutOfRange { start, .. }) = Reply::parse(&line)
-                && start > self.next
-            {
-                self.go_on_at(start);
-                return None;
+            match Reply::parse(&line) {
+                Some(Reply::Ended {
+                    pattern,
+                    reason: Ended::OffsetOutOfRange { start, .. },
+                }) if pattern == self.topic && start > self.next => {
+                    self.go_on_at(start);
+                    return None;
+                }
+                Some(Reply::Lag { pattern, .. }) if pattern == self.topic => continue,
+                _ => {}
             }
             let record = match Shown::record(&line) {
                 Ok(record) => record,
