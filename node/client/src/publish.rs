@@ -140,6 +140,13 @@ pub enum PublishError {
         /// The id.
         id: String,
     },
+    /// The id's number is older than what the cluster remembers of its producer: the message was stored under it long ago,
+    /// or never was, and is not stored now.
+    #[error("id_expired {id}: it is too old to tell whether the message was stored under it")]
+    IdExpired {
+        /// The id.
+        id: String,
+    },
     /// The topic does not end where [`Publish::expect`] said; nothing was published.
     #[error("offset_mismatch: the topic's newest offset is {end}")]
     OffsetMismatch {
@@ -278,6 +285,7 @@ impl Inner {
             Some(Reply::Redirected { id: of }) if of == id => published(None, None, false),
             Some(Reply::Duplicate { id: of, offset }) if of == id => published(offset, None, true),
             Some(Reply::IdConflict { .. }) => failed(PublishError::IdConflict { id: id.to_owned() }),
+            Some(Reply::IdExpired { .. }) => failed(PublishError::IdExpired { id: id.to_owned() }),
             Some(Reply::OffsetMismatch { end }) => failed(PublishError::OffsetMismatch { end }),
             Some(Reply::TooManyTopics { max }) => failed(PublishError::TooManyTopics { max }),
             Some(Reply::Refused { text }) => failed(match too_large(text) {
