@@ -240,7 +240,7 @@ impl<'a> Command<'a> {
             Self::Read(read) => read.write(out)?,
             Self::Subscribe(subscribe) => subscribe.write(out)?,
             Self::Unsub { pattern } => {
-                check_pattern(pattern).map(|()| push_words(out, &["UNSUB", pattern]))?
+                check_pattern(pattern).map(|()| push_words(out, &["UNSUB", pattern]))?;
             }
             Self::Ack {
                 topic,
