@@ -6,6 +6,10 @@ mod commands;
 mod follows;
 #[path = "line/hostile.rs"]
 mod hostile;
+#[path = "line/orders.rs"]
+mod orders;
+#[path = "line/patterns.rs"]
+mod patterns;
 #[path = "line/publishes.rs"]
 mod publishes;
 #[path = "line/reads.rs"]
