@@ -107,7 +107,9 @@ impl Messages {
         Ok(stream! {
             tokio::pin!(made_anew);
             while let Some(event) = next_of(&mut subscription, made_anew.as_mut()).await {
-                yield followed(event);
+                if let Some(followed) = followed(event) {
+                    yield followed;
+                }
             }
         })
     }
@@ -133,7 +135,9 @@ impl Messages {
             };
             let Ok(mut subscription) = messages.client.subscribe(&convo, Some(start)) else { return };
             while let Some(event) = next_of(&mut subscription, made_anew.as_mut()).await {
-                yield followed(event);
+                if let Some(followed) = followed(event) {
+                    yield followed;
+                }
             }
         })
     }
@@ -188,12 +192,16 @@ async fn next_of(
     }
 }
 
-fn followed(event: SubscriptionEvent) -> Followed {
-    match event {
+/// What a follower needs to know of it. That it lags changes nothing for it, and a gap shows in the next `Connected`.
+fn followed(event: SubscriptionEvent) -> Option<Followed> {
+    Some(match event {
         SubscriptionEvent::Connected { next_offset, .. } => Followed::Connected { next_offset },
-        SubscriptionEvent::Record(record) => Followed::Message(Box::new(message_view("MSG", record))),
+        SubscriptionEvent::Record(record) => Followed::Message(Box::new(message_view("MSG", *record))),
         SubscriptionEvent::Disconnected { reason } => Followed::Disconnected { detail: reason },
-    }
+        SubscriptionEvent::ConnectedAfter { .. }
+        | SubscriptionEvent::Lagging { .. }
+        | SubscriptionEvent::Skipped { .. } => return None,
+    })
 }
 
 /// `<sender>: <message>`, or the message alone.
@@ -222,6 +230,9 @@ fn publish_error(error: PublishError, wanted_id: Option<&str>) -> ServiceError {
             ServiceError::IdConflict(format!("The id {id} was used for another message."))
         }
         PublishError::Rejected(why) => invalid(&why),
+        PublishError::TooLarge { .. } | PublishError::OffsetMismatch { .. } => invalid(&error.to_string()),
+        PublishError::IdExpired { .. } => ServiceError::IdConflict(format!("{error}.")),
+        PublishError::TooManyTopics { .. } => ServiceError::Unavailable(format!("Not published: {error}.")),
         PublishError::Unavailable(_) => ServiceError::Unavailable(format!("Not published: {error}.")),
         PublishError::Unknown(_) => ServiceError::Unavailable(match wanted_id {
             Some(id) => format!("Unknown: {error}. Sent again under the id {id} it stays one message."),
@@ -261,6 +272,7 @@ mod tests {
             high_watermark,
             log_start_offset: 1,
             consistency,
+            next_offset: high_watermark + 1,
         }
     }
 

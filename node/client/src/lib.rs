@@ -9,13 +9,19 @@
 //! order sent: one for publishes, so that a long page delays none; one for strong reads, which may have to wait for
 //! a majority; and one for local reads, which have not. Every subscription has one of its own.
 
+mod attempts;
 mod backoff;
+mod group;
 mod link;
+mod listing;
 mod options;
 mod ordered;
 mod publish;
 mod read;
+mod read_all;
+mod request;
 mod subscribe;
+mod wire;
 
 use std::sync::{
     Arc,
@@ -23,21 +29,26 @@ use std::sync::{
 };
 
 use wiber_protocol::config::{ClusterConfig, NodeSpec};
-pub use wiber_protocol::line::{Consistency, LineError, RecordLine};
+pub use wiber_protocol::line::{Consistency, GroupLine, LineError, RecordLine, SubscribeStart, TopicLine};
 
-use crate::link::Link;
 pub use crate::{
+    group::{AckError, DEFAULT_ACK_DEADLINE, GroupOptions, Member, MemberEvent, MemberHandle},
     options::ClientOptions,
     ordered::{MAX_TOGETHER, Message, OrderedPublisher},
-    publish::{PublishError, Published},
-    read::{ReadError, ReadFrom, ReadPage},
-    subscribe::{Subscription, SubscriptionEvent},
+    publish::{DEFAULT_PUBLISH_DEADLINE, Publish, PublishError, Published},
+    read::{Read, ReadError, ReadFrom, ReadPage},
+    read_all::ReadAll,
+    request::{ReplyError, RequestError, ServeError},
+    subscribe::{Subscribe, Subscription, SubscriptionEvent},
 };
+use crate::{link::Link, request::Inbox};
 
 /// A client of one cluster. Clones share its connections; they are closed when the last clone is dropped.
 #[derive(Clone, Debug)]
 pub struct Client {
     inner: Arc<Inner>,
+    /// Beside what the tasks of subscriptions share, as it has such a task.
+    inbox: Arc<Inbox>,
 }
 
 #[derive(Debug)]
@@ -92,6 +103,7 @@ impl Client {
                 producer: rand::random(),
                 sequence: AtomicU64::new(0),
             }),
+            inbox: Arc::default(),
         }
     }
 }

@@ -67,6 +67,55 @@ fn a_message_is_published_once_under_its_id_and_read_back() {
 }
 
 #[test]
+fn a_message_of_any_bytes_has_headers_and_is_stored_only_where_it_is_expected() {
+    let cluster = Cluster::start(1);
+    let bytes: Vec<u8> = (0..=255).cycle().take(100_000).collect();
+    let words = [
+        "t",
+        "--whole",
+        "--header",
+        "kind=a b%",
+        "-H",
+        "n=1",
+        "--expect",
+        "0",
+        "--id",
+        "w",
+    ];
+    let (code, out, complaint) = publish_lines(&cluster, &words, &bytes);
+    assert_eq!((code, complaint.as_str()), (Some(0), ""));
+    assert!(out.starts_with("published w offset 1 lamport "), "{out}");
+    let (code, out, _) = publish_lines(&cluster, &words, &bytes);
+    assert_eq!(
+        (code, out.as_str()),
+        (Some(0), "duplicate w offset 1\n"),
+        "ids come first"
+    );
+    let read = cluster.says(&["history", "t", "--json"]);
+    let record: wiber_client::RecordLine = serde_json::from_str(&read).expect("a record");
+    assert_eq!(record.body().expect("base64"), bytes);
+    let header = |key: &str| record.headers.get(key).map(String::as_str);
+    assert_eq!((header("kind"), header("n")), (Some("a b%"), Some("1")));
+    let (code, _, complaint) = told(&cluster.wiber(&["pub", "t", "hi", "--expect", "0"]));
+    assert_eq!(code, Some(1));
+    assert_eq!(
+        complaint,
+        "wiber: offset_mismatch: the topic's newest offset is 1\n"
+    );
+    let (code, ..) = publish_lines(&cluster, &["t", "--header", "line=yes"], b"a\nb\n");
+    assert_eq!(code, Some(0));
+    assert_eq!(
+        cluster.says(&["history", "t", "-n", "2", "-f", "%o %h %s\\n"]),
+        "2 line=yes a\n3 line=yes b\n"
+    );
+    let readable = cluster.says(&["history", "t", "-n", "1", "--headers"]);
+    assert!(readable.ends_with("  line=yes  b\n"), "{readable}");
+    let (code, _, complaint) = publish_lines(&cluster, &["t", "--whole"], &vec![0; (1 << 20) + 1]);
+    assert_eq!(code, Some(1));
+    assert!(complaint.contains("too_large"), "{complaint}");
+}
+
+#[test]
 fn lines_that_can_be_no_message_are_named_and_the_others_stored() {
     let cluster = Cluster::start(1);
     let (code, out, complaint) = publish_lines(&cluster, &["t"], b"a\n\n\n\xff\nb");
@@ -348,7 +397,10 @@ fn a_mistake_is_refused_with_code_2_and_one_line() {
         &["pub", "two words", "hi"],
         &["pub", "t", "", "--addr", "127.0.0.1:1"],
         &["pub", "t", "hi", "--config", "no/such.yaml"],
-        &["pub", "t", "--id", "m-1"],
+        &["pub", "t", "--id", "m-1", "--addr", "127.0.0.1:1"],
+        &["pub", "t", "hi", "--header", "no", "--addr", "127.0.0.1:1"],
+        &["sub", "t.*", "--offset", "3", "--addr", "127.0.0.1:1"],
+        &["sub", "t", "--since", "soon"],
         &["sub", "t", "--from-start", "--last", "3"],
         &["sub", "t", "-f", "%x", "--addr", "127.0.0.1:1"],
         &["history", "t", "-n", "many"],

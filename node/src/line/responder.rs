@@ -2,8 +2,10 @@
 //! between.
 
 mod follow;
+mod groups;
 mod publishes;
 mod reads;
+mod topics;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -21,10 +23,12 @@ use super::{
     named::Named,
     subscription::{Cursor, Following, Form, Subscription, TopicCursor},
 };
-use crate::{group::Group, publish::Fate};
+use crate::{group::Group, groups::Membership, publish::Fate};
 
 /// Written out when this much has gathered, or when there is nothing more to do at once.
 const FLUSH_BYTES: usize = 64 << 10;
+/// Room for answers that is kept while there are none.
+const KEPT_OUT_BYTES: usize = 4 << 10;
 /// Pages of subscriptions waiting to be written; a client that reads slowly holds its own cursors back.
 const PENDING_PAGES: usize = 2;
 /// A `SUB` or `HISTORY` waits this long for a node that is loading its log.
@@ -216,6 +220,8 @@ struct Responder {
 struct Subscribed {
     number: u64,
     task: AbortHandle,
+    /// In which group, if it is one's being a member.
+    membership: Option<(String, Membership)>,
 }
 
 impl Drop for Subscribed {
@@ -255,13 +261,21 @@ impl Responder {
                 Some(Step::Publish(publish)) => self.publish(publish, &mut deliveries).await?,
                 Some(Step::Line(line)) => self.out.extend_from_slice(&line),
                 Some(Step::Sub { topic }) => self.sub(topic).await?,
-                Some(Step::Subscribe(subscribe)) => self.subscribe(subscribe).await?,
+                Some(Step::Subscribe(mut subscribe)) => match subscribe.member.take() {
+                    Some(member) => self.join(subscribe, member).await?,
+                    None => self.subscribe(subscribe).await?,
+                },
                 Some(Step::Unsub { pattern }) => self.unsub(&pattern),
                 Some(Step::History { topic, count }) => self.history(&topic, count).await?,
                 Some(Step::Read(read)) => self.read(read).await?,
-                Some(Step::Nack { .. } | Step::Topics { .. } | Step::Groups { .. }) => {
-                    let reason = "not built";
-                    Reply::Unavailable { reason }.write(&mut self.out);
+                Some(Step::Nack { topic, group, offset }) => self.give_back(&topic, &group, offset).await,
+                Some(Step::Groups { pattern }) => self.groups(pattern.as_deref()).await?,
+                Some(Step::Topics {
+                    pattern,
+                    after,
+                    limit,
+                }) => {
+                    self.topics(pattern.as_deref(), after.as_deref(), limit).await?;
                 }
                 Some(Step::Quit) => {
                     Reply::Bye.write(&mut self.out);
@@ -303,6 +317,7 @@ impl Responder {
         if !self.out.is_empty() {
             self.write.write_all(&self.out).await?;
             self.out.clear();
+            self.out.shrink_to(KEPT_OUT_BYTES);
         }
         Ok(())
     }
@@ -427,6 +442,11 @@ impl Responder {
             order,
         };
         let task = crate::runtime::spawn(subscription.run()).abort_handle();
-        self.subscriptions.insert(key, Subscribed { number, task });
+        let subscribed = Subscribed {
+            number,
+            task,
+            membership: None,
+        };
+        self.subscriptions.insert(key, subscribed);
     }
 }

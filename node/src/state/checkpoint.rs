@@ -10,10 +10,10 @@ use wiber_protocol::{
     membership::Membership,
 };
 
-use super::groups::Groups;
+use super::{forgotten::Forgotten, groups::Groups};
 
 const VERSION: u8 = 3;
-/// The same without groups, of which there were none then.
+/// The same without groups and forgotten producers, of which there were none then.
 const VERSION_WITHOUT_GROUPS: u8 = 2;
 
 /// Where one topic ends. Where it begins, and how many bytes it has, follows from the parts.
@@ -37,6 +37,7 @@ pub struct Checkpoint {
     /// Sorted by name.
     pub topics: Vec<TopicEnd>,
     pub groups: Groups,
+    pub producers: Forgotten,
 }
 
 impl Checkpoint {
@@ -69,6 +70,7 @@ impl Checkpoint {
             put_varint(out, topic.last_log_index);
         }
         self.groups.put(out);
+        self.producers.encode(out);
     }
 
     pub fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
@@ -97,6 +99,7 @@ impl Checkpoint {
             record_count: reader.varint("checkpoint records")?,
             topics: Vec::new(),
             groups: Groups::default(),
+            producers: Forgotten::default(),
         };
         for _ in 0..reader.count("checkpoint topics")? {
             checkpoint.topics.push(TopicEnd {
@@ -107,6 +110,7 @@ impl Checkpoint {
         }
         if version != VERSION_WITHOUT_GROUPS {
             checkpoint.groups = Groups::read(reader)?;
+            checkpoint.producers = Forgotten::read(reader)?;
         }
         Ok(checkpoint)
     }

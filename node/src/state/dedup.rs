@@ -2,7 +2,9 @@
 //!
 //! The window is replicated state: `apply` decides with it, so a retry to a new leader is still one record.
 //! It remembers at least the ids of the last ten minutes of replicated clock, up to a million of them. Keys
-//! are 128-bit BLAKE3 hashes of topic and id, contents 64-bit ones: nobody can make two ids collide on purpose.
+//! are 128-bit BLAKE3 hashes of topic and id, contents 64-bit ones: nobody can make two ids collide on purpose. Of ids
+//! with a producer and a number, topic and producer are hashed to 64 bits and the number is kept as it is, so that
+//! [`Forgotten`] can go on where the window ends.
 
 use std::collections::VecDeque;
 
@@ -14,12 +16,16 @@ use wiber_protocol::{
     rpc::PublishOutcome,
 };
 
+use super::forgotten::{Forgotten, numbered};
+
 /// The most ids remembered; past it the oldest is forgotten.
 pub const WINDOW_IDS: usize = 1_000_000;
 /// How long an id is remembered, milliseconds of replicated clock.
 pub const WINDOW_MS: u64 = 10 * 60 * 1000;
 
 type Key = [u64; 2];
+/// Set in the second word of a key that is a producer and a number.
+const NUMBERED: u64 = 1 << 63;
 
 /// One id, and what its record was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,15 +69,24 @@ pub struct DedupWindow {
     queue: VecDeque<Remembered>,
     /// How many ids left the queue at its front: the id numbered `n` stands at `n - forgotten`.
     forgotten: u64,
-    /// Numbers of the ids in the queue, by key. Keys are hashes, so their first word serves as the table's hash.
+    /// Numbers of the ids in the queue, by key.
     numbers: HashTable<u64>,
+    /// What was forgotten of producers that number their messages.
+    pub producers: Forgotten,
 }
 
 impl DedupWindow {
     /// What a record with a known id is, or `None` if its id is new.
     pub fn verdict(&self, record: &Record) -> Option<PublishOutcome> {
         let key = key(record);
-        let number = self.numbers.find(key[0], |number| self.at(*number).key == key)?;
+        let Some(number) = self
+            .numbers
+            .find(spread(key), |number| self.at(*number).key == key)
+        else {
+            let number = key[1] & !NUMBERED;
+            let is_forgotten = key[1] != number && self.producers.covers(key[0], number);
+            return is_forgotten.then_some(PublishOutcome::Expired);
+        };
         let seen = self.at(*number);
         Some(if seen.content == content(record) {
             PublishOutcome::Duplicate { offset: seen.offset }
@@ -97,7 +112,7 @@ impl DedupWindow {
         let (queue, forgotten) = (&self.queue, self.forgotten);
         let at = |number: &u64| &queue[place(*number, forgotten)];
         self.numbers
-            .insert_unique(id.key[0], number, |number| at(number).key[0]);
+            .insert_unique(spread(id.key), number, |number| spread(at(number).key));
         if self.queue.len() > WINDOW_IDS {
             self.forget_oldest();
         }
@@ -131,8 +146,12 @@ impl DedupWindow {
     fn forget_oldest(&mut self) {
         let Some(oldest) = self.queue.front() else { return };
         let number = self.forgotten;
-        if let Ok(place) = self.numbers.find_entry(oldest.key[0], |known| *known == number) {
+        let key = oldest.key;
+        if let Ok(place) = self.numbers.find_entry(spread(key), |known| *known == number) {
             place.remove();
+        }
+        if key[1] & NUMBERED != 0 {
+            self.producers.put(key[0], key[1] & !NUMBERED);
         }
         self.queue.pop_front();
         self.forgotten += 1;
@@ -149,13 +168,24 @@ fn place(number: u64, forgotten: u64) -> usize {
 }
 
 fn key(record: &Record) -> Key {
+    let numbered = numbered(&record.id);
+    let hashed = numbered.map_or(record.id.as_str(), |(producer, _)| producer);
     let mut hasher = blake3::Hasher::new();
     hasher.update(record.topic.as_bytes());
     hasher.update(&[0]);
-    hasher.update(record.id.as_bytes());
+    hasher.update(hashed.as_bytes());
     let hash = hasher.finalize();
     let mut words = hash.as_bytes().chunks_exact(8).map(word);
-    [words.next().unwrap_or(0), words.next().unwrap_or(0)]
+    let (first, second) = (words.next().unwrap_or(0), words.next().unwrap_or(0));
+    match numbered {
+        Some((_, number)) => [first, number | NUMBERED],
+        None => [first, second & !NUMBERED],
+    }
+}
+
+/// A key as the table's hash: the first word alone is the same for all numbers of a producer.
+fn spread(key: Key) -> u64 {
+    key[0] ^ key[1].wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 fn content(record: &Record) -> u64 {
@@ -210,6 +240,34 @@ mod tests {
         window.expire(1_001 + WINDOW_MS);
         assert_eq!(window.verdict(&record("a")), None);
         assert!(window.is_empty());
+    }
+
+    #[test]
+    fn a_number_that_was_forgotten_is_never_stored_again() {
+        let id = |number: u64| record(&format!("e4db4a4bdd913d3d-{number}"));
+        let mut window = DedupWindow::default();
+        window.remember(&id(1), 1, 1_000);
+        window.remember(&id(2), 2, 1_000);
+        window.remember(&id(4), 3, 500_000);
+        assert_eq!(
+            window.verdict(&id(2)),
+            Some(PublishOutcome::Duplicate { offset: 2 })
+        );
+        window.expire(1_001 + WINDOW_MS);
+        assert_eq!(window.len(), 1);
+        for forgotten in [1, 2] {
+            assert_eq!(window.verdict(&id(forgotten)), Some(PublishOutcome::Expired));
+        }
+        assert_eq!(window.verdict(&id(3)), None, "nothing above was forgotten");
+        assert_eq!(
+            window.verdict(&id(4)),
+            Some(PublishOutcome::Duplicate { offset: 3 })
+        );
+        let elsewhere = Record {
+            topic: "u".into(),
+            ..id(1)
+        };
+        assert_eq!(window.verdict(&elsewhere), None, "numbers belong to a topic");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod checkpoint;
 mod dedup;
+mod forgotten;
 mod groups;
 mod matching;
 mod part;
@@ -28,6 +29,7 @@ use wiber_protocol::{
 
 pub use checkpoint::{Checkpoint, TopicEnd};
 pub use dedup::{DedupWindow, Remembered, WINDOW_IDS, WINDOW_MS};
+pub use forgotten::Forgotten;
 pub use groups::{GROUP_WINDOW, GroupState, Groups, MAX_GROUPS};
 pub use matching::{Matched, Matching};
 pub use part::{EntryNote, PartLimits, PartMeta, PartTopic, Position, RunRange, SealedPart, Tables};
@@ -161,6 +163,7 @@ impl State {
         for end in &checkpoint.topics {
             state.topics.restore(end);
         }
+        state.dedup.producers = checkpoint.producers;
         for id in ids {
             state.dedup.put(id);
         }
@@ -203,6 +206,7 @@ impl State {
     /// Retention drops what is in parts up to the cut, if a part ends there; anything else has no effect.
     fn apply_cut(&mut self, cut: Cut) {
         self.clock_ms = self.clock_ms.max(cut.clock_ms);
+        self.dedup.expire(self.clock_ms);
         let ends_there = |part: &Part| part.meta.last.index == cut.last_index;
         if let Some(at) = self.parts.iter().position(ends_there) {
             let last = self.parts[at].meta.last;
@@ -389,6 +393,7 @@ impl State {
             clock_ms: self.clock_ms,
             record_count: self.record_count,
             topics: self.topics.ends(),
+            producers: self.dedup.producers.clone(),
             groups: self.groups.clone(),
         }
     }
@@ -502,6 +507,35 @@ mod tests {
         );
         let second = publish(5, expecting("b", 1));
         assert!(matches!(second, PublishOutcome::Published { offset: 2, .. }));
+    }
+
+    #[test]
+    fn what_was_forgotten_of_a_producer_survives_a_snapshot() {
+        let mut state = State::default();
+        let numbered = |number: u64| record("t", &format!("e4db4a4bdd913d3d-{number}"), "x", 1);
+        let batch = |clock_ms, number| {
+            Change::Records(Batch {
+                clock_ms,
+                records: vec![numbered(number)],
+            })
+        };
+        let at = |index| LogId { term: 1, index };
+        state.apply(at(1), 100, &batch(0, 1));
+        state.apply(at(2), 100, &batch(WINDOW_MS + 1, 2));
+        assert_eq!(state.dedup.len(), 1, "the first is too old");
+        let bytes = Snapshot {
+            checkpoint: state.checkpoint(),
+            ids: state.dedup.newest(1).collect(),
+        }
+        .encode();
+        let snapshot = Snapshot::decode(&bytes).expect("reads back");
+        let mut restored = State::restore(PartLimits::default(), snapshot, []);
+        for state in [&mut state, &mut restored] {
+            let outcomes = state.apply(at(3), 100, &batch(WINDOW_MS + 2, 1)).outcomes;
+            assert_eq!(outcomes, [PublishOutcome::Expired]);
+            let outcomes = state.apply(at(4), 100, &batch(WINDOW_MS + 2, 2)).outcomes;
+            assert_eq!(outcomes, [PublishOutcome::Duplicate { offset: 2 }]);
+        }
     }
 
     #[test]

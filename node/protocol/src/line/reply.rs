@@ -112,6 +112,10 @@ pub enum Reply<'a> {
     IdConflict {
         id: &'a str,
     },
+    /// The id is too old to tell whether it was stored once; nothing was published now.
+    IdExpired {
+        id: &'a str,
+    },
     /// The topic does not end where the publisher expected it; nothing was published.
     OffsetMismatch {
         end: u64,
@@ -178,7 +182,7 @@ impl<'a> Reply<'a> {
                 logical_time,
             } => push_fmt(out, format_args!("OK subscribed {pattern} after {logical_time}")),
             Self::Joined { topic, group } => {
-                push_fmt(out, format_args!("OK subscribed {topic} group {group}"))
+                push_fmt(out, format_args!("OK subscribed {topic} group {group}"));
             }
             Self::Unsubscribed { pattern } => push_fmt(out, format_args!("OK unsubscribed {pattern}")),
             Self::NotSubscribed { pattern } => push_fmt(out, format_args!("ERR not_subscribed {pattern}")),
@@ -222,6 +226,7 @@ impl<'a> Reply<'a> {
             Self::NotLeader => push_fmt(out, format_args!("ERR not_leader")),
             Self::TimeoutWaitingCommit => push_fmt(out, format_args!("ERR timeout_waiting_commit")),
             Self::IdConflict { id } => push_fmt(out, format_args!("ERR id_conflict {id}")),
+            Self::IdExpired { id } => push_fmt(out, format_args!("ERR id_expired {id}")),
             Self::OffsetMismatch { end } => push_fmt(out, format_args!("ERR offset_mismatch {end}")),
             Self::TooManyTopics { max } => push_fmt(out, format_args!("ERR too_many_topics {max}")),
             Self::TooManyGroups { max } => push_fmt(out, format_args!("ERR too_many_groups {max}")),
@@ -358,6 +363,7 @@ impl<'a> Reply<'a> {
             ("not_leader", "") => Some(Self::NotLeader),
             ("timeout_waiting_commit", "") => Some(Self::TimeoutWaitingCommit),
             ("id_conflict", id) if !id.is_empty() => Some(Self::IdConflict { id }),
+            ("id_expired", id) if !id.is_empty() => Some(Self::IdExpired { id }),
             ("offset_mismatch", end) => end.parse().ok().map(|end| Self::OffsetMismatch { end }),
             ("too_many_topics", max) => max.parse().ok().map(|max| Self::TooManyTopics { max }),
             ("too_many_groups", max) => max.parse().ok().map(|max| Self::TooManyGroups { max }),

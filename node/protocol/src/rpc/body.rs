@@ -130,6 +130,8 @@ pub enum PublishOutcome {
     },
     /// The id was there before with other content.
     Conflict,
+    /// The id is one of a producer's numbered ones, and too old to tell whether it was stored: nothing was stored now.
+    Expired,
     /// The publisher expected the topic to end elsewhere: nothing was stored.
     OffsetMismatch {
         /// The topic's newest offset.

@@ -124,6 +124,7 @@ pub(super) fn put_outcome(out: &mut BytesMut, outcome: PublishOutcome) {
         PublishOutcome::NoSuchGroup => out.put_u8(6),
         PublishOutcome::TooManyGroups => out.put_u8(7),
         PublishOutcome::OutOfGroupRange => out.put_u8(8),
+        PublishOutcome::Expired => out.put_u8(9),
     }
 }
 
@@ -145,6 +146,7 @@ pub(super) fn read_outcome(reader: &mut Reader) -> Result<PublishOutcome, Decode
         6 => PublishOutcome::NoSuchGroup,
         7 => PublishOutcome::TooManyGroups,
         8 => PublishOutcome::OutOfGroupRange,
+        9 => PublishOutcome::Expired,
         other => return Err(unknown("outcome", other)),
     })
 }

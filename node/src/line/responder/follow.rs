@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Why a subscription cannot begin where it was asked to.
-enum Refusal {
+pub(super) enum Refusal {
     Fetch(FetchError),
     /// This node does not have what is said to have been delivered.
     Behind {
@@ -121,7 +121,8 @@ impl Responder {
         group.place_before(next.max(known)).await
     }
 
-    async fn first_offset(
+    /// Where that is in a topic.
+    pub(super) async fn first_offset(
         &mut self,
         group: &Group,
         topic: &str,
@@ -156,7 +157,7 @@ impl Responder {
         Ok(Ok(next))
     }
 
-    fn refuse_start(&mut self, pattern: &str, refusal: Refusal) {
+    pub(super) fn refuse_start(&mut self, pattern: &str, refusal: Refusal) {
         match refusal {
             Refusal::Fetch(FetchError::OutOfRange { start, end }) => {
                 Reply::OffsetOutOfRange { start, end }.write(&mut self.out);

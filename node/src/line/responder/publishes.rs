@@ -126,6 +126,7 @@ impl Responder {
                 count(&counters.conflicts);
                 Reply::IdConflict { id }
             }
+            PublishOutcome::Expired => Reply::IdExpired { id },
             PublishOutcome::OffsetMismatch { end } => Reply::OffsetMismatch { end },
             PublishOutcome::TooManyTopics => Reply::TooManyTopics {
                 max: MAX_TOPICS as u64,

@@ -153,6 +153,7 @@ fn answers_have_the_contract_s_bytes() {
             },
             "OK group_moved t g 3\n",
         ),
+        (Reply::IdExpired { id }, "ERR id_expired m-1\n"),
         (Reply::OffsetMismatch { end: 7 }, "ERR offset_mismatch 7\n"),
         (Reply::TooManyTopics { max: 10 }, "ERR too_many_topics 10\n"),
         (Reply::TooManyGroups { max: 10 }, "ERR too_many_groups 10\n"),
