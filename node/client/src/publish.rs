@@ -244,22 +244,19 @@ impl Inner {
         command: &Bytes,
         until: Instant,
     ) -> PublishResult {
-        let may_be_stored = std::cell::Cell::new(false);
-        let judge = |answer: &Answer| {
+        let judge = |answer: &Answer, may_be_done: bool| {
             let outcome = self.judge_publish(id, answer);
             match &outcome {
-                Outcome::Unknown { .. } => may_be_stored.set(true),
                 // An attempt that is still on its way may find the topic's end where it is expected, later.
                 Outcome::Done(Err(PublishError::OffsetMismatch { end }))
-                    if may_be_stored.get() && expect.is_some_and(|expect| *end < expect) =>
+                    if may_be_done && expect.is_some_and(|expect| *end < expect) =>
                 {
-                    return Outcome::Unknown {
+                    Outcome::Unknown {
                         reason: answer.reply.clone(),
-                    };
+                    }
                 }
-                _ => {}
+                _ => outcome,
             }
-            outcome
         };
         self.settle_by(command, until, judge).await?
     }
