@@ -37,8 +37,8 @@ pub(crate) enum GaveUp {
 }
 
 impl Inner {
-    /// `command` is a whole command, the body of a publish included. `judge` says what an answer means, and is told whether
-    /// an attempt before may have done it.
+    /// `command` is a whole command, the body of a publish included. `judge` says what an answer means; it is told whether an
+    /// earlier attempt may still take effect.
     pub(crate) async fn settle_by<T>(
         &self,
         command: &Bytes,
@@ -54,8 +54,8 @@ impl Inner {
                 break;
             }
             let mut next = self.after(node);
-            let may_be_done = unknown.is_some();
-            let judge = |answer: &Answer| judge(answer, may_be_done);
+            let is_open = unknown.is_some();
+            let judge = |answer: &Answer| judge(answer, is_open);
             match self.attempt(node, command.clone(), until, judge).await {
                 Outcome::Done(result) => {
                     self.prefer(node);

@@ -77,7 +77,7 @@ impl Client {
     /// Ends a group and forgets where it was; its members are told.
     ///
     /// # Errors
-    /// See [`AckError`].
+    /// See [`AckError`]. When an attempt's answer was lost, the next one finds no such group.
     pub async fn delete_group(&self, topic: &str, group: &str, deadline: Duration) -> Result<(), AckError> {
         self.change_group(&Command::DeleteGroup { topic, group }, deadline)
             .await
@@ -106,14 +106,14 @@ impl Client {
     async fn change_group(&self, command: &Command<'_>, deadline: Duration) -> Result<(), AckError> {
         let mut line = Vec::new();
         command.write(&mut line)?;
-        let is_delete = matches!(command, Command::DeleteGroup { .. });
-        let judge = |answer: &Answer, may_be_done: bool| match Reply::parse(&answer.reply) {
+        let is_deletion = matches!(command, Command::DeleteGroup { .. });
+        let judge = |answer: &Answer, is_open: bool| match Reply::parse(&answer.reply) {
             Some(Reply::Acked { .. } | Reply::GroupDeleted { .. } | Reply::GroupMoved { .. }) => {
                 Outcome::Done(Ok(()))
             }
             Some(Reply::NotDelivered { offset }) => Outcome::Done(Err(AckError::NotDelivered { offset })),
-            // An attempt before did it, whose answer was lost.
-            Some(Reply::NoSuchGroup { .. }) if is_delete && may_be_done => Outcome::Done(Ok(())),
+            // Most likely it was this call's own first attempt that deleted it; now it is gone either way.
+            Some(Reply::NoSuchGroup { .. }) if is_deletion && is_open => Outcome::Done(Ok(())),
             Some(Reply::NoSuchGroup { .. }) => Outcome::Done(Err(AckError::NoSuchGroup)),
             Some(Reply::Refused { .. }) => Outcome::Done(Err(AckError::Rejected(answer.reply.clone()))),
             _ => self.inner.judge_failure(&answer.reply),
