@@ -482,6 +482,7 @@ fn a_mistake_is_refused_with_code_2_and_one_line() {
         &["sub", "t", "--since", "soon"],
         &["sub", "t.*", "--group", "g", "--addr", "127.0.0.1:1"],
         &["sub", "t", "--no-ack"],
+        &["sub", "t", "--order", "2h"],
         &["groups", "seek", "t", "g"],
         &["request", "t"],
         &["reply", "t"],
