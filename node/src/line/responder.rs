@@ -5,6 +5,7 @@ mod follow;
 mod groups;
 mod publishes;
 mod reads;
+mod topics;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -26,6 +27,8 @@ use crate::{group::Group, groups::Membership, publish::Fate};
 
 /// Written out when this much has gathered, or when there is nothing more to do at once.
 const FLUSH_BYTES: usize = 64 << 10;
+/// Room for answers that is kept while there are none.
+const KEPT_OUT_BYTES: usize = 4 << 10;
 /// Pages of subscriptions waiting to be written; a client that reads slowly holds its own cursors back.
 const PENDING_PAGES: usize = 2;
 /// A `SUB` or `HISTORY` waits this long for a node that is loading its log.
@@ -265,9 +268,12 @@ impl Responder {
                 Some(Step::Read(read)) => self.read(read).await?,
                 Some(Step::Nack { topic, group, offset }) => self.give_back(&topic, &group, offset).await,
                 Some(Step::Groups { pattern }) => self.groups(pattern.as_deref()).await?,
-                Some(Step::Topics { .. }) => {
-                    let reason = "not built";
-                    Reply::Unavailable { reason }.write(&mut self.out);
+                Some(Step::Topics {
+                    pattern,
+                    after,
+                    limit,
+                }) => {
+                    self.topics(pattern.as_deref(), after.as_deref(), limit).await?;
                 }
                 Some(Step::Quit) => {
                     Reply::Bye.write(&mut self.out);
@@ -309,6 +315,7 @@ impl Responder {
         if !self.out.is_empty() {
             self.write.write_all(&self.out).await?;
             self.out.clear();
+            self.out.shrink_to(KEPT_OUT_BYTES);
         }
         Ok(())
     }
