@@ -3,7 +3,10 @@
 //! Every attempt carries the same id, and the cluster remembers ids, so that sending again is always safe: also with an
 //! expectation, as a node looks at the id before it looks at where the topic ends.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -140,6 +143,13 @@ pub enum PublishError {
         /// The id.
         id: String,
     },
+    /// The id's number is older than what the cluster remembers of its producer: the message was stored under it long ago,
+    /// or never was, and is not stored now.
+    #[error("id_expired {id}: it is too old to tell whether the message was stored under it")]
+    IdExpired {
+        /// The id.
+        id: String,
+    },
     /// The topic does not end where [`Publish::expect`] said; nothing was published.
     #[error("offset_mismatch: the topic's newest offset is {end}")]
     OffsetMismatch {
@@ -237,14 +247,15 @@ impl Inner {
         command: &Bytes,
         until: Instant,
     ) -> PublishResult {
-        let may_be_stored = std::cell::Cell::new(false);
+        let may_be_stored = AtomicBool::new(false);
         let judge = |answer: &Answer| {
             let outcome = self.judge_publish(id, answer);
             match &outcome {
-                Outcome::Unknown { .. } => may_be_stored.set(true),
+                Outcome::Unknown { .. } => may_be_stored.store(true, Ordering::Relaxed),
                 // An attempt that is still on its way may find the topic's end where it is expected, later.
                 Outcome::Done(Err(PublishError::OffsetMismatch { end }))
-                    if may_be_stored.get() && expect.is_some_and(|expect| *end < expect) =>
+                    if may_be_stored.load(Ordering::Relaxed)
+                        && expect.is_some_and(|expect| *end < expect) =>
                 {
                     return Outcome::Unknown {
                         reason: answer.reply.clone(),
@@ -278,6 +289,7 @@ impl Inner {
             Some(Reply::Redirected { id: of }) if of == id => published(None, None, false),
             Some(Reply::Duplicate { id: of, offset }) if of == id => published(offset, None, true),
             Some(Reply::IdConflict { .. }) => failed(PublishError::IdConflict { id: id.to_owned() }),
+            Some(Reply::IdExpired { .. }) => failed(PublishError::IdExpired { id: id.to_owned() }),
             Some(Reply::OffsetMismatch { end }) => failed(PublishError::OffsetMismatch { end }),
             Some(Reply::TooManyTopics { max }) => failed(PublishError::TooManyTopics { max }),
             Some(Reply::Refused { text }) => failed(match too_large(text) {

@@ -237,6 +237,8 @@ fn judge(topic: &str, Answer { records, reply, .. }: Answer) -> Judged<ReadPage>
         Some(Reply::OffsetOutOfRange { start, end }) => {
             return Err(ReadError::OffsetOutOfRange { start, end });
         }
+        // That node's disk; another one has the records, too.
+        Some(Reply::Refused { text }) if text.starts_with("cannot_read") => return Ok(Err(reply)),
         Some(Reply::Refused { .. }) => return Err(ReadError::Rejected(reply)),
         _ => return Ok(Err(reply)),
     };

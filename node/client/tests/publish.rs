@@ -319,12 +319,15 @@ fn message() -> Publish {
 async fn a_body_goes_behind_its_line_and_every_refusal_is_told_apart() {
     let node = FakeNode::start("n1").await;
     let client = client(&[&node.spec], options());
-    let conflict = PublishError::IdConflict { id: "m-1".to_owned() };
+    let id = || "m-1".to_owned();
+    let conflict = PublishError::IdConflict { id: id() };
+    let expired = PublishError::IdExpired { id: id() };
     let answers = [
         ("ERR offset_mismatch 9", PublishError::OffsetMismatch { end: 9 }),
         ("ERR too_large 1", PublishError::TooLarge { max_bytes: 1 }),
         ("ERR too_many_topics 2", PublishError::TooManyTopics { max: 2 }),
         ("ERR id_conflict m-1", conflict),
+        ("ERR id_expired m-1", expired),
     ];
     let script = async {
         let mut talk = node.accept().await;
