@@ -10,6 +10,7 @@ pub mod folder;
 pub mod forming;
 pub mod founding;
 pub mod group;
+pub mod groups;
 pub mod handlers;
 pub mod identity;
 pub mod index;

@@ -1,6 +1,7 @@
 //! What a node has counted since it started, and all its numbers in Prometheus' text form for `/metrics`.
 
 mod clock;
+mod groups;
 mod page;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -61,6 +62,7 @@ pub fn render(status: &NodeStatus, counters: &Counters, rpcs_left_out: u64) -> S
     positions(&mut page, status);
     peers(&mut page, &status.peers);
     topics(&mut page, status);
+    groups::render(&mut page, status);
     storage(&mut page, status);
     clock::clock(&mut page, &status.clock);
     counted(&mut page, counters, rpcs_left_out);
@@ -337,7 +339,7 @@ fn counted(page: &mut Page, counters: &Counters, rpcs_left_out: u64) {
 mod tests {
     use wiber_protocol::{
         ids::{ClusterId, RaftId},
-        status::TopicStatus,
+        status::{GroupStatus, TopicStatus},
     };
 
     use super::*;
@@ -355,6 +357,12 @@ mod tests {
             high_watermark: 3,
             ..TopicStatus::default()
         };
+        let group = GroupStatus {
+            topic: "t".into(),
+            group: "g".into(),
+            lag: 5,
+            ..GroupStatus::default()
+        };
         let status = NodeStatus {
             id: "n1".into(),
             raft_id: RaftId(255),
@@ -363,6 +371,7 @@ mod tests {
             commit_index: 9,
             peers: vec![peer],
             topics: vec![topic],
+            groups: vec![group],
             ..NodeStatus::default()
         };
         let counters = Counters::default();
@@ -386,6 +395,8 @@ mod tests {
             "wiber_commit_index 9\n",
             "wiber_peer_rtt_ms{peer=\"n2\"} 0.25\n",
             "wiber_topic_high_watermark{topic=\"a\\\"b\\\\c\\nd\"} 3\n",
+            "wiber_group_lag{topic=\"t\",group=\"g\"} 5\n",
+            "wiber_group_dead_letters_total{topic=\"t\",group=\"g\"} 0\n",
             "wiber_publishes_total 7\n",
             "wiber_trace_rpcs_left_out_total 5\n",
         ] {

@@ -174,7 +174,8 @@ impl Node {
         );
         let clients = Arc::new(Clients {
             group: group.clone(),
-            stamper,
+            stamper: Arc::new(stamper),
+            coordinators: Arc::default(),
             trace,
             counters,
             cursors: Arc::default(),

@@ -18,8 +18,8 @@ use wiber_protocol::{
     ids::RaftId,
     membership::Member,
     status::{
-        ClockFault, ClockStatus, Formation, InjectedFault, NodeStatus, PeerStatus, Role, STATUS_TOPICS,
-        StorageStatus, TopicStatus,
+        ClockFault, ClockStatus, Formation, GroupStatus, InjectedFault, NodeStatus, PeerStatus, Role,
+        STATUS_GROUPS, STATUS_TOPICS, StorageStatus, TopicStatus,
     },
 };
 
@@ -30,6 +30,7 @@ use crate::{
     raft::{self, Metrics},
     rpc::{link::Local, links::Links, names::Names},
     runtime,
+    state::{GroupState, State},
     time::{FaultError, Voters},
     trace::Trace,
 };
@@ -145,6 +146,8 @@ impl StatusBoard {
             bytes: topic.bytes,
         });
         status.topics = shown.collect();
+        status.group_count = state.groups.len() as u64;
+        status.groups = lagging_groups(&state);
     }
 
     fn peers(&self, metrics: &Metrics) -> Vec<PeerStatus> {
@@ -301,6 +304,34 @@ impl StatusSource for StatusBoard {
     fn counters(&self) -> &Counters {
         &self.local.counters
     }
+}
+
+/// Those that lag most, the most lag first.
+fn lagging_groups(state: &State) -> Vec<GroupStatus> {
+    let lag = |topic: &str, group: &GroupState| {
+        let (start, end) = (
+            state.topics.log_start_offset(topic),
+            state.topics.high_watermark(topic),
+        );
+        group.lag(start, end)
+    };
+    let all = state.groups.iter();
+    let mut groups: Vec<_> = all.map(|of| (std::cmp::Reverse(lag(of.0, of.2)), of)).collect();
+    // Stable: those of the same lag stay sorted by name.
+    groups.sort_by_key(|(lag, _)| *lag);
+    groups.truncate(STATUS_GROUPS);
+    let shown = groups
+        .into_iter()
+        .map(|(lag, (topic, group, state))| GroupStatus {
+            topic: topic.to_owned(),
+            group: group.to_owned(),
+            next_offset: state.next_offset(),
+            lag: lag.0,
+            outstanding: state.outstanding(),
+            redelivered: state.redelivered(),
+            dead_letters: state.dead_letters(),
+        });
+    shown.collect()
 }
 
 /// The node's role. The engine calls a node leader a moment before its own disk has the vote that says so; until

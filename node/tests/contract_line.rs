@@ -4,6 +4,8 @@
 mod commands;
 #[path = "line/follows.rs"]
 mod follows;
+#[path = "line/groups.rs"]
+mod groups;
 #[path = "line/hostile.rs"]
 mod hostile;
 #[path = "line/publishes.rs"]

@@ -131,9 +131,14 @@ async fn a_request_is_acknowledged_when_its_reply_is_stored() {
         member.say(&handed_out(record("t", 2))).await;
         talk.expect("ACK t g 2").await;
         talk.say("OK acked t g 2").await;
-        member.say("ENDED t no_group").await;
+        member.say(&handed_out(record("t", 3))).await;
+        member.expect("NACK t g 3").await;
+        member.say("OK nacked t g 3\nENDED t no_group").await;
     };
-    let answer = async |request: &RecordLine| request.text.to_uppercase();
+    let answer = async |request: &RecordLine| {
+        let is_wanted = request.offset != 3;
+        is_wanted.then(|| request.text.to_uppercase())
+    };
     let ((), ended) = tokio::join!(script, client.serve("t", "g", GroupOptions::new(), answer));
     let reason = "n1: the group was deleted".to_owned();
     assert_eq!(ended, Err(ServeError::Ended(reason)));

@@ -120,6 +120,14 @@ pub struct NodeStatus {
     pub topics: Vec<TopicStatus>,
     /// How many topics there are in all.
     pub topic_count: u64,
+    /// At most [`STATUS_GROUPS`], those that lag most first. The dashboard's page does not read them.
+    #[serde(default)]
+    #[cfg_attr(target_arch = "wasm32", serde(skip_deserializing))]
+    pub groups: Vec<GroupStatus>,
+    /// How many consumer groups there are in all.
+    #[serde(default)]
+    #[cfg_attr(target_arch = "wasm32", serde(skip_deserializing))]
+    pub group_count: u64,
     /// Records accepted since the log began (duplicates not counted).
     pub record_count: u64,
     pub clock: ClockStatus,
@@ -132,6 +140,8 @@ pub struct NodeStatus {
 pub const TAIL_ENTRIES: usize = 64;
 /// The most topics in [`NodeStatus::topics`].
 pub const STATUS_TOPICS: usize = 64;
+/// The most groups in [`NodeStatus::groups`].
+pub const STATUS_GROUPS: usize = 64;
 
 /// One entry of the log's tail, for the log figure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -172,6 +182,23 @@ pub struct TopicStatus {
     pub log_start_offset: u64,
     /// Bytes of message bodies.
     pub bytes: u64,
+}
+
+/// A consumer group of a topic as this node knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupStatus {
+    pub topic: String,
+    pub group: String,
+    /// Everything below is done.
+    pub next_offset: u64,
+    /// Records of the topic that are not done.
+    pub lag: u64,
+    /// Records handed out and not acknowledged, or acknowledged before an earlier one.
+    pub outstanding: u64,
+    /// How often a record was handed out again.
+    pub redelivered: u64,
+    /// Records that were put aside.
+    pub dead_letters: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

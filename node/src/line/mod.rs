@@ -2,6 +2,7 @@
 
 mod connection;
 mod lines;
+mod member;
 mod named;
 mod responder;
 mod room;
@@ -21,7 +22,7 @@ pub use lines::LineCache;
 pub use room::Room;
 pub use stamp::Stamper;
 
-use crate::{group::GroupCell, metrics::Counters, trace::Trace};
+use crate::{group::GroupCell, groups::Coordinators, metrics::Counters, trace::Trace};
 
 /// Client connections at once; past it a new one is closed at once.
 pub const MAX_CONNECTIONS: usize = 16_384;
@@ -31,7 +32,9 @@ pub const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// What the client port needs of the node.
 pub struct Clients {
     pub group: GroupCell,
-    pub stamper: Stamper,
+    pub stamper: Arc<Stamper>,
+    /// Of the groups that have members here.
+    pub coordinators: Arc<Coordinators>,
     pub trace: Trace,
     pub counters: Arc<Counters>,
     /// Subscriptions of all connections.

@@ -2,6 +2,7 @@
 //! between.
 
 mod follow;
+mod groups;
 mod publishes;
 mod reads;
 
@@ -21,7 +22,7 @@ use super::{
     named::Named,
     subscription::{Following, Form, Subscription, TopicCursor},
 };
-use crate::{group::Group, publish::Fate};
+use crate::{group::Group, groups::Membership, publish::Fate};
 
 /// Written out when this much has gathered, or when there is nothing more to do at once.
 const FLUSH_BYTES: usize = 64 << 10;
@@ -216,6 +217,8 @@ struct Responder {
 struct Subscribed {
     number: u64,
     task: AbortHandle,
+    /// In which group, if it is one's being a member.
+    membership: Option<(String, Membership)>,
 }
 
 impl Drop for Subscribed {
@@ -255,11 +258,16 @@ impl Responder {
                 Some(Step::Publish(publish)) => self.publish(publish, &mut deliveries).await?,
                 Some(Step::Line(line)) => self.out.extend_from_slice(&line),
                 Some(Step::Sub { topic }) => self.sub(topic).await?,
-                Some(Step::Subscribe(subscribe)) => self.subscribe(subscribe).await?,
+                Some(Step::Subscribe(mut subscribe)) => match subscribe.member.take() {
+                    Some(member) => self.join(subscribe, member).await?,
+                    None => self.subscribe(subscribe).await?,
+                },
                 Some(Step::Unsub { pattern }) => self.unsub(&pattern),
                 Some(Step::History { topic, count }) => self.history(&topic, count).await?,
                 Some(Step::Read(read)) => self.read(read).await?,
-                Some(Step::Nack { .. } | Step::Topics { .. } | Step::Groups { .. }) => {
+                Some(Step::Nack { topic, group, offset }) => self.give_back(&topic, &group, offset).await,
+                Some(Step::Groups { pattern }) => self.groups(pattern.as_deref()).await?,
+                Some(Step::Topics { .. }) => {
                     let reason = "not built";
                     Reply::Unavailable { reason }.write(&mut self.out);
                 }
@@ -423,6 +431,11 @@ impl Responder {
         };
         let subscription = Subscription { following, cursor };
         let task = crate::runtime::spawn(subscription.run()).abort_handle();
-        self.subscriptions.insert(key, Subscribed { number, task });
+        let subscribed = Subscribed {
+            number,
+            task,
+            membership: None,
+        };
+        self.subscriptions.insert(key, subscribed);
     }
 }

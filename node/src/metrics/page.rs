@@ -28,7 +28,7 @@ impl Page {
         self.sample(name, &[], value);
     }
 
-    fn head(&mut self, kind: Kind, name: &str, help: &str) {
+    pub(super) fn head(&mut self, kind: Kind, name: &str, help: &str) {
         let kind = match kind {
             Kind::Gauge => "gauge",
             Kind::Counter => "counter",

@@ -25,14 +25,15 @@ pub enum ServeError {
 
 impl Client {
     /// Answers a topic's requests, one after the other, as a member of a group: each goes to one member. A request is
-    /// acknowledged when its reply is stored, so one whose member is lost is answered by another. Records that are no
-    /// requests are acknowledged only. Runs until there is an error.
+    /// acknowledged when its reply is stored, so one whose member is lost is answered by another; and one without an answer
+    /// (`None`) is given back. Records that are no requests are answered, too, but nobody is told. Runs until there is an
+    /// error.
     ///
     /// ```no_run
     /// # async fn example(client: &wiber_client::Client) -> Result<(), wiber_client::ServeError> {
     /// use wiber_client::GroupOptions;
     ///
-    /// let shout = async |request: &wiber_client::RecordLine| request.text.to_uppercase();
+    /// let shout = async |request: &wiber_client::RecordLine| Some(request.text.to_uppercase());
     /// client.serve("shout", "shouters", GroupOptions::new(), shout).await
     /// # }
     /// ```
@@ -44,7 +45,7 @@ impl Client {
         topic: &str,
         group: &str,
         options: GroupOptions,
-        mut answer: impl AsyncFnMut(&RecordLine) -> B,
+        mut answer: impl AsyncFnMut(&RecordLine) -> Option<B>,
     ) -> Result<(), ServeError> {
         let mut member = self.join(topic, group, options)?;
         loop {
@@ -54,7 +55,10 @@ impl Client {
                 Some(_) => continue,
                 None => return Err(ServeError::Ended("the group is no more".to_owned())),
             };
-            let body = answer(&request).await;
+            let Some(body) = answer(&request).await else {
+                member.nack(&request).await;
+                continue;
+            };
             match self.reply(&request, body).await {
                 Ok(_) | Err(ReplyError::NoRequest) => {}
                 Err(error) => return Err(ServeError::Reply(error)),

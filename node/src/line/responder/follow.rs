@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Why a subscription cannot begin where it was asked to.
-enum Refusal {
+pub(super) enum Refusal {
     Fetch(FetchError),
     /// This node does not have what is said to have been delivered.
     Behind {
@@ -52,7 +52,8 @@ impl Responder {
         Ok(())
     }
 
-    async fn first_offset(
+    /// Where that is in a topic.
+    pub(super) async fn first_offset(
         &mut self,
         group: &Group,
         topic: &str,
@@ -87,7 +88,7 @@ impl Responder {
         Ok(Ok(next))
     }
 
-    fn refuse_start(&mut self, pattern: &str, refusal: Refusal) {
+    pub(super) fn refuse_start(&mut self, pattern: &str, refusal: Refusal) {
         match refusal {
             Refusal::Fetch(FetchError::OutOfRange { start, end }) => {
                 Reply::OffsetOutOfRange { start, end }.write(&mut self.out);

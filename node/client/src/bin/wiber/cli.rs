@@ -6,8 +6,9 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand, error::ErrorKind};
 
 use crate::{
-    bench::BenchOptions, clock::ClockOptions, completions::CompletionsOptions, history::HistoryOptions,
-    publish::PubOptions, status::StatusOptions, sub::SubOptions, suite::SuiteOptions, topics::TopicsOptions,
+    bench::BenchOptions, clock::ClockOptions, completions::CompletionsOptions, groups::GroupsOptions,
+    history::HistoryOptions, publish::PubOptions, reply::ReplyOptions, request::RequestOptions,
+    status::StatusOptions, sub::SubOptions, suite::SuiteOptions, topics::TopicsOptions,
 };
 
 /// The exit code of a command line that could not be understood.
@@ -33,6 +34,12 @@ pub(crate) enum Command {
     Status(StatusOptions),
     /// List the topics
     Topics(TopicsOptions),
+    /// List the consumer groups, end one, or move one
+    Groups(GroupsOptions),
+    /// Publish a request and show the reply
+    Request(RequestOptions),
+    /// Answer the requests of a topic
+    Reply(ReplyOptions),
     /// Publish as fast as the cluster takes it, and say how fast that was
     Bench(BenchOptions),
     /// Show what every node says about its clock and measures of the others'

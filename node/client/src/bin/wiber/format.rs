@@ -34,6 +34,18 @@ pub(crate) struct FormatOptions {
 }
 
 impl FormatOptions {
+    /// By this template, if nothing else is asked for.
+    pub(crate) fn resolve_or(&self, template: &str) -> Result<Format, String> {
+        if self.json || self.headers || self.format.is_some() {
+            return self.resolve();
+        }
+        Self {
+            format: Some(template.to_owned()),
+            ..self.clone()
+        }
+        .resolve()
+    }
+
     pub(crate) fn resolve(&self) -> Result<Format, String> {
         let form = match &self.format {
             Some(template) => Form::Template(parse(template)?),

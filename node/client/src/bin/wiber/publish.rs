@@ -15,7 +15,7 @@ use anyhow::{Context as _, anyhow};
 use wiber_client::{Message, OrderedPublisher, Publish, PublishError, Published};
 use wiber_protocol::config::NodeSpec;
 
-pub(crate) use self::options::PubOptions;
+pub(crate) use self::options::{PubOptions, patience};
 use self::{
     lines::{Lines, NumberedLine},
     options::{Source, checked},

@@ -3,13 +3,16 @@
 //! The library goes on at the next record wherever a connection was cut off, so that what is written here has neither a
 //! gap nor a repeat. Whoever reads slowly makes it, and the nodes, wait.
 
+mod group;
+
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
-use wiber_client::{Consistency, Subscribe, SubscribeStart, Subscription, SubscriptionEvent};
+use wiber_client::{Consistency, RecordLine, Subscribe, SubscribeStart, Subscription, SubscriptionEvent};
 use wiber_protocol::config::NodeSpec;
 
+use self::group::GroupArgs;
 use crate::{
     cli,
     end::End,
@@ -24,7 +27,7 @@ const MAX_UNWRITTEN_BYTES: usize = 64 << 10;
 
 #[derive(Clone, Debug, Args)]
 #[command(
-    after_help = "Examples:\n  wiber sub lobby\n  wiber sub 'orders.>' --since 10m -f '%t %o %s\\n'\n\n\
+    after_help = "Examples:\n  wiber sub lobby\n  wiber sub 'orders.>' --since 10m -f '%t %o %s\\n'\n  wiber sub orders --group billing --from-start\n\n\
                   In a pattern `*` is one part of a name and a last `>` all that follow.\n\n\
                   Exit code: 0 after Ctrl-C, --count records, or when nobody reads any more; 1 if it cannot be read; \
                   2 if the command line or the configuration is wrong."
@@ -49,6 +52,8 @@ pub(crate) struct SubOptions {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
     #[command(flatten)]
+    group: GroupArgs,
+    #[command(flatten)]
     format: FormatOptions,
     #[command(flatten)]
     nodes: NodesOptions,
@@ -57,10 +62,11 @@ pub(crate) struct SubOptions {
 impl SubOptions {
     fn check(&self) -> Result<(), String> {
         let of_one_topic = self.offset.is_some() || self.last.is_some();
-        if topic::is_pattern(&self.topic) && of_one_topic {
-            return Err("--offset and --last are for one topic".to_owned());
+        match (topic::is_pattern(&self.topic), self.group.is_given()) {
+            (true, true) => Err("a --group is of one topic".to_owned()),
+            (true, false) if of_one_topic => Err("--offset and --last are for one topic".to_owned()),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -82,8 +88,7 @@ async fn follow(options: &SubOptions, format: Format, nodes: Vec<NodeSpec>) -> a
     let client = topic::client(nodes);
     let is_pattern = topic::is_pattern(&options.topic);
     let start = match (options.from_start, options.offset, options.last, options.since) {
-        (true, ..) if is_pattern => SubscribeStart::Beginning,
-        (true, ..) => SubscribeStart::From(1),
+        (true, ..) => SubscribeStart::Beginning,
         (_, Some(offset), ..) => SubscribeStart::From(offset),
         (_, _, Some(count), _) => {
             let tail = topic::tail(&client, &options.topic, Consistency::Strong);
@@ -95,15 +100,18 @@ async fn follow(options: &SubOptions, format: Format, nodes: Vec<NodeSpec>) -> a
         (_, _, _, Some(us)) => SubscribeStart::Since(us),
         (false, None, None, None) => SubscribeStart::New,
     };
+    if options.group.is_given() {
+        let records = Records::new(format, options.count);
+        return group::follow(&options.topic, &options.group, start, &client, records, &mut end).await;
+    }
     let subscription = client
         .subscribe_to(&Subscribe::new(&options.topic).start(start))
         .map_err(|error| anyhow!(topic::in_words(error)))?;
+    let format = if is_pattern { format.with_topics() } else { format };
     let mut shown = Shown {
-        format: if is_pattern { format.with_topics() } else { format },
+        records: Records::new(format, options.count),
+        connection: Connection::default(),
         is_pattern,
-        unwritten: String::new(),
-        left: options.count,
-        told_lost: false,
     };
     show(subscription, &mut shown, &mut end).await
 }
@@ -123,7 +131,7 @@ async fn show(mut subscription: Subscription, shown: &mut Shown, end: &mut End) 
         };
         let event = match ready {
             Some(event) => event,
-            None if !shown.write()? => return Ok(()),
+            None if !shown.records.write()? => return Ok(()),
             None => match end.unless(subscription.next()).await {
                 Some(event) => event,
                 None => break,
@@ -133,56 +141,87 @@ async fn show(mut subscription: Subscription, shown: &mut Shown, end: &mut End) 
             break;
         }
     }
-    shown.write()?;
+    shown.records.write()?;
     Ok(())
 }
 
 /// What has been received and is to be written.
 struct Shown {
-    format: Format,
+    records: Records,
+    connection: Connection,
     is_pattern: bool,
-    unwritten: String,
-    /// How many records are still to come, if that is limited.
-    left: Option<u64>,
-    /// The reader was told that the connection is lost: once, not at every attempt.
-    told_lost: bool,
 }
 
 impl Shown {
     /// False when this was the last event wanted, or nobody reads any more.
     fn take(&mut self, event: SubscriptionEvent) -> anyhow::Result<bool> {
         match event {
-            SubscriptionEvent::Record(record) => {
-                self.format.write(&record, &mut self.unwritten)?;
-                self.left = self.left.map(|left| left - 1);
-                if self.left == Some(0) {
-                    return Ok(false);
-                }
-                if self.unwritten.len() >= MAX_UNWRITTEN_BYTES {
-                    return self.write();
-                }
-            }
+            SubscriptionEvent::Record(record) => return self.records.take(&record),
             SubscriptionEvent::Connected { node, next_offset } => {
-                self.connected(&format!("goes on at offset {next_offset} from {node}"));
+                self.connection
+                    .is_back(&format!("goes on at offset {next_offset} from {node}"));
             }
-            SubscriptionEvent::ConnectedAfter { node, .. } => self.connected(&format!("goes on from {node}")),
+            SubscriptionEvent::ConnectedAfter { node, .. } => {
+                self.connection.is_back(&format!("goes on from {node}"));
+            }
             SubscriptionEvent::Lagging { records } => {
                 remark(&format!("{records} records behind what is committed"));
             }
             SubscriptionEvent::Skipped { from, to } => remark(&skipped(self.is_pattern, from, to)),
-            SubscriptionEvent::Disconnected { reason } => {
-                if !std::mem::replace(&mut self.told_lost, true) {
-                    remark(&format!("{reason}; trying the others"));
-                }
-            }
+            SubscriptionEvent::Disconnected { reason } => self.connection.is_lost(&reason),
         }
         Ok(true)
     }
+}
 
-    fn connected(&mut self, goes_on: &str) {
+/// The reader was told that the connection is lost: once, not at every attempt.
+#[derive(Debug, Default)]
+struct Connection {
+    told_lost: bool,
+}
+
+impl Connection {
+    fn is_lost(&mut self, reason: &str) {
+        if !std::mem::replace(&mut self.told_lost, true) {
+            remark(&format!("{reason}; trying the others"));
+        }
+    }
+
+    fn is_back(&mut self, goes_on: &str) {
         if std::mem::take(&mut self.told_lost) {
             remark(goes_on);
         }
+    }
+}
+
+/// Records that are written together.
+struct Records {
+    format: Format,
+    unwritten: String,
+    /// How many are still to come, if that is limited.
+    left: Option<u64>,
+}
+
+impl Records {
+    fn new(format: Format, count: Option<u64>) -> Self {
+        Self {
+            format,
+            unwritten: String::new(),
+            left: count,
+        }
+    }
+
+    /// False when this was the last one wanted, or nobody reads any more.
+    fn take(&mut self, record: &RecordLine) -> anyhow::Result<bool> {
+        self.format.write(record, &mut self.unwritten)?;
+        self.left = self.left.map(|left| left - 1);
+        if self.left == Some(0) {
+            return Ok(false);
+        }
+        if self.unwritten.len() >= MAX_UNWRITTEN_BYTES {
+            return self.write();
+        }
+        Ok(true)
     }
 
     /// False if nobody reads any more.

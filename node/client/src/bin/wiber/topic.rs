@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use wiber_client::{Client, ClientOptions, Consistency, ReadError, ReadFrom, ReadPage};
 use wiber_protocol::{
     config::{ClusterConfig, Limits, NodeSpec, Retention},
-    line::{LineError, check_pattern, check_topic},
+    line::{LineError, check_group, check_pattern, check_topic},
     pattern::Pattern,
     status::{NodeStatus, Role},
 };
@@ -22,6 +22,12 @@ pub(crate) fn topic_name(text: &str) -> Result<String, String> {
 /// A topic's name or a pattern of names.
 pub(crate) fn pattern(text: &str) -> Result<String, String> {
     check_pattern(text).map_err(in_words)?;
+    Ok(text.to_owned())
+}
+
+/// A group's name.
+pub(crate) fn group(text: &str) -> Result<String, String> {
+    check_group(text).map_err(in_words)?;
     Ok(text.to_owned())
 }
 

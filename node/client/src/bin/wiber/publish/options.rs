@@ -127,7 +127,7 @@ fn message_id(text: &str) -> Result<String, &'static str> {
 }
 
 /// A header as it is said to a command.
-pub(crate) fn header(text: &str) -> Result<(String, String), String> {
+fn header(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("a header is KEY=VALUE")?;
     let header = (key.to_owned(), value.to_owned());
     match check_headers(std::slice::from_ref(&header)) {
