@@ -258,8 +258,9 @@ fn publish_error(error: PublishError, wanted_id: Option<&str>) -> ServiceError {
         PublishError::Rejected(why) => invalid(&why),
         PublishError::TooLarge { .. } | PublishError::OffsetMismatch { .. } => invalid(&error.to_string()),
         PublishError::IdExpired { .. } => ServiceError::IdConflict(format!("{error}.")),
-        PublishError::TooManyTopics { .. } => ServiceError::Unavailable(format!("Not published: {error}.")),
-        PublishError::Unavailable(_) => ServiceError::Unavailable(format!("Not published: {error}.")),
+        PublishError::TooManyTopics { .. } | PublishError::Unavailable(_) => {
+            ServiceError::Unavailable(format!("Not published: {error}."))
+        }
         PublishError::Unknown(_) => ServiceError::Unavailable(match wanted_id {
             Some(id) => format!("Unknown: {error}. Sent again under the id {id} it stays one message."),
             None => format!("Unknown: {error}."),
