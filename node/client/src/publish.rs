@@ -3,10 +3,7 @@
 //! Every attempt carries the same id, and the cluster remembers ids, so that sending again is always safe: also with an
 //! expectation, as a node looks at the id before it looks at where the topic ends.
 
-use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -247,23 +244,16 @@ impl Inner {
         command: &Bytes,
         until: Instant,
     ) -> PublishResult {
-        let may_be_stored = AtomicBool::new(false);
-        let judge = |answer: &Answer| {
-            let outcome = self.judge_publish(id, answer);
-            match &outcome {
-                Outcome::Unknown { .. } => may_be_stored.store(true, Ordering::Relaxed),
-                // An attempt that is still on its way may find the topic's end where it is expected, later.
-                Outcome::Done(Err(PublishError::OffsetMismatch { end }))
-                    if may_be_stored.load(Ordering::Relaxed)
-                        && expect.is_some_and(|expect| *end < expect) =>
-                {
-                    return Outcome::Unknown {
-                        reason: answer.reply.clone(),
-                    };
+        let judge = |answer: &Answer, may_be_stored: bool| match self.judge_publish(id, answer) {
+            // An attempt that is still on its way may find the topic's end where it is expected, later.
+            Outcome::Done(Err(PublishError::OffsetMismatch { end }))
+                if may_be_stored && expect.is_some_and(|expect| end < expect) =>
+            {
+                Outcome::Unknown {
+                    reason: answer.reply.clone(),
                 }
-                _ => {}
             }
-            outcome
+            outcome => outcome,
         };
         self.settle_by(command, until, judge).await?
     }

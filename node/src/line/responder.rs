@@ -20,7 +20,7 @@ use super::{
     Clients,
     connection::{self, Output},
     named::Named,
-    subscription::{Following, Form, Subscription, TopicCursor},
+    subscription::{Cursor, Following, Form, Subscription, TopicCursor},
 };
 use crate::{group::Group, groups::Membership, publish::Fate};
 
@@ -364,7 +364,7 @@ impl Responder {
         reply.write(&mut self.out);
         if !self.subscriptions.contains_key(&key) {
             let cursor = TopicCursor::new(&group, key.0.clone(), next);
-            self.start(group, key, cursor);
+            self.start(group, key, Cursor::Topic(cursor), None);
         }
         Ok(())
     }
@@ -376,7 +376,7 @@ impl Responder {
         if !self.has_room_for(&key) {
             return Ok(());
         }
-        self.follow_topic(group, key.0, subscribe.start).await
+        self.follow(group, key.0, subscribe.start, subscribe.order).await
     }
 
     /// `UNSUB`: nothing of it comes any more, in whatever form.
@@ -419,7 +419,7 @@ impl Responder {
         has_room
     }
 
-    fn start(&mut self, group: Arc<Group>, key: (String, Form), cursor: TopicCursor) {
+    fn start(&mut self, group: Arc<Group>, key: (String, Form), cursor: Cursor, order: Option<Duration>) {
         self.subscribed += 1;
         let number = self.subscribed;
         let following = Following {
@@ -429,7 +429,11 @@ impl Responder {
             number,
             deliveries: self.pages.clone(),
         };
-        let subscription = Subscription { following, cursor };
+        let subscription = Subscription {
+            following,
+            cursor,
+            order,
+        };
         let task = crate::runtime::spawn(subscription.run()).abort_handle();
         let subscribed = Subscribed {
             number,

@@ -156,6 +156,8 @@ fn of_a_wrong_publish_it_is_told_what_to_skip() {
         b"PUBLISH t -5",
         b"PUBLISH t 99999999999999999999",
         b"PUBLISH \xff 5",
+        b"PUBLISH\xc2\xa0\xff 5",
+        b" PUBLISH t\xff 5",
     ] {
         assert_eq!(skipped(line), None, "{}", String::from_utf8_lossy(line));
     }
