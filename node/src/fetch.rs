@@ -4,10 +4,11 @@
 //! final Lamport times, which records were rejected) is worked out again from the entry's note, the same way
 //! `apply` did. What is in memory is read at once; the rest, index files and log, in one go on the blocking pool.
 
+mod matching;
 mod places;
 mod seek;
 
-use std::io;
+use std::{io, sync::Arc};
 
 use bytes::Bytes;
 use wiber_protocol::{
@@ -23,8 +24,10 @@ use crate::{
     group::Group,
     index::Index,
     runtime,
-    state::{Found, Position, next_lamport},
+    state::{EntryNote, Found, Position, next_lamport},
 };
+
+pub use matching::{LogPlace, Matches};
 
 /// Entries looked up in the index at a time.
 const POSITIONS: usize = 256;
@@ -242,27 +245,39 @@ fn damaged(error: DecodeError) -> io::Error {
 
 /// The accepted records of `topic` in one entry, with their offsets and Lamport times.
 pub fn expand(entry: &Entry, position: &Position, topic: &str) -> Result<Vec<Committed>, DecodeError> {
+    let mut next = position.base_offset;
+    expand_each(entry, &position.note, |of| {
+        (**of == *topic).then(|| {
+            next += 1;
+            next - 1
+        })
+    })
+}
+
+/// The accepted records of an entry to which `offset` gives an offset by their topic, with their Lamport times.
+fn expand_each(
+    entry: &Entry,
+    note: &EntryNote,
+    mut offset: impl FnMut(&Arc<str>) -> Option<u64>,
+) -> Result<Vec<Committed>, DecodeError> {
     if entry.kind != EntryKind::Records {
         return Ok(Vec::new());
     }
     let batch = Batch::decode(entry.payload())?;
-    let note = &position.note;
     let mut lamport = note.lamport_before;
-    let mut offset = position.base_offset;
     let mut committed = Vec::new();
     for (ordinal, record) in (0_u32..).zip(batch.records) {
         if note.rejected.binary_search(&ordinal).is_ok() {
             continue;
         }
         lamport = next_lamport(lamport, record.lamport);
-        if *record.topic == *topic {
+        if let Some(offset) = offset(&record.topic) {
             committed.push(Committed {
                 record,
                 offset,
                 lamport,
                 log_id: entry.log_id,
             });
-            offset += 1;
         }
     }
     Ok(committed)

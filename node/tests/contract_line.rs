@@ -8,6 +8,10 @@ mod follows;
 mod groups;
 #[path = "line/hostile.rs"]
 mod hostile;
+#[path = "line/orders.rs"]
+mod orders;
+#[path = "line/patterns.rs"]
+mod patterns;
 #[path = "line/publishes.rs"]
 mod publishes;
 #[path = "line/reads.rs"]

@@ -5,17 +5,43 @@
 //! in turn; a subscription goes on at the next offset wherever it was cut off. What cannot be known (did the
 //! lost node commit it?) is said to be unknown and never guessed.
 //!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use wiber_client::{Client, ClientOptions, Publish, Read, ReadFrom};
+//! use wiber_protocol::config::ClusterConfig;
+//!
+//! let config = ClusterConfig::parse_bytes(&std::fs::read("config/cluster.yaml")?, "config/cluster.yaml")?;
+//! let client = Client::new(&config, ClientOptions::default());
+//! let published = client.send(&Publish::new("lobby", "hello")).await?;
+//! println!("stored as {} at offset {:?}", published.id, published.offset);
+//! let mut records = client.read_all(Read::new("lobby", ReadFrom::Last).limit(10));
+//! while let Some(record) = records.next().await? {
+//!     println!("{}: {}", record.offset, record.text);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! A node has three kept connections here, opened when first needed, because it answers the commands of one in the
 //! order sent: one for publishes, so that a long page delays none; one for strong reads, which may have to wait for
-//! a majority; and one for local reads, which have not. Every subscription has one of its own.
+//! a majority; and one for local reads, which have not. Every subscription and every member of a group has one of its
+//! own.
 
+#![warn(missing_docs)]
+
+mod attempts;
 mod backoff;
+mod group;
 mod link;
+mod listing;
 mod options;
 mod ordered;
 mod publish;
 mod read;
+mod read_all;
+mod request;
 mod subscribe;
+mod wire;
 
 use std::sync::{
     Arc,
@@ -23,21 +49,26 @@ use std::sync::{
 };
 
 use wiber_protocol::config::{ClusterConfig, NodeSpec};
-pub use wiber_protocol::line::{Consistency, LineError, RecordLine};
+pub use wiber_protocol::line::{Consistency, GroupLine, LineError, RecordLine, SubscribeStart, TopicLine};
 
-use crate::link::Link;
 pub use crate::{
+    group::{AckError, DEFAULT_ACK_DEADLINE, GroupOptions, Member, MemberEvent, MemberHandle},
     options::ClientOptions,
     ordered::{MAX_TOGETHER, Message, OrderedPublisher},
-    publish::{PublishError, Published},
-    read::{ReadError, ReadFrom, ReadPage},
-    subscribe::{Subscription, SubscriptionEvent},
+    publish::{DEFAULT_PUBLISH_DEADLINE, Publish, PublishError, Published},
+    read::{Read, ReadError, ReadFrom, ReadPage},
+    read_all::ReadAll,
+    request::{ReplyError, RequestError, ServeError},
+    subscribe::{Subscribe, Subscription, SubscriptionEvent},
 };
+use crate::{link::Link, request::Inbox};
 
 /// A client of one cluster. Clones share its connections; they are closed when the last clone is dropped.
 #[derive(Clone, Debug)]
 pub struct Client {
     inner: Arc<Inner>,
+    /// Beside what the tasks of subscriptions share, as it has such a task.
+    inbox: Arc<Inbox>,
 }
 
 #[derive(Debug)]
@@ -92,7 +123,14 @@ impl Client {
                 producer: rand::random(),
                 sequence: AtomicU64::new(0),
             }),
+            inbox: Arc::default(),
         }
+    }
+
+    /// An id that no other publish has. For who must know it before the answer, to send the same again when its fate is
+    /// unknown; [`Client::send`] makes one by itself.
+    pub fn make_id(&self) -> String {
+        self.inner.make_id()
     }
 }
 

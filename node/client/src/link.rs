@@ -15,7 +15,10 @@ use tokio::{
 };
 use wiber_protocol::{
     config::NodeSpec,
-    line::{Line, LineSplitter, MAX_ANSWER_LINE_BYTES, MAX_READ_BYTES, RecordLine},
+    line::{
+        GroupLine, Line, LineSplitter, MAX_ANSWER_LINE_BYTES, MAX_READ_BYTES, RecordLine, RecordLineError,
+        TopicLine,
+    },
 };
 
 use crate::ClientOptions;
@@ -27,16 +30,34 @@ const MAX_QUEUED: usize = 256;
 const MAX_IN_FLIGHT: usize = 1024;
 /// Bytes that wait for the socket; at the bound, the queue is no longer emptied.
 const MAX_UNSENT_BYTES: usize = 1 << 20;
-/// The most bytes of records one answer may have; beyond, the connection is given up. A node's page reaches its bound
+/// The most bytes of lists one answer may have; beyond, the connection is given up. A node's page reaches its bound
 /// with one last line.
 const MAX_ANSWER_BYTES: usize = MAX_READ_BYTES + MAX_ANSWER_LINE_BYTES;
 const READ_CHUNK_BYTES: usize = 64 << 10;
 
-/// A whole answer: the line that ends it, and the records before that.
-#[derive(Debug)]
+/// A whole answer: the line that ends it, and what was listed before that.
+#[derive(Debug, Default)]
 pub(crate) struct Answer {
     pub(crate) records: Vec<RecordLine>,
+    pub(crate) topics: Vec<TopicLine>,
+    pub(crate) groups: Vec<GroupLine>,
     pub(crate) reply: String,
+}
+
+impl Answer {
+    /// Takes a line that belongs to a list; false if it is none.
+    fn take(&mut self, line: &str) -> Result<bool, RecordLineError> {
+        if line.starts_with("RECORD ") {
+            self.records.push(RecordLine::parse(line)?);
+        } else if let Some(topic) = TopicLine::parse(line) {
+            self.topics.push(topic?);
+        } else if let Some(group) = GroupLine::parse(line) {
+            self.groups.push(group?);
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
+    }
 }
 
 /// Why there is no answer.
@@ -53,8 +74,9 @@ pub(crate) type Answered = oneshot::Receiver<Result<Answer, Failure>>;
 
 #[derive(Debug)]
 struct Request {
-    lines: Bytes,
-    /// One for each of the lines, in their order.
+    /// Whole ones: of a publish, its line and the body.
+    commands: Bytes,
+    /// One for each of the commands, in their order.
     answers: Vec<oneshot::Sender<Result<Answer, Failure>>>,
 }
 
@@ -89,19 +111,19 @@ impl Link {
         Self { requests }
     }
 
-    /// Sends one command line and waits for its whole answer, for as long as that takes.
-    pub(crate) async fn ask(&self, line: Bytes) -> Result<Answer, Failure> {
-        let mut answers = self.ask_all(line, 1).await?;
-        let answered = answers.pop().expect("one answer for one line");
+    /// Sends one command and waits for its whole answer, for as long as that takes.
+    pub(crate) async fn ask(&self, command: Bytes) -> Result<Answer, Failure> {
+        let mut answers = self.ask_all(command, 1).await?;
+        let answered = answers.pop().expect("one answer for one command");
         answered
             .await
             .unwrap_or_else(|_| Err(Failure::Lost(ENDED.to_owned())))
     }
 
-    /// Sends `count` command lines, all on the same connection or none, and gives what waits for their answers.
-    pub(crate) async fn ask_all(&self, lines: Bytes, count: usize) -> Result<Vec<Answered>, Failure> {
+    /// Sends `count` commands, all on the same connection or none, and gives what waits for their answers.
+    pub(crate) async fn ask_all(&self, commands: Bytes, count: usize) -> Result<Vec<Answered>, Failure> {
         let (answers, answered) = (0..count).map(|_| oneshot::channel()).unzip();
-        match self.requests.send(Request { lines, answers }).await {
+        match self.requests.send(Request { commands, answers }).await {
             Ok(()) => Ok(answered),
             Err(_) => Err(Failure::NotSent(ENDED.to_owned())),
         }
@@ -163,9 +185,9 @@ struct Connection {
     unsent: BytesMut,
     /// Whose commands were sent, in order.
     waiting: VecDeque<oneshot::Sender<Result<Answer, Failure>>>,
-    /// Records of the answer that is arriving.
-    records: Vec<RecordLine>,
-    records_bytes: usize,
+    /// The answer that is arriving.
+    arriving: Answer,
+    arrived_bytes: usize,
     /// When the node last said something, or was asked something after a silence.
     alive_at: Instant,
 }
@@ -177,8 +199,8 @@ impl Connection {
             lines: LineSplitter::new(MAX_ANSWER_LINE_BYTES),
             unsent: BytesMut::new(),
             waiting: VecDeque::new(),
-            records: Vec::new(),
-            records_bytes: 0,
+            arriving: Answer::default(),
+            arrived_bytes: 0,
             alive_at: Instant::now(),
         }
     }
@@ -190,7 +212,7 @@ impl Connection {
         if self.waiting.is_empty() {
             self.alive_at = Instant::now();
         }
-        self.unsent.extend_from_slice(&request.lines);
+        self.unsent.extend_from_slice(&request.commands);
         self.waiting.extend(request.answers);
     }
 
@@ -230,25 +252,21 @@ impl Connection {
                 return Err(format!("a line of more than {MAX_ANSWER_LINE_BYTES} bytes"));
             };
             let line = std::str::from_utf8(&line).map_err(|_| "a line that is not UTF-8".to_owned())?;
-            if line.starts_with("RECORD ") {
-                self.records_bytes += line.len();
-                if self.records_bytes > MAX_ANSWER_BYTES {
+            if self.arriving.take(line).map_err(|e| e.to_string())? {
+                self.arrived_bytes += line.len();
+                if self.arrived_bytes > MAX_ANSWER_BYTES {
                     return Err(format!("an answer of more than {MAX_ANSWER_BYTES} bytes"));
                 }
-                self.records
-                    .push(RecordLine::parse(line).map_err(|e| e.to_string())?);
                 continue;
             }
-            let Some(answer) = self.waiting.pop_front() else {
+            let Some(waiting) = self.waiting.pop_front() else {
                 return Err(format!("an answer nobody waits for: `{line}`"));
             };
-            self.records_bytes = 0;
-            let records = std::mem::take(&mut self.records);
+            self.arrived_bytes = 0;
+            let mut answer = std::mem::take(&mut self.arriving);
+            line.clone_into(&mut answer.reply);
             // Whoever no longer waits has given up on this attempt.
-            let _ = answer.send(Ok(Answer {
-                records,
-                reply: line.to_owned(),
-            }));
+            let _ = waiting.send(Ok(answer));
         }
         Ok(())
     }

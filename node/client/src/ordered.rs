@@ -13,25 +13,48 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout_at};
-use wiber_protocol::line::{Command, LineError, check_topic};
+use wiber_protocol::line::{Command, LineError, PublishCommand, check_topic};
 
 use crate::{
-    Client, Inner, PublishError, Published,
+    Client, Inner, PublishError,
+    attempts::Outcome,
     backoff::Backoff,
     link::{self, Failure},
-    publish::Outcome,
+    publish::{PublishResult, with_body},
 };
 
 /// How many messages go out together at most.
 pub const MAX_TOGETHER: usize = 256;
 
-type PublishResult = Result<Published, PublishError>;
-
 /// One message and the id under which it is published, however often that takes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Message {
+    /// Of this message alone.
     pub id: String,
+    /// One line, as for [`Client::publish`]; with headers any text.
     pub text: String,
+    /// As for [`crate::Publish::header`].
+    pub headers: Vec<(String, String)>,
+}
+
+impl Message {
+    /// The whole command. A text alone goes the way that shows it unchanged in every form of a record.
+    fn command(&self, topic: &str) -> Result<Bytes, LineError> {
+        let (id, text) = (Some(self.id.as_str()), self.text.as_str());
+        if self.headers.is_empty() {
+            let mut line = Vec::new();
+            Command::Pub { topic, id, text }.write(&mut line)?;
+            return Ok(line.into());
+        }
+        let line = Command::Publish(PublishCommand {
+            topic,
+            body_bytes: text.len() as u64,
+            id,
+            headers: self.headers.clone(),
+            expect: None,
+        });
+        with_body(&line, text.as_bytes())
+    }
 }
 
 /// Publishes to one topic, in order.
@@ -48,7 +71,7 @@ struct Pending {
     /// Its position among the messages.
     at: usize,
     id: String,
-    line: Vec<u8>,
+    command: Bytes,
     /// Why it may have been published nevertheless.
     unknown: Option<String>,
 }
@@ -73,18 +96,12 @@ impl OrderedPublisher {
     pub async fn publish(&mut self, messages: &[Message], patience: Duration) -> Vec<PublishResult> {
         let mut results: Vec<Option<PublishResult>> = vec![None; messages.len()];
         let mut pending = Vec::new();
-        for (at, Message { id, text }) in messages.iter().enumerate() {
-            let mut line = Vec::new();
-            let command = Command::Pub {
-                topic: &self.topic,
-                id: Some(id),
-                text,
-            };
-            match command.write(&mut line) {
-                Ok(()) => pending.push(Pending {
+        for (at, message) in messages.iter().enumerate() {
+            match message.command(&self.topic) {
+                Ok(command) => pending.push(Pending {
                     at,
-                    id: id.clone(),
-                    line,
+                    id: message.id.clone(),
+                    command,
                     unknown: None,
                 }),
                 Err(error) => results[at] = Some(Err(PublishError::Rejected(error.to_string()))),
@@ -164,7 +181,7 @@ impl Inner {
         &self,
         node: usize,
         pending: &mut Vec<Pending>,
-        outcomes: Vec<Outcome>,
+        outcomes: Vec<Outcome<PublishResult>>,
         results: &mut [Option<PublishResult>],
     ) -> Settled {
         let mut settled = Settled::default();
@@ -177,7 +194,7 @@ impl Inner {
                     results[message.at] = Some(result);
                     continue;
                 }
-                Outcome::NotPublished { reason, hint } => (self.named(node, &reason), hint),
+                Outcome::NotDone { reason, hint } => (self.named(node, &reason), hint),
                 Outcome::Unknown { reason } => {
                     let reason = self.named(node, &reason);
                     message.unknown = Some(reason.clone());
@@ -193,19 +210,24 @@ impl Inner {
     }
 
     /// Sends the messages to one node, together; one outcome each.
-    async fn attempt_all(&self, node: usize, messages: &[Pending], until: Instant) -> Vec<Outcome> {
+    async fn attempt_all(
+        &self,
+        node: usize,
+        messages: &[Pending],
+        until: Instant,
+    ) -> Vec<Outcome<PublishResult>> {
         let until = until.min(Instant::now() + self.options.attempt_timeout);
-        let lines: Vec<&[u8]> = messages.iter().map(|message| &message.line[..]).collect();
-        let lines = Bytes::from(lines.concat());
+        let commands: Vec<&[u8]> = messages.iter().map(|message| &message.command[..]).collect();
+        let commands = Bytes::from(commands.concat());
         let link = &self.nodes[node].publishes;
         let unknown = |reason: &str| Outcome::Unknown {
             reason: reason.to_owned(),
         };
-        let not_published = |reason: &str| Outcome::NotPublished {
+        let not_published = |reason: &str| Outcome::NotDone {
             reason: reason.to_owned(),
             hint: None,
         };
-        let answers = match timeout_at(until, link.ask_all(lines, messages.len())).await {
+        let answers = match timeout_at(until, link.ask_all(commands, messages.len())).await {
             Ok(Ok(answers)) => answers,
             Ok(Err(Failure::NotSent(reason) | Failure::Lost(reason))) => {
                 return messages.iter().map(|_| not_published(&reason)).collect();
@@ -221,7 +243,7 @@ impl Inner {
         let mut outcomes = Vec::with_capacity(messages.len());
         for (message, answer) in messages.iter().zip(answers) {
             outcomes.push(match timeout_at(until, answer).await {
-                Ok(Ok(Ok(answer))) => self.judge(&message.id, answer),
+                Ok(Ok(Ok(answer))) => self.judge_publish(&message.id, &answer),
                 Ok(Ok(Err(Failure::NotSent(reason)))) => not_published(&reason),
                 Ok(Ok(Err(Failure::Lost(reason)))) => unknown(&reason),
                 Ok(Err(_)) => unknown(link::ENDED),

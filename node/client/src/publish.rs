@@ -1,27 +1,128 @@
 //! One message, published once, whatever happens to the nodes meanwhile.
 //!
-//! Every attempt carries the same id, and the cluster remembers ids, so that sending again is always safe. What
-//! decides between *unavailable* and *unknown* at the deadline is whether any attempt may have arrived.
+//! Every attempt carries the same id, and the cluster remembers ids, so that sending again is always safe: also with an
+//! expectation, as a node looks at the id before it looks at where the topic ends.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::{Instant, sleep, timeout_at};
-use wiber_protocol::line::{Command, Reply};
+use tokio::time::Instant;
+use wiber_protocol::{
+    line::{Command, LineError, PublishCommand, Reply},
+    record::MAX_BODY_BYTES,
+};
 
 use crate::{
     Client, Inner,
-    backoff::Backoff,
-    link::{Answer, Failure},
+    attempts::{GaveUp, Outcome},
+    link::Answer,
 };
+
+/// How long a [`Publish`] is tried if nothing else is said.
+pub const DEFAULT_PUBLISH_DEADLINE: Duration = Duration::from_secs(10);
+
+/// A message to be published, of any bytes.
+///
+/// ```no_run
+/// # use std::time::Duration;
+/// # async fn example(client: &wiber_client::Client) -> Result<(), wiber_client::PublishError> {
+/// use wiber_client::Publish;
+///
+/// let picture = Publish::new("pictures", vec![0xff, 0xd8, 0xff])
+///     .header("content-type", "image/jpeg")
+///     .id("picture-17")
+///     .deadline(Duration::from_secs(5));
+/// let published = client.send(&picture).await?;
+/// println!("stored at offset {:?}", published.offset);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publish {
+    topic: String,
+    body: Bytes,
+    id: Option<String>,
+    headers: Vec<(String, String)>,
+    expect: Option<u64>,
+    deadline: Duration,
+}
+
+impl Publish {
+    /// `body` may have any bytes, none included; at most [`MAX_BODY_BYTES`], or less where the
+    /// cluster's configuration says so.
+    pub fn new(topic: impl Into<String>, body: impl Into<Bytes>) -> Self {
+        Self {
+            topic: topic.into(),
+            body: body.into(),
+            id: None,
+            headers: Vec::new(),
+            expect: None,
+            deadline: DEFAULT_PUBLISH_DEADLINE,
+        }
+    }
+
+    /// Publishes it under this id: within the cluster's dedup window it is stored once however often it is sent.
+    /// Without one the client makes one up, and it can't be sent again by another call.
+    #[must_use]
+    pub fn id(mut self, id: impl Into<String>) -> Self {
+        self.id = Some(id.into());
+        self
+    }
+
+    /// Adds a header. A key has 1 to 64 of `A-Z a-z 0-9 . _ -`, and no message has one twice; see
+    /// [`wiber_protocol::line::check_headers`] for the bounds.
+    #[must_use]
+    pub fn header(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((key.into(), value.into()));
+        self
+    }
+
+    /// Stores it only if the topic's newest offset is `offset` (0: if there is none yet); else the publish fails with
+    /// [`PublishError::OffsetMismatch`].
+    #[must_use]
+    pub fn expect(mut self, offset: u64) -> Self {
+        self.expect = Some(offset);
+        self
+    }
+
+    /// How long to try: [`DEFAULT_PUBLISH_DEADLINE`] if this is not said.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// The whole command: its line and the body.
+    fn command(&self, id: &str) -> Result<Bytes, LineError> {
+        let line = Command::Publish(PublishCommand {
+            topic: &self.topic,
+            body_bytes: self.body.len() as u64,
+            id: Some(id),
+            headers: self.headers.clone(),
+            expect: self.expect,
+        });
+        with_body(&line, &self.body)
+    }
+}
+
+/// A `PUBLISH` line, its body, and the line end that may follow it: without it a person who looks on sees two commands as
+/// one.
+pub(crate) fn with_body(line: &Command<'_>, body: &[u8]) -> Result<Bytes, LineError> {
+    let mut command = Vec::with_capacity(body.len() + 256);
+    line.write(&mut command)?;
+    command.extend_from_slice(body);
+    command.push(b'\n');
+    Ok(command.into())
+}
 
 /// The record is committed: durable on a majority, under `id`, exactly once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Published {
+    /// The id it was published under.
     pub id: String,
-    /// Told when the leader itself was asked.
+    /// Of the record. [`Client::publish`] is told it only when the leader itself was asked.
     pub offset: Option<u64>,
-    /// Its Lamport time; told when the leader itself was asked.
+    /// Its Lamport time; not told of a duplicate.
     pub logical_time: Option<u64>,
     /// The cluster had the record before the attempt that was answered: it was published under this id earlier,
     /// perhaps by an attempt of this very call whose answer was lost.
@@ -33,8 +134,37 @@ pub struct Published {
 /// Why a publish gave no [`Published`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
+    /// The id was published to the topic before, with other content.
     #[error("id_conflict {id}: the id was used for another message")]
-    IdConflict { id: String },
+    IdConflict {
+        /// The id.
+        id: String,
+    },
+    /// The id's number is older than what the cluster remembers of its producer: the message was stored under it long ago,
+    /// or never was, and is not stored now.
+    #[error("id_expired {id}: it is too old to tell whether the message was stored under it")]
+    IdExpired {
+        /// The id.
+        id: String,
+    },
+    /// The topic does not end where [`Publish::expect`] said; nothing was published.
+    #[error("offset_mismatch: the topic's newest offset is {end}")]
+    OffsetMismatch {
+        /// The topic's newest offset; 0 if it has no record.
+        end: u64,
+    },
+    /// The body is larger than the cluster takes; nothing was published.
+    #[error("too_large: a message has at most {max_bytes} bytes")]
+    TooLarge {
+        /// The most that is taken.
+        max_bytes: u64,
+    },
+    /// The topic would be a new one, and there are as many as there may be; nothing was published.
+    #[error("too_many_topics: there are {max} already")]
+    TooManyTopics {
+        /// How many there may be.
+        max: u64,
+    },
     /// The request itself is wrong; nothing was published.
     #[error("{0}")]
     Rejected(String),
@@ -47,23 +177,41 @@ pub enum PublishError {
     Unavailable(String),
 }
 
-/// What follows from one attempt.
-pub(crate) enum Outcome {
-    Done(Result<Published, PublishError>),
-    /// Nothing was published; perhaps that node can.
-    NotPublished {
-        reason: String,
-        hint: Option<usize>,
-    },
-    /// It may have been published.
-    Unknown {
-        reason: String,
-    },
+pub(crate) type PublishResult = Result<Published, PublishError>;
+
+impl From<GaveUp> for PublishError {
+    fn from(why: GaveUp) -> Self {
+        match why {
+            GaveUp::Unknown(reason) => Self::Unknown(reason),
+            GaveUp::Unavailable(reason) => Self::Unavailable(reason),
+        }
+    }
 }
 
 impl Client {
+    /// Publishes a message and returns when it is committed, or at its deadline at the latest. Offset and Lamport time
+    /// are told whichever node was asked.
+    ///
+    /// # Errors
+    /// See [`PublishError`]; after [`PublishError::Unknown`] the same message may be sent again under its id.
+    pub async fn send(&self, publish: &Publish) -> Result<Published, PublishError> {
+        let until = Instant::now() + publish.deadline;
+        if publish.body.len() > MAX_BODY_BYTES {
+            let max_bytes = MAX_BODY_BYTES as u64;
+            return Err(PublishError::TooLarge { max_bytes });
+        }
+        let id = publish.id.clone().unwrap_or_else(|| self.inner.make_id());
+        let command = publish.command(&id).map_err(rejected)?;
+        self.inner
+            .publish_command(&id, publish.expect, &command, until)
+            .await
+    }
+
     /// Publishes one line of text (it is trimmed, and must be neither empty nor have an LF in it) and returns when
     /// it is committed, or `deadline` from now at the latest. Without an `id` the client makes one.
+    ///
+    /// # Errors
+    /// As for [`Client::send`].
     pub async fn publish(
         &self,
         topic: &str,
@@ -79,75 +227,50 @@ impl Client {
             id: Some(&id),
             text,
         };
-        command
-            .write(&mut line)
-            .map_err(|e| PublishError::Rejected(e.to_string()))?;
-        self.inner.publish_line(&id, line.into(), until).await
+        command.write(&mut line).map_err(rejected)?;
+        self.inner.publish_command(&id, None, &line.into(), until).await
     }
 }
 
+fn rejected(error: LineError) -> PublishError {
+    PublishError::Rejected(error.to_string())
+}
+
 impl Inner {
-    async fn publish_line(&self, id: &str, line: Bytes, until: Instant) -> Result<Published, PublishError> {
-        let mut backoff = Backoff::new(&self.options);
-        let mut unknown = None;
-        let mut not_published = "no time was given".to_owned();
-        let mut node = self.preferred();
-        for attempt in 1_usize.. {
-            if Instant::now() >= until {
-                break;
-            }
-            let mut next = self.after(node);
-            match self.attempt(node, id, line.clone(), until).await {
-                Outcome::Done(result) => {
-                    self.prefer(node);
-                    return result;
+    async fn publish_command(
+        &self,
+        id: &str,
+        expect: Option<u64>,
+        command: &Bytes,
+        until: Instant,
+    ) -> PublishResult {
+        let judge = |answer: &Answer, may_be_stored: bool| match self.judge_publish(id, answer) {
+            // An attempt that is still on its way may find the topic's end where it is expected, later.
+            Outcome::Done(Err(PublishError::OffsetMismatch { end }))
+                if may_be_stored && expect.is_some_and(|expect| end < expect) =>
+            {
+                Outcome::Unknown {
+                    reason: answer.reply.clone(),
                 }
-                Outcome::NotPublished { reason, hint } => {
-                    not_published = self.named(node, &reason);
-                    next = hint.unwrap_or(next);
-                }
-                Outcome::Unknown { reason } => unknown = Some(self.named(node, &reason)),
             }
-            node = next;
-            if attempt % self.nodes.len() == 0 {
-                let left = until.saturating_duration_since(Instant::now());
-                sleep(backoff.next().min(left)).await;
-            }
-        }
-        Err(match unknown {
-            Some(reason) => PublishError::Unknown(reason),
-            None => PublishError::Unavailable(not_published),
-        })
+            outcome => outcome,
+        };
+        self.settle_by(command, until, judge).await?
     }
 
-    async fn attempt(&self, node: usize, id: &str, line: Bytes, until: Instant) -> Outcome {
-        let until = until.min(Instant::now() + self.options.attempt_timeout);
-        match timeout_at(until, self.nodes[node].publishes.ask(line)).await {
-            Ok(Ok(answer)) => self.judge(id, answer),
-            Ok(Err(Failure::NotSent(reason))) => Outcome::NotPublished { reason, hint: None },
-            Ok(Err(Failure::Lost(reason))) => Outcome::Unknown { reason },
-            Err(_) => Outcome::Unknown {
-                reason: "no answer in time".to_owned(),
-            },
-        }
-    }
-
-    pub(crate) fn judge(&self, id: &str, Answer { reply: line, .. }: Answer) -> Outcome {
+    pub(crate) fn judge_publish(&self, id: &str, answer: &Answer) -> Outcome<PublishResult> {
+        let line = &answer.reply;
         let published = |offset, logical_time, duplicate| {
-            let line = line.clone();
             Outcome::Done(Ok(Published {
                 id: id.to_owned(),
                 offset,
                 logical_time,
                 duplicate,
-                line,
+                line: line.clone(),
             }))
         };
-        let not_published = |hint| Outcome::NotPublished {
-            reason: line.clone(),
-            hint,
-        };
-        match Reply::parse(&line) {
+        let failed = |error| Outcome::Done(Err(error));
+        match Reply::parse(line) {
             Some(Reply::Published {
                 id: of,
                 offset,
@@ -155,25 +278,20 @@ impl Inner {
             }) if of == id => published(offset, logical_time, false),
             Some(Reply::Redirected { id: of }) if of == id => published(None, None, false),
             Some(Reply::Duplicate { id: of, offset }) if of == id => published(offset, None, true),
-            Some(Reply::Redirect { host, port }) => {
-                let is_it = |node: &crate::Node| node.spec.port == port && node.spec.host == host;
-                not_published(self.nodes.iter().position(is_it))
-            }
-            Some(Reply::NotLeader | Reply::Unavailable { .. }) => not_published(None),
-            Some(Reply::TimeoutWaitingCommit) => Outcome::Unknown { reason: line },
-            Some(Reply::IdConflict { .. }) => {
-                Outcome::Done(Err(PublishError::IdConflict { id: id.to_owned() }))
-            }
-            Some(Reply::Refused { .. }) => Outcome::Done(Err(PublishError::Rejected(line))),
-            // An answer to something else: whatever this node did with the command, it did not say.
-            _ => Outcome::Unknown {
-                reason: format!("an answer that does not fit: `{line}`"),
-            },
+            Some(Reply::IdConflict { .. }) => failed(PublishError::IdConflict { id: id.to_owned() }),
+            Some(Reply::IdExpired { .. }) => failed(PublishError::IdExpired { id: id.to_owned() }),
+            Some(Reply::OffsetMismatch { end }) => failed(PublishError::OffsetMismatch { end }),
+            Some(Reply::TooManyTopics { max }) => failed(PublishError::TooManyTopics { max }),
+            Some(Reply::Refused { text }) => failed(match too_large(text) {
+                Some(max_bytes) => PublishError::TooLarge { max_bytes },
+                None => PublishError::Rejected(line.clone()),
+            }),
+            _ => self.judge_failure(line),
         }
     }
+}
 
-    /// A reason and whose it is.
-    pub(crate) fn named(&self, node: usize, reason: &str) -> String {
-        format!("{}: {reason}", self.nodes[node].spec.id)
-    }
+/// The bound, if that is what was exceeded.
+fn too_large(text: &str) -> Option<u64> {
+    text.strip_prefix("too_large ")?.parse().ok()
 }

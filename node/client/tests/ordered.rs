@@ -11,6 +11,7 @@ fn messages(numbers: impl IntoIterator<Item = u32>) -> Vec<Message> {
     let message = |number| Message {
         id: format!("m-{number}"),
         text: format!("text {number}"),
+        ..Message::default()
     };
     numbers.into_iter().map(message).collect()
 }
@@ -140,4 +141,32 @@ async fn at_the_end_of_the_patience_what_may_have_left_is_unknown_and_the_rest_i
         drop((publisher, client));
     };
     tokio::join!(script, call);
+}
+
+#[tokio::test]
+async fn messages_with_headers_go_by_their_bodies_among_the_others() {
+    let node = FakeNode::start("n1").await;
+    let mut publisher = client(&[&node.spec], options())
+        .publish_in_order("t")
+        .expect("a topic");
+    let with_header = Message {
+        headers: vec![("kind".to_owned(), "a b".to_owned())],
+        ..messages([2]).remove(0)
+    };
+    let all = [messages([1]), vec![with_header], messages([3])].concat();
+    let script = async {
+        let mut talk = node.accept().await;
+        talk.expect(&line(1)).await;
+        talk.say("OK published m-1 1 1").await;
+        talk.expect("PUBLISH t 6 --id m-2 --header kind=a%20b").await;
+        talk.expect("text 2").await;
+        talk.expect(&line(3)).await;
+        talk.say("OK published m-2 2 2\nOK published m-3 3 3").await;
+    };
+    let ((), results) = tokio::join!(script, soon(publisher.publish(&all, DEADLINE)));
+    let offsets: Vec<_> = results
+        .into_iter()
+        .map(|result| result.expect("published").offset)
+        .collect();
+    assert_eq!(offsets, [Some(1), Some(2), Some(3)]);
 }

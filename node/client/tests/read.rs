@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use support::{FakeNode, client, dead_node, options, record, soon};
 use tokio::time::Instant;
-use wiber_client::{ClientOptions, Consistency, ReadError, ReadFrom};
+use wiber_client::{ClientOptions, Consistency, Read, ReadAll, ReadError, ReadFrom};
 
 #[tokio::test]
 async fn a_page_is_asked_for_in_the_protocol_s_words() {
@@ -16,14 +16,14 @@ async fn a_page_is_asked_for_in_the_protocol_s_words() {
         let mut talk = node.accept().await;
         talk.expect("READ t --last 2 --strong").await;
         talk.say(&format!(
-            "{}\n{}\nOK read_end 7 1 strong",
+            "{}\n{}\nOK read_end 7 1 strong 8",
             record("t", 6),
             record("t", 7)
         ))
         .await;
         let mut talk = node.accept().await;
-        talk.expect("READ t --from 5 --limit 10000 --local").await;
-        talk.say("OK read_end 3 2 local").await;
+        talk.expect("READ t --from 5 --local").await;
+        talk.say("OK read_end 3 2 local 5").await;
     };
     let calls = async {
         let page = soon(client.read("t", ReadFrom::Last, 2, Consistency::Strong))
@@ -64,14 +64,14 @@ async fn nodes_are_asked_in_turn_until_one_gives_a_good_page() {
         let mut talk = nodes[1].accept().await;
         talk.expect("READ t --last 9 --strong").await;
         talk.say(&format!(
-            "{}\n{}\nOK read_end 7 1 strong",
+            "{}\n{}\nOK read_end 7 1 strong 8",
             record("t", 5),
             record("t", 7)
         ))
         .await;
         let mut talk = nodes[2].accept().await;
         talk.expect("READ t --last 9 --strong").await;
-        talk.say(&format!("{}\nOK read_end 1 1 strong", record("t", 1)))
+        talk.say(&format!("{}\nOK read_end 1 1 strong 2", record("t", 1)))
             .await;
     };
     let call = soon(client.read("t", ReadFrom::Last, 9, Consistency::Strong));
@@ -155,7 +155,7 @@ async fn a_local_read_does_not_stand_behind_strong_ones_that_wait() {
         let answers = async {
             let mut talk = node.accept().await;
             talk.expect("READ t --last 9 --local").await;
-            talk.say(&format!("{}\nOK read_end 1 1 local", record("t", 1)))
+            talk.say(&format!("{}\nOK read_end 1 1 local 2", record("t", 1)))
                 .await;
         };
         let (page, ()) = tokio::join!(soon(local), answers);
@@ -166,4 +166,92 @@ async fn a_local_read_does_not_stand_behind_strong_ones_that_wait() {
     }
     let pages = soon(strong.join_all()).await;
     assert!(pages.iter().all(Result::is_err), "{pages:?}");
+}
+
+/// Says that the topic ends at `end`, with these records.
+async fn say_page(talk: &mut support::Talk, offsets: std::ops::Range<u64>, end: u64) {
+    let next = offsets.end;
+    for offset in offsets {
+        talk.say(&record("t", offset)).await;
+    }
+    talk.say(&format!("OK read_end {end} 1 strong {next}")).await;
+}
+
+async fn rest(mut records: ReadAll) -> Result<Vec<u64>, ReadError> {
+    let mut offsets = Vec::new();
+    while let Some(record) = soon(records.next()).await? {
+        offsets.push(record.offset);
+    }
+    Ok(offsets)
+}
+
+#[tokio::test]
+async fn reading_all_follows_the_cursor_to_what_was_the_end() {
+    let node = FakeNode::start("n1").await;
+    let client = client(&[&node.spec], options());
+    let script = async {
+        let mut talk = node.accept().await;
+        talk.expect("READ t --since 5.000000 --limit 1 --bytes 200 --strong")
+            .await;
+        say_page(&mut talk, 3..4, 7).await;
+        talk.expect("READ t --from 3 --limit 5 --bytes 200 --strong")
+            .await;
+        say_page(&mut talk, 3..5, 7).await;
+        talk.expect("READ t --from 5 --limit 3 --bytes 200 --strong")
+            .await;
+        // The topic has grown, and the reader does not run after it.
+        say_page(&mut talk, 5..8, 9).await;
+        talk.expect("READ t --last 1 --strong").await;
+        say_page(&mut talk, 9..10, 9).await;
+        talk.expect("READ t --from 6 --limit 4 --strong").await;
+        talk.say("ERR offset_out_of_range 8 9").await;
+        talk.expect("READ t --from 8 --limit 4 --strong").await;
+        say_page(&mut talk, 8..10, 9).await;
+    };
+    let calls = async {
+        let read = Read::new("t", ReadFrom::Since(5_000_000)).max_bytes(200);
+        let look = rest(client.read_all(read)).await;
+        assert_eq!(look, Ok(vec![3, 4, 5, 6, 7]));
+        let read = Read::new("t", ReadFrom::Last).limit(4);
+        assert_eq!(rest(client.read_all(read)).await, Ok(vec![8, 9]));
+    };
+    tokio::join!(script, calls);
+}
+
+#[tokio::test]
+async fn lists_are_read_page_by_page_and_the_leader_is_asked_for_groups() {
+    let nodes = [FakeNode::start("n1").await, FakeNode::start("n2").await];
+    let client = client(&[&nodes[0].spec, &nodes[1].spec], options());
+    let topic = |name: &str| {
+        format!(
+            r#"TOPIC {{"topic":"{name}","high_watermark":3,"log_start_offset":1,"bytes":9,"records_per_s":0.5,"bytes_per_s":1.5}}"#
+        )
+    };
+    let group = |members: &str| {
+        format!(
+            r#"GROUP {{"topic":"t","group":"g","next_offset":2,"outstanding":1,"lag":3,"redelivered":0,"dead_letters":0,"ack_timeout_ms":30000,"max_deliveries":5,"members":{members}}}"#
+        )
+    };
+    let script = async {
+        let mut talk = nodes[0].accept().await;
+        talk.expect("TOPICS a.*").await;
+        for number in 1..=1000 {
+            talk.say(&topic(&format!("a.{number:04}"))).await;
+        }
+        talk.say("OK topics_end 1000").await;
+        talk.expect("TOPICS a.* --after a.1000").await;
+        talk.say(&format!("{}\nOK topics_end 1", topic("a.1001"))).await;
+        talk.expect("GROUPS").await;
+        talk.say(&format!("{}\nOK groups_end 1", group("null"))).await;
+        let mut second = nodes[1].accept().await;
+        second.expect("GROUPS").await;
+        second.say(&format!("{}\nOK groups_end 1", group("2"))).await;
+    };
+    let calls = async {
+        let topics = soon(client.topics(Some("a.*"))).await.expect("a list");
+        assert_eq!((topics.len(), topics[1000].topic.as_str()), (1001, "a.1001"));
+        let groups = soon(client.groups(None)).await.expect("a list");
+        assert_eq!((groups.len(), groups[0].members), (1, Some(2)));
+    };
+    tokio::join!(script, calls);
 }

@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use support::{FakeNode, client, dead_node, options, record, soon};
-use wiber_client::{ClientOptions, Subscription, SubscriptionEvent};
+use wiber_client::{ClientOptions, Subscribe, SubscribeStart, Subscription, SubscriptionEvent};
 
 async fn expect_connected(subscription: &mut Subscription, node: &str, next_offset: u64) {
     let node = node.to_owned();
@@ -87,10 +87,18 @@ async fn a_gap_or_a_repeat_is_never_passed_on() {
     let events = async {
         expect_connected(&mut subscription, "n1", 1).await;
         expect_record(&mut subscription, 1).await;
-        expect_disconnected(&mut subscription, "offset 3 of `t` instead of 2").await;
+        expect_disconnected(
+            &mut subscription,
+            "offset 3 of `t` (Lamport 3) instead of offset 2",
+        )
+        .await;
         expect_connected(&mut subscription, "n1", 2).await;
         expect_record(&mut subscription, 2).await;
-        expect_disconnected(&mut subscription, "offset 2 of `t` instead of 3").await;
+        expect_disconnected(
+            &mut subscription,
+            "offset 2 of `t` (Lamport 2) instead of offset 3",
+        )
+        .await;
         expect_connected(&mut subscription, "n1", 3).await;
         expect_disconnected(&mut subscription, "offset 3 of `u`").await;
         expect_connected(&mut subscription, "n1", 3).await;
@@ -102,12 +110,17 @@ async fn a_gap_or_a_repeat_is_never_passed_on() {
 }
 
 #[tokio::test]
-async fn records_that_are_no_longer_kept_are_told_by_where_it_starts() {
+async fn records_that_are_no_longer_kept_are_told_and_it_goes_on_behind_them() {
     let node = FakeNode::start("n1").await;
     let client = client(&[&node.spec], options());
     let mut subscription = client.subscribe("t", Some(3)).expect("a topic");
     let script = async {
-        for answer in ["OK subscribed t 2", "OK subscribed t"] {
+        for answer in [
+            "OK subscribed t 2",
+            "OK subscribed t 4",
+            "OK subscribed t",
+            "ENDED t offset_out_of_range 2 9",
+        ] {
             let mut talk = node.accept().await;
             talk.expect("SUBSCRIBE t --from 3").await;
             talk.say(answer).await;
@@ -115,16 +128,122 @@ async fn records_that_are_no_longer_kept_are_told_by_where_it_starts() {
         }
         let mut talk = node.accept().await;
         talk.expect("SUBSCRIBE t --from 3").await;
+        talk.say("ENDED t offset_out_of_range 100 120").await;
+        talk.expect("SUBSCRIBE t --from 100").await;
         talk.say(&format!("OK subscribed t 100\n{}", record("t", 100)))
+            .await;
+        talk.say("LAG t 5000\nENDED t offset_out_of_range 200 220").await;
+        talk.expect("SUBSCRIBE t --from 200").await;
+        talk.say(&format!("OK subscribed t 200\n{}", record("t", 200)))
             .await;
     };
     let events = async {
-        expect_disconnected(&mut subscription, "starts at offset 2 instead of 3").await;
+        expect_disconnected(&mut subscription, "starts at offset 2 instead of offset 3").await;
+        expect_disconnected(&mut subscription, "starts at offset 4 instead of offset 3").await;
         expect_disconnected(&mut subscription, "answered `OK subscribed t`").await;
+        expect_disconnected(&mut subscription, "does not keep offset 3").await;
+        let skipped = |from, to| SubscriptionEvent::Skipped { from: Some(from), to };
+        assert_eq!(soon(subscription.next()).await, skipped(3, 100));
         expect_connected(&mut subscription, "n1", 100).await;
         expect_record(&mut subscription, 100).await;
+        let lagging = SubscriptionEvent::Lagging { records: 5000 };
+        assert_eq!(soon(subscription.next()).await, lagging);
+        assert_eq!(soon(subscription.next()).await, skipped(101, 200));
+        expect_connected(&mut subscription, "n1", 200).await;
+        expect_record(&mut subscription, 200).await;
     };
     tokio::join!(script, events);
+}
+
+#[tokio::test]
+async fn a_pattern_goes_on_behind_the_last_lamport_time() {
+    let (first, second) = (FakeNode::start("n1").await, FakeNode::start("n2").await);
+    let client = client(&[&first.spec, &second.spec], options());
+    let subscribe = Subscribe::new("a.*").start(SubscribeStart::Since(1_500_000));
+    let mut subscription = client.subscribe_to(&subscribe).expect("a pattern");
+    let script = async {
+        let mut talk = first.accept().await;
+        talk.expect("SUBSCRIBE a.* --since 1.500000").await;
+        talk.say("OK subscribed a.* after 4").await;
+        // In the log's order, though not in that of the offsets.
+        talk.say(&[record("a.x", 7), record("a.y", 9), record("a.x", 8)].join("\n"))
+            .await;
+        talk.expect_end().await;
+        let mut talk = second.accept().await;
+        talk.expect("SUBSCRIBE a.* --after 9").await;
+        talk.say(&format!("OK subscribed a.* after 9\n{}", record("b.x", 10)))
+            .await;
+        talk.expect_end().await;
+        let mut talk = first.accept().await;
+        talk.expect("SUBSCRIBE a.* --after 9").await;
+        talk.say("ENDED a.* offset_out_of_range 20 30").await;
+        talk.expect("SUBSCRIBE a.* --after 20").await;
+        talk.say(&format!("OK subscribed a.* after 20\n{}", record("a.z", 21)))
+            .await;
+    };
+    let after = |node: &str, logical_time| SubscriptionEvent::ConnectedAfter {
+        node: node.to_owned(),
+        logical_time,
+    };
+    let events = async {
+        assert_eq!(soon(subscription.next()).await, after("n1", 4));
+        expect_record(&mut subscription, 7).await;
+        expect_record(&mut subscription, 9).await;
+        expect_disconnected(&mut subscription, "instead of what follows Lamport 9").await;
+        assert_eq!(soon(subscription.next()).await, after("n2", 9));
+        expect_disconnected(&mut subscription, "`b.x` instead of `a.*`").await;
+        let skipped = SubscriptionEvent::Skipped {
+            from: Some(9),
+            to: 20,
+        };
+        assert_eq!(soon(subscription.next()).await, skipped);
+        assert_eq!(soon(subscription.next()).await, after("n1", 20));
+        expect_record(&mut subscription, 21).await;
+    };
+    tokio::join!(script, events);
+    let from_offset = Subscribe::new("a.*").start(SubscribeStart::From(1));
+    assert!(client.subscribe_to(&from_offset).is_err());
+}
+
+#[tokio::test]
+async fn records_by_time_of_origin_are_held_across_a_lost_connection() {
+    let node = FakeNode::start("n1").await;
+    let client = client(&[&node.spec], options());
+    let subscribe = Subscribe::new("a.*").order(Duration::from_millis(300));
+    let mut subscription = client.subscribe_to(&subscribe).expect("a pattern");
+    let at = |logical_time, secs: u64| {
+        record("a.x", logical_time).replace("1729459200.123457", &format!("{secs}.000000"))
+    };
+    let script = async {
+        let mut talk = node.accept().await;
+        talk.expect("SUBSCRIBE a.*").await;
+        talk.say(&format!("OK subscribed a.* after 1\n{}", at(2, 1000)))
+            .await;
+        // So much newer that what was before is due.
+        talk.say(&at(3, 2000)).await;
+        drop(talk);
+        let mut talk = node.accept().await;
+        talk.expect("SUBSCRIBE a.* --after 3").await;
+        talk.say(&format!("OK subscribed a.* after 3\n{}", at(4, 1999)))
+            .await;
+        talk.say(&at(5, 1)).await;
+        talk
+    };
+    let mut given = Vec::new();
+    let events = async {
+        while given.len() < 4 {
+            if let SubscriptionEvent::Record(record) = soon(subscription.next()).await {
+                given.push((record.logical_time, record.late));
+            }
+        }
+    };
+    let (_talk, ()) = tokio::join!(script, events);
+    assert_eq!(given[..1], [(2, false)]);
+    let mut rest = given[1..].to_vec();
+    rest.sort_unstable();
+    assert_eq!(rest, [(3, false), (4, false), (5, true)]);
+    let place = |logical_time| given.iter().position(|(found, _)| *found == logical_time);
+    assert!(place(4) < place(3), "{given:?}");
 }
 
 #[tokio::test]

@@ -16,5 +16,6 @@ pub mod membership;
 pub mod pattern;
 pub mod probe;
 pub mod record;
+pub mod reorder;
 pub mod rpc;
 pub mod status;

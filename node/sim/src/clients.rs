@@ -4,6 +4,8 @@ mod follower;
 mod history;
 mod member;
 mod operator;
+mod ordered;
+mod pattern;
 mod publisher;
 mod reader;
 mod subscriber;
@@ -23,7 +25,10 @@ use tokio::{
 
 use crate::{cluster::Cluster, count::Count, dice::Dice, network::ClientStream};
 
-pub const TOPICS: [&str; 3] = ["alpha", "beta", "gamma"];
+pub const TOPICS: [&str; 3] = ["in.alpha", "in.beta", "out.gamma"];
+
+/// Some of the topics, and all.
+const PATTERNS: [&str; 2] = ["in.*", ">"];
 
 /// A client hears nothing for so long and gives the connection up: longer than a node's own limit.
 const PATIENCE: Duration = Duration::from_secs(7);
@@ -67,6 +72,10 @@ impl Clients {
         }
         for (number, topic) in (0..).zip(TOPICS) {
             tokio::spawn(clients.subscriber(number, topic).run());
+        }
+        for (number, pattern) in (0..).zip(PATTERNS) {
+            tokio::spawn(clients.pattern_subscriber(number, pattern).run());
+            tokio::spawn(clients.ordered_subscriber(number, pattern).run());
         }
         clients
     }

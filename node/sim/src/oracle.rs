@@ -8,6 +8,7 @@
 mod clocks;
 mod groups;
 mod log;
+mod matching;
 mod short;
 mod shown;
 
@@ -51,6 +52,8 @@ struct Inner {
     leaders: BTreeMap<u64, RaftId>,
     /// Records that clients were shown and that no node was seen to have committed yet.
     unproven: Vec<(String, Shown)>,
+    /// What subscribers to patterns were shown, and can't be judged yet.
+    open_steps: Vec<matching::Step>,
     /// Acknowledged publishes that no node was seen to have committed yet: key and who acknowledged it.
     unlocated: Vec<(String, String)>,
     histories: Histories,
@@ -204,6 +207,7 @@ impl Oracle {
     pub fn look_again(&self, world: &World) {
         let mut inner = self.0.lock();
         let inner = &mut *inner;
+        inner.judge_open_steps(world);
         inner.look_at_hand_outs(world);
         inner.unproven.retain(
             |(who, record)| match inner.log.record(&record.topic, record.offset) {

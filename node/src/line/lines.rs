@@ -16,7 +16,7 @@ use crate::fetch::Committed;
 const KEPT_ENTRIES: usize = 64;
 const KEPT_BYTES: usize = 16 << 20;
 
-/// The lines of one topic's records in one entry.
+/// The lines of one topic's records in one entry, or of all that match a pattern.
 #[derive(Debug)]
 pub(super) struct Lines {
     pub log_id: LogId,
@@ -29,6 +29,15 @@ pub(super) struct Lines {
 impl Lines {
     /// `None` without records. They have consecutive offsets.
     pub(super) fn of(records: &[Committed], form: Form) -> Option<Self> {
+        Self::numbered(records, form, records.first()?.offset)
+    }
+
+    /// Records of several topics in one entry. What stands for their offsets are their numbers, from 0 up.
+    pub(super) fn of_entry(records: &[Committed], form: Form) -> Option<Self> {
+        Self::numbered(records, form, 0)
+    }
+
+    fn numbered(records: &[Committed], form: Form, first_offset: u64) -> Option<Self> {
         let first = records.first()?;
         let (mut out, mut ends) = (Vec::new(), Vec::with_capacity(records.len()));
         for record in records {
@@ -37,7 +46,7 @@ impl Lines {
         }
         Some(Self {
             log_id: first.log_id,
-            first_offset: first.offset,
+            first_offset,
             bytes: out.into(),
             ends,
         })
@@ -62,7 +71,8 @@ impl Lines {
     }
 }
 
-/// Which lines: of the entry at this index, in this form, of this topic.
+/// Which lines: of the entry at this index, in this form, of this topic or pattern. A topic whose name looks like a pattern is
+/// shown in nine fields alone, so the two are not mistaken for each other.
 type Key = (u64, Form, String);
 
 /// The lines made last.

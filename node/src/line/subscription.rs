@@ -4,6 +4,8 @@
 //! and nobody else notices.
 
 mod lag;
+mod ordered;
+mod pattern;
 mod topic;
 
 use std::{
@@ -22,7 +24,7 @@ use wiber_protocol::{
 };
 
 use self::lag::Lag;
-pub(super) use self::topic::TopicCursor;
+pub(super) use self::{pattern::PatternCursor, topic::TopicCursor};
 use super::{Clients, lines::Lines, responder::Delivery};
 use crate::{
     fetch::{Committed, FetchError},
@@ -70,7 +72,59 @@ pub(super) struct Following {
 /// A subscription, to be run as a task.
 pub(super) struct Subscription {
     pub following: Following,
-    pub cursor: TopicCursor,
+    pub cursor: Cursor,
+    /// By time of origin, holding each record for so long at most.
+    pub order: Option<Duration>,
+}
+
+/// Where a subscription stands.
+pub(super) enum Cursor {
+    Topic(TopicCursor),
+    Pattern(PatternCursor),
+}
+
+impl Cursor {
+    fn mark_unchanged(&mut self) {
+        match self {
+            Self::Topic(cursor) => cursor.mark_unchanged(),
+            Self::Pattern(cursor) => cursor.mark_unchanged(),
+        }
+    }
+
+    async fn changed(&mut self) -> Option<()> {
+        match self {
+            Self::Topic(cursor) => cursor.changed().await,
+            Self::Pattern(cursor) => cursor.changed().await,
+        }
+    }
+
+    fn behind(&self, group: &Group) -> u64 {
+        match self {
+            Self::Topic(cursor) => cursor.behind(group),
+            Self::Pattern(cursor) => cursor.behind(group),
+        }
+    }
+
+    fn place(&self) -> String {
+        match self {
+            Self::Topic(cursor) => cursor.place(),
+            Self::Pattern(cursor) => cursor.place(),
+        }
+    }
+
+    async fn records(&mut self, following: &Following) -> Result<Vec<Committed>, FetchError> {
+        match self {
+            Self::Topic(cursor) => cursor.records(following).await,
+            Self::Pattern(cursor) => cursor.records(following).await,
+        }
+    }
+
+    async fn page(&mut self, following: &Following) -> Result<Option<Page>, FetchError> {
+        match self {
+            Self::Topic(cursor) => cursor.page(following).await,
+            Self::Pattern(cursor) => cursor.page(following).await,
+        }
+    }
 }
 
 /// Lines to deliver.
@@ -122,14 +176,22 @@ impl Subscription {
         let cursors = self.following.clients.cursors.clone();
         cursors.fetch_add(1, Ordering::Relaxed);
         let _counted = CountedCursor(cursors);
-        let Self { following, cursor } = self;
+        let Self {
+            following,
+            cursor,
+            order,
+        } = self;
         // What ends it is either told or has no one to be told.
-        following.run(cursor).await;
+        match order {
+            None => following.run(cursor).await,
+            // Rarely wanted, and larger: every subscription would have to hold room for it.
+            Some(hold) => Box::pin(following.run_ordered(cursor, hold)).await,
+        };
     }
 }
 
 impl Following {
-    async fn run(&self, mut cursor: TopicCursor) -> Option<()> {
+    async fn run(&self, mut cursor: Cursor) -> Option<()> {
         let mut lag = Lag::default();
         loop {
             // Seen before the state is read: what comes after wakes this task again.
@@ -141,6 +203,10 @@ impl Following {
             };
             let Some(page) = page else {
                 cursor.changed().await?;
+                if matches!(cursor, Cursor::Pattern(_)) {
+                    // Most of what wakes it is of other topics.
+                    self.pause().await;
+                }
                 continue;
             };
             self.tell_lag(&mut lag, behind).await?;
@@ -153,7 +219,7 @@ impl Following {
     }
 
     /// How far behind the cursor is, if that is worth looking.
-    fn behind(&self, lag: &Lag, cursor: &TopicCursor) -> u64 {
+    fn behind(&self, lag: &Lag, cursor: &Cursor) -> u64 {
         if self.key.1 == Form::Record && lag.may_be_told(Instant::now()) {
             cursor.behind(&self.group)
         } else {

@@ -8,8 +8,10 @@ mod checkpoint;
 mod dedup;
 mod forgotten;
 mod groups;
+mod matching;
 mod part;
 mod places;
+mod recent;
 mod snapshot;
 mod topics;
 
@@ -29,6 +31,7 @@ pub use checkpoint::{Checkpoint, TopicEnd};
 pub use dedup::{DedupWindow, Remembered, WINDOW_IDS, WINDOW_MS};
 pub use forgotten::Forgotten;
 pub use groups::{GROUP_WINDOW, GroupState, Groups, MAX_GROUPS};
+pub use matching::{Matched, Matching};
 pub use part::{EntryNote, PartLimits, PartMeta, PartTopic, Position, RunRange, SealedPart, Tables};
 pub use places::{EntryAt, NoteAt, PartTables};
 pub use snapshot::Snapshot;
@@ -240,9 +243,12 @@ impl State {
         if let Some((topic, group, offset)) = dead_letter(record) {
             self.groups.dead_lettered(topic, group, offset);
         }
-        let offset = self
+        let (offset, new_run) = self
             .topics
             .add(&record.topic, log_index, record.body.len() as u64);
+        if let Some(topic) = new_run {
+            self.growing.touched(log_index, offset, topic);
+        }
         self.lamport = next_lamport(self.lamport, record.lamport);
         self.record_count += 1;
         if record.client_id {

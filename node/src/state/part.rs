@@ -19,7 +19,7 @@ use std::sync::Arc;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use wiber_protocol::{codec::DecodeError, ids::LogId};
 
-use super::{checkpoint::Checkpoint, dedup::Remembered};
+use super::{checkpoint::Checkpoint, dedup::Remembered, recent::Recent};
 
 /// A part is sealed after the entry with which it covers this many bytes of entries, or this many entries,
 /// whichever comes first. It bounds what a restart replays and what the index holds in memory. The same on every
@@ -103,6 +103,7 @@ pub(super) struct GrowingPart {
     pub bytes: u64,
     /// Ids that the dedup window took in since the part began.
     pub ids: usize,
+    pub recent: Recent,
     lamport_before: Vec<u64>,
     rejected: Vec<(u64, u32)>,
 }
@@ -112,6 +113,7 @@ impl GrowingPart {
     pub(super) fn starting_at(first_index: u64) -> Self {
         Self {
             first_index,
+            recent: Recent::starting_at(first_index),
             ..Self::default()
         }
     }
@@ -128,6 +130,7 @@ impl GrowingPart {
     pub(super) fn push(&mut self, log_index: u64, entry_bytes: u64, lamport_before: u64) {
         if self.is_empty() {
             self.first_index = log_index;
+            self.recent = Recent::starting_at(log_index);
         }
         debug_assert_eq!(log_index, self.first_index + self.lamport_before.len() as u64);
         self.bytes += entry_bytes;
@@ -242,8 +245,8 @@ impl Tables {
     /// The entries that hold a topic's records from `offset` on, at most `limit` of them. `runs` are the topic's,
     /// `base_offset` its first offset in the part. Rows beyond the tables are left out.
     pub fn positions(&self, runs: RunRange, base_offset: u64, offset: u64, limit: usize) -> Vec<Position> {
-        let end = (runs.first as usize + runs.count as usize).min(self.run_count);
         let mut first = runs.first as usize;
+        let end = first + self.rows_in(runs);
         // The last run that begins at or before the offset.
         let mut beyond = end;
         while first + 1 < beyond {
@@ -266,7 +269,18 @@ impl Tables {
             .collect()
     }
 
-    fn run(&self, row: usize, base_offset: u64) -> Run {
+    /// How many rows of this range there are.
+    pub(super) fn rows_in(&self, runs: RunRange) -> usize {
+        let left = self.run_count.saturating_sub(runs.first as usize);
+        left.min(runs.count as usize)
+    }
+
+    /// The entry after the part's last one.
+    pub(super) fn end_index(&self) -> u64 {
+        self.first_index + self.entry_count as u64
+    }
+
+    pub(super) fn run(&self, row: usize, base_offset: u64) -> Run {
         let at = self.entry_count * NOTE_BYTES + self.rejected_count * REJECTED_BYTES + row * RUN_BYTES;
         let mut row = &self.bytes[at..at + RUN_BYTES];
         Run {

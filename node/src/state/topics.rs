@@ -59,6 +59,30 @@ impl Topic {
         self.shares.get(at.saturating_sub(1)).copied()
     }
 
+    /// The share in the first sealed part, from `part` on, that holds records of the topic.
+    pub(super) fn share_from(&self, part: u64) -> Option<Share> {
+        let at = self.shares.partition_point(|share| share.part < part);
+        self.shares.get(at).copied()
+    }
+
+    /// The offset of the topic's first record after a part.
+    pub(super) fn offset_after(&self, part: u64) -> u64 {
+        let share = self.share_from(part + 1).map(|share| share.base_offset);
+        let run = || self.runs.first().map(|run| run.base_offset);
+        share.or_else(run).unwrap_or(self.high_watermark + 1)
+    }
+
+    /// The offset of the topic's first record in the growing part's entries from `log_index` on.
+    pub(super) fn first_offset_in_growing(&self, log_index: u64) -> u64 {
+        let at = self.runs.partition_point(|run| run.log_index < log_index);
+        let run = self.runs.get(at).map(|run| run.base_offset);
+        run.unwrap_or(self.high_watermark + 1)
+    }
+
+    pub(super) fn growing_runs(&self) -> &[Run] {
+        &self.runs
+    }
+
     /// Runs in the growing part from the one that holds `offset`, or from the first.
     pub(super) fn runs_from(&self, offset: u64) -> &[Run] {
         let first = self.runs.partition_point(|run| run.base_offset <= offset);
@@ -106,8 +130,13 @@ impl Topics {
         self.by_name.get(name).map_or(1, |topic| topic.log_start_offset)
     }
 
-    /// Adds the topic's next record and returns its offset.
-    pub(super) fn add(&mut self, name: &str, log_index: u64, bytes: u64) -> u64 {
+    /// As [`Self::iter`], with names to keep.
+    pub(super) fn shared(&self) -> impl Iterator<Item = (&Arc<str>, &Topic)> {
+        self.by_name.iter()
+    }
+
+    /// Adds the topic's next record and returns its offset, and the topic's name if it is the first of its entry.
+    pub(super) fn add(&mut self, name: &str, log_index: u64, bytes: u64) -> (u64, Option<Arc<str>>) {
         let topic = match self.by_name.get_mut(name) {
             Some(topic) => topic,
             None => self.by_name.entry(name.into()).or_insert_with(|| Topic {
@@ -118,14 +147,17 @@ impl Topics {
         topic.high_watermark += 1;
         topic.bytes += bytes;
         topic.growing_bytes += bytes;
-        if topic.runs.last().is_none_or(|run| run.log_index != log_index) {
+        let is_first = topic.runs.last().is_none_or(|run| run.log_index != log_index);
+        if is_first {
             topic.runs.push(Run {
                 base_offset: topic.high_watermark,
                 log_index,
             });
         }
         topic.last_log_index = log_index;
-        topic.high_watermark
+        let offset = topic.high_watermark;
+        let known = is_first.then(|| self.by_name.get_key_value(name));
+        (offset, known.flatten().map(|(name, _)| name.clone()))
     }
 
     /// Takes the growing part's runs out: each topic's place in the table of runs, sorted by name, and the table's

@@ -182,7 +182,7 @@ impl<'a> Reply<'a> {
                 logical_time,
             } => push_fmt(out, format_args!("OK subscribed {pattern} after {logical_time}")),
             Self::Joined { topic, group } => {
-                push_fmt(out, format_args!("OK subscribed {topic} group {group}"))
+                push_fmt(out, format_args!("OK subscribed {topic} group {group}"));
             }
             Self::Unsubscribed { pattern } => push_fmt(out, format_args!("OK unsubscribed {pattern}")),
             Self::NotSubscribed { pattern } => push_fmt(out, format_args!("ERR not_subscribed {pattern}")),

@@ -8,6 +8,7 @@ use wiber_protocol::{
     entry::{Cut, Entry, EntryKind},
     ids::LogId,
     line::RecordLine,
+    pattern::Pattern,
     record::{Batch, Record},
 };
 use wiber_storage::StoredEntry;
@@ -36,6 +37,8 @@ pub(super) struct CommittedLog {
     seen: BTreeMap<(u64, u64), u32>,
     topics: BTreeMap<String, Vec<RecordLine>>,
     lamport: u64,
+    /// Topic and offset of each record, by Lamport time.
+    places: BTreeMap<u64, (String, u64)>,
     /// For each entry that holds records: when the youngest of them was asked for, at the latest.
     asked_us: BTreeMap<u64, u64>,
     /// Bytes of each entry.
@@ -53,6 +56,26 @@ impl CommittedLog {
     pub(super) fn record(&self, topic: &str, offset: u64) -> Option<&RecordLine> {
         let at = usize::try_from(offset.checked_sub(1)?).ok()?;
         self.topics.get(topic)?.get(at)
+    }
+
+    /// The Lamport time of the last record.
+    pub(super) fn lamport(&self) -> u64 {
+        self.lamport
+    }
+
+    /// Records of matching topics later than `after`, up to `until`.
+    pub(super) fn matching<'a>(
+        &'a self,
+        pattern: &'a Pattern,
+        after: u64,
+        until: u64,
+    ) -> impl Iterator<Item = &'a RecordLine> {
+        let places = (after < until).then(|| self.places.range(after + 1..=until));
+        places
+            .into_iter()
+            .flatten()
+            .filter(|(_, (topic, _))| pattern.matches(topic))
+            .filter_map(|(_, (topic, offset))| self.record(topic, *offset))
     }
 
     pub(super) fn topics(&self) -> Vec<String> {
@@ -81,6 +104,8 @@ impl CommittedLog {
         let records = self.topics.entry(record.topic.to_string()).or_default();
         let offset = records.len() as u64 + 1;
         self.lamport = record.lamport.max(self.lamport + 1);
+        self.places
+            .insert(self.lamport, (record.topic.to_string(), offset));
         records.push(RecordLine {
             topic: record.topic.to_string(),
             id: record.id,

@@ -20,12 +20,24 @@ enum Form {
 impl Shown {
     /// A `RECORD` line.
     pub fn record(line: &str) -> Result<Self, RecordLineError> {
-        let record = RecordLine::parse(line)?;
-        Ok(Self {
+        RecordLine::parse(line).map(Self::of)
+    }
+
+    /// What a `RECORD` line said.
+    pub fn of(record: RecordLine) -> Self {
+        Self {
             topic: record.topic.clone(),
             offset: record.offset,
             form: Form::Record(Box::new(record)),
-        })
+        }
+    }
+
+    /// The Lamport time that a `RECORD` line said.
+    pub fn logical_time(&self) -> Option<u64> {
+        match &self.form {
+            Form::Record(record) => Some(record.logical_time),
+            Form::Fields(_) => None,
+        }
     }
 
     /// A `RECORD` line for a member of a group, the group, and the how manieth time this is.

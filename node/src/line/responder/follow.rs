@@ -1,15 +1,18 @@
 //! Where a `SUBSCRIBE` begins, and its answer.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::timeout;
-use wiber_protocol::line::{Reply, SubscribeStart};
+use wiber_protocol::{
+    line::{Reply, SubscribeStart},
+    pattern::Pattern,
+};
 
-use super::{CATCH_UP_PATIENCE, Gone, Responder};
+use super::{CATCH_UP_PATIENCE, FRESH_PATIENCE, Gone, Responder};
 use crate::{
-    fetch::FetchError,
+    fetch::{FetchError, LogPlace},
     group::Group,
-    line::subscription::{Form, TopicCursor},
+    line::subscription::{Cursor, Form, PatternCursor, TopicCursor},
 };
 
 /// Why a subscription cannot begin where it was asked to.
@@ -28,12 +31,26 @@ impl From<FetchError> for Refusal {
 }
 
 impl Responder {
-    /// Follows one topic from an offset on.
-    pub(super) async fn follow_topic(
+    /// Follows one topic, or all that match a pattern.
+    pub(super) async fn follow(
+        &mut self,
+        group: Arc<Group>,
+        pattern: String,
+        start: SubscribeStart,
+        order: Option<Duration>,
+    ) -> Result<(), Gone> {
+        match Pattern::new(&pattern) {
+            Ok(parts) if !parts.is_literal() => self.follow_pattern(group, parts, start, order).await,
+            _ => self.follow_topic(group, pattern, start, order).await,
+        }
+    }
+
+    async fn follow_topic(
         &mut self,
         group: Arc<Group>,
         topic: String,
         start: SubscribeStart,
+        order: Option<Duration>,
     ) -> Result<(), Gone> {
         let next = match self.first_offset(&group, &topic, start).await? {
             Ok(next) => next,
@@ -48,8 +65,60 @@ impl Responder {
         };
         reply.write(&mut self.out);
         let cursor = TopicCursor::new(&group, topic.clone(), next);
-        self.start(group, (topic, Form::Record), cursor);
+        self.start(group, (topic, Form::Record), Cursor::Topic(cursor), order);
         Ok(())
+    }
+
+    async fn follow_pattern(
+        &mut self,
+        group: Arc<Group>,
+        pattern: Pattern,
+        start: SubscribeStart,
+        order: Option<Duration>,
+    ) -> Result<(), Gone> {
+        self.flush().await?;
+        let place = match start {
+            SubscribeStart::New => self.newest_place(&group, &pattern).await,
+            // A pattern has no offsets; who asks for one is not understood.
+            SubscribeStart::Beginning | SubscribeStart::From(_) => group.place_of_start().await,
+            SubscribeStart::Since(corrected_us) => group.place_since(&pattern, corrected_us).await,
+            SubscribeStart::After(lamport) => group.place_after(&pattern, lamport).await,
+        };
+        let place = match place {
+            Ok(place) => place,
+            Err(error) => {
+                self.refuse_start(pattern.as_str(), error.into());
+                return Ok(());
+            }
+        };
+        let reply = Reply::SubscribedAfter {
+            pattern: pattern.as_str(),
+            logical_time: place.lamport,
+        };
+        reply.write(&mut self.out);
+        let key = (pattern.as_str().to_owned(), Form::Record);
+        let cursor = PatternCursor::new(&group, pattern, place);
+        self.start(group, key, Cursor::Pattern(cursor), order);
+        Ok(())
+    }
+
+    /// The place behind all that was committed before this call. Where no majority says in time what was, it is behind all
+    /// that this node has.
+    async fn newest_place(&self, group: &Group, pattern: &Pattern) -> Result<LogPlace, FetchError> {
+        // What is committed while this waits is new, and may be applied before the wait is over.
+        let known = group.state.read().next_index();
+        let Ok(Ok(old)) = timeout(FRESH_PATIENCE, group.read_index()).await else {
+            // What this connection published before is not "from now on".
+            for (topic, _) in self.own_writes.iter().filter(|(topic, _)| pattern.matches(topic)) {
+                self.await_own_writes(group, topic).await;
+            }
+            let next = group.state.read().next_index();
+            return group.place_before(next).await;
+        };
+        // A node that is further behind than that tells some of the old as new; it loses nothing.
+        drop(timeout(CATCH_UP_PATIENCE, group.await_applied(old.index)).await);
+        let next = group.state.read().next_index().min(old.index + 1);
+        group.place_before(next.max(known)).await
     }
 
     /// Where that is in a topic.

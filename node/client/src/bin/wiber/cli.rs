@@ -6,8 +6,9 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand, error::ErrorKind};
 
 use crate::{
-    bench::BenchOptions, clock::ClockOptions, completions::CompletionsOptions, history::HistoryOptions,
-    publish::PubOptions, status::StatusOptions, sub::SubOptions, suite::SuiteOptions, topics::TopicsOptions,
+    bench::BenchOptions, clock::ClockOptions, completions::CompletionsOptions, groups::GroupsOptions,
+    history::HistoryOptions, publish::PubOptions, reply::ReplyOptions, request::RequestOptions,
+    status::StatusOptions, sub::SubOptions, suite::SuiteOptions, topics::TopicsOptions,
 };
 
 /// The exit code of a command line that could not be understood.
@@ -25,14 +26,20 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Publish a message, or every line of a file or of stdin
     Pub(PubOptions),
-    /// Show a topic's records as they are committed
+    /// Show the records of a topic or of a pattern of topics as they are committed
     Sub(SubOptions),
-    /// Show a topic's newest records
+    /// Show a topic's newest records, or those from a place on
     History(HistoryOptions),
     /// Show what every node says about itself
     Status(StatusOptions),
     /// List the topics
     Topics(TopicsOptions),
+    /// List the consumer groups, end one, or move one
+    Groups(GroupsOptions),
+    /// Publish a request and show the reply
+    Request(RequestOptions),
+    /// Answer the requests of a topic
+    Reply(ReplyOptions),
     /// Publish as fast as the cluster takes it, and say how fast that was
     Bench(BenchOptions),
     /// Show what every node says about its clock and measures of the others'

@@ -48,7 +48,17 @@ mod tests {
     fn every_shell_is_told_of_the_commands_and_their_options() {
         for shell in [ForShell::Bash, ForShell::Zsh, ForShell::Fish] {
             let script = script(shell).unwrap();
-            for word in ["pub", "sub", "history", "status", "topics", "from-start"] {
+            for word in [
+                "pub",
+                "sub",
+                "history",
+                "status",
+                "topics",
+                "groups",
+                "request",
+                "reply",
+                "from-start",
+            ] {
                 assert!(script.contains(word), "{shell:?}: {word}");
             }
         }

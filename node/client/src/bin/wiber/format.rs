@@ -20,21 +20,41 @@ pub(crate) struct FormatOptions {
         value_name = "TEMPLATE",
         conflicts_with = "json",
         long_help = "Write each record by this template: %t topic, %o offset, %k id, %s text, %T time and %C cluster time \
-                     (Unix seconds), %L Lamport time, %n the node that took it, %% a percent sign; \\n, \\r, \\t, \\\\. \
-                     No line end is added."
+                     (Unix seconds), %B how far cluster time may be off (seconds), %L Lamport time, %n the node that took \
+                     it, %h headers, %d how often its group handed it out, %% a percent sign; \\n, \\r, \\t, \\\\. What is \
+                     not known is `-`. No line end is added."
     )]
     pub(crate) format: Option<String>,
     /// Write each record as JSON, one object a line
     #[arg(long)]
     pub(crate) json: bool,
+    /// Show the headers, too
+    #[arg(long, conflicts_with_all = ["format", "json"])]
+    pub(crate) headers: bool,
 }
 
 impl FormatOptions {
+    /// By this template, if nothing else is asked for.
+    pub(crate) fn resolve_or(&self, template: &str) -> Result<Format, String> {
+        if self.json || self.headers || self.format.is_some() {
+            return self.resolve();
+        }
+        Self {
+            format: Some(template.to_owned()),
+            ..self.clone()
+        }
+        .resolve()
+    }
+
     pub(crate) fn resolve(&self) -> Result<Format, String> {
         let form = match &self.format {
             Some(template) => Form::Template(parse(template)?),
             None if self.json => Form::Json,
-            None => Form::Readable(output::style()),
+            None => Form::Readable(Readable {
+                style: output::style(),
+                headers: self.headers,
+                topics: false,
+            }),
         };
         Ok(Format {
             form,
@@ -52,9 +72,17 @@ pub(crate) struct Format {
 
 #[derive(Clone, Debug)]
 enum Form {
-    Readable(Style),
+    Readable(Readable),
     Template(Vec<Piece>),
     Json,
+}
+
+/// What a line for people has beside offset, time and text.
+#[derive(Clone, Copy, Debug, Default)]
+struct Readable {
+    style: Style,
+    headers: bool,
+    topics: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,8 +100,12 @@ enum Field {
     /// By the clock of the node that took it.
     Time,
     ClusterTime,
+    /// How far that may be off.
+    Bound,
     Lamport,
     Node,
+    Headers,
+    Delivery,
 }
 
 impl Field {
@@ -87,6 +119,9 @@ impl Field {
             'C' => Self::ClusterTime,
             'L' => Self::Lamport,
             'n' => Self::Node,
+            'B' => Self::Bound,
+            'h' => Self::Headers,
+            'd' => Self::Delivery,
             _ => return None,
         })
     }
@@ -126,6 +161,14 @@ fn parse(template: &str) -> Result<Vec<Piece>, String> {
 }
 
 impl Format {
+    /// For records of several topics.
+    pub(crate) fn with_topics(mut self) -> Self {
+        if let Form::Readable(readable) = &mut self.form {
+            readable.topics = true;
+        }
+        self
+    }
+
     /// Appends the record.
     pub(crate) fn write(&self, record: &RecordLine, out: &mut String) -> anyhow::Result<()> {
         match &self.form {
@@ -141,15 +184,32 @@ impl Format {
                 out.push_str(&escaped(&serde_json::to_string(record)?));
                 out.push('\n');
             }
-            Form::Readable(style) => {
-                let head = format!("{:>6}  {}", record.offset, local_time(record.corrected_us));
-                out.push_str(&style.paint(&head, FAINT));
-                out.push_str("  ");
-                self.write_words(&record.text, out);
-                out.push('\n');
-            }
+            Form::Readable(readable) => self.write_readable(*readable, record, out),
         }
         Ok(())
+    }
+
+    fn write_readable(&self, readable: Readable, record: &RecordLine, out: &mut String) {
+        let mut head = format!("{:>6}  {}", record.offset, local_time(record.corrected_us));
+        if readable.topics {
+            head.push_str("  ");
+            self.write_words(&record.topic, &mut head);
+        }
+        if let Some(delivery @ 2..) = record.delivery {
+            // Writing into memory cannot fail.
+            let _ = write!(head, "  delivery {delivery}");
+        }
+        if record.late {
+            head.push_str("  late");
+        }
+        if readable.headers && !record.headers.is_empty() {
+            head.push_str("  ");
+            self.write_words(&headers(record), &mut head);
+        }
+        out.push_str(&readable.style.paint(&head, FAINT));
+        out.push_str("  ");
+        self.write_words(&record.text, out);
+        out.push('\n');
     }
 
     fn write_field(&self, field: Field, record: &RecordLine, out: &mut String) -> fmt::Result {
@@ -160,7 +220,17 @@ impl Format {
             Field::Text => self.write_words(&record.text, out),
             Field::Time => write!(out, "{:.6}", record.ts_secs())?,
             Field::ClusterTime => write!(out, "{:.6}", record.corrected_secs())?,
+            Field::Bound => match record.bound_us {
+                Some(us) => write!(out, "{}.{:06}", us / 1_000_000, us % 1_000_000)?,
+                None => out.push('-'),
+            },
             Field::Lamport => write!(out, "{}", record.logical_time)?,
+            Field::Headers if record.headers.is_empty() => out.push('-'),
+            Field::Headers => self.write_words(&headers(record), out),
+            Field::Delivery => match record.delivery {
+                Some(delivery) => write!(out, "{delivery}")?,
+                None => out.push('-'),
+            },
             Field::Node => self.write_words(&record.node, out),
         }
         Ok(())
@@ -179,6 +249,12 @@ impl Format {
             c => Some(c),
         }));
     }
+}
+
+/// `key=value,key=value`, as kcat shows them.
+fn headers(record: &RecordLine) -> String {
+    let header = |(key, value): (&String, &String)| format!("{key}={value}");
+    record.headers.iter().map(header).collect::<Vec<_>>().join(",")
 }
 
 /// The controls that JSON allows in its texts, DEL and those from U+0080 on, are commands to a terminal nevertheless.

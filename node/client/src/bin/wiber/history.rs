@@ -1,10 +1,9 @@
-//! `wiber history`: the newest records of a topic, oldest first.
+//! `wiber history`: the newest records of a topic, or those from a place on; oldest first.
 
 use std::process::ExitCode;
 
-use anyhow::ensure;
 use clap::Args;
-use wiber_client::{Consistency, ReadFrom};
+use wiber_client::{Consistency, Read, ReadFrom};
 use wiber_protocol::config::NodeSpec;
 
 use crate::{
@@ -12,21 +11,31 @@ use crate::{
     format::{Format, FormatOptions},
     nodes::NodesOptions,
     output::say,
-    topic,
+    topic, when,
 };
+
+/// The newest so many, if nothing else is said.
+const DEFAULT_RECORDS: u64 = 10;
 
 #[derive(Clone, Debug, Args)]
 #[command(
-    after_help = "Exit code: 0 if it was read, also when there is nothing; 1 if not; 2 if the command line or the \
+    after_help = "Examples:\n  wiber history lobby -n 100\n  wiber history orders --since 10m --json\n  wiber history orders --offset 5000 -n 20\n\n\
+                  Exit code: 0 if it was read, also when there is nothing; 1 if not; 2 if the command line or the \
                   configuration is wrong."
 )]
 pub(crate) struct HistoryOptions {
     /// The topic
     #[arg(value_parser = topic::topic_name)]
     topic: String,
-    /// How many records
-    #[arg(short = 'n', long = "last", value_name = "N", default_value_t = 10)]
-    count: u64,
+    /// How many records: the newest, or the first from where it begins [default: 10, or all from where it begins]
+    #[arg(short = 'n', long = "last", value_name = "N")]
+    count: Option<u64>,
+    /// Begin at this moment: a date (RFC 3339), Unix seconds, or how long ago, such as `10m`
+    #[arg(long, value_name = "TIME", group = "from", value_parser = when::since, allow_hyphen_values = true)]
+    since: Option<i64>,
+    /// Begin at this offset (1 is the first)
+    #[arg(long, value_name = "N", group = "from")]
+    offset: Option<u64>,
     /// Take what a node has, though it may be behind; needs no majority
     #[arg(long)]
     local: bool,
@@ -56,23 +65,18 @@ async fn show(options: &HistoryOptions, format: &Format, nodes: Vec<NodeSpec>) -
         Consistency::Strong
     };
     let client = topic::client(nodes);
-    let tail = topic::tail(&client, &options.topic, consistency).await?;
-    let end = tail.high_watermark;
-    let mut next = topic::first_of_last(&tail, options.count);
-    while next <= end {
-        let from = ReadFrom::Offset(next);
-        let page = topic::page(&client, &options.topic, from, end - next + 1, consistency).await?;
-        let Some(last) = page.records.last() else {
-            // Another node answered, which has less.
-            ensure!(
-                options.local,
-                "offsets {next} to {end} were there, and now are not"
-            );
-            break;
-        };
-        next = last.offset + 1;
+    let (from, all) = match (options.since, options.offset) {
+        (Some(us), _) => (ReadFrom::Since(us), u64::MAX),
+        (None, Some(offset)) => (ReadFrom::Offset(offset), u64::MAX),
+        (None, None) => (ReadFrom::Last, DEFAULT_RECORDS),
+    };
+    let read = Read::new(&options.topic, from)
+        .limit(options.count.unwrap_or(all))
+        .consistency(consistency);
+    let mut pages = client.read_all(read);
+    while let Some(records) = pages.next_page().await? {
         let mut text = String::new();
-        for record in &page.records {
+        for record in &records {
             format.write(record, &mut text)?;
         }
         if !say(&text)? {

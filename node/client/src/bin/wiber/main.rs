@@ -12,10 +12,13 @@ mod completions;
 mod end;
 mod format;
 mod grid;
+mod groups;
 mod history;
 mod nodes;
 mod output;
 mod publish;
+mod reply;
+mod request;
 mod screen;
 mod status;
 mod sub;
@@ -24,6 +27,7 @@ mod topic;
 mod topics;
 mod units;
 mod watch;
+mod when;
 
 use std::process::ExitCode;
 
@@ -38,6 +42,9 @@ fn main() -> ExitCode {
         cli::Command::History(options) => history::run(&options),
         cli::Command::Status(options) => status::run(&options),
         cli::Command::Topics(options) => topics::run(&options),
+        cli::Command::Groups(options) => groups::run(&options),
+        cli::Command::Request(options) => request::run(&options),
+        cli::Command::Reply(options) => reply::run(&options),
         cli::Command::Bench(options) => bench::run(&options),
         cli::Command::Clock(options) => clock::run(&options),
         cli::Command::Completions(options) => completions::run(&options),

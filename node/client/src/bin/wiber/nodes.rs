@@ -19,11 +19,17 @@ pub(crate) struct NodesOptions {
         long,
         value_name = "HOST:PORT",
         value_delimiter = ',',
+        global = true,
         conflicts_with = "config"
     )]
     pub(crate) addr: Vec<String>,
     /// The cluster's configuration
-    #[arg(long, value_name = "FILE", default_value = "config/cluster.yaml")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "config/cluster.yaml",
+        global = true
+    )]
     pub(crate) config: PathBuf,
 }
 

@@ -6,7 +6,8 @@ use anyhow::anyhow;
 use wiber_client::{Client, ClientOptions, Consistency, ReadError, ReadFrom, ReadPage};
 use wiber_protocol::{
     config::{ClusterConfig, Limits, NodeSpec, Retention},
-    line::check_topic,
+    line::{LineError, check_group, check_pattern, check_topic},
+    pattern::Pattern,
     status::{NodeStatus, Role},
 };
 
@@ -14,12 +15,30 @@ use crate::board::{self, Board, Heard};
 
 /// A topic's name, checked while the command line is read.
 pub(crate) fn topic_name(text: &str) -> Result<String, String> {
-    let wrong = |error: wiber_protocol::line::LineError| {
-        let text = error.to_string();
-        text.trim_start_matches("ERR usage: ").to_owned()
-    };
-    check_topic(text).map_err(wrong)?;
+    check_topic(text).map_err(in_words)?;
     Ok(text.to_owned())
+}
+
+/// A topic's name or a pattern of names.
+pub(crate) fn pattern(text: &str) -> Result<String, String> {
+    check_pattern(text).map_err(in_words)?;
+    Ok(text.to_owned())
+}
+
+/// A group's name.
+pub(crate) fn group(text: &str) -> Result<String, String> {
+    check_group(text).map_err(in_words)?;
+    Ok(text.to_owned())
+}
+
+/// Whether it is more than one topic.
+pub(crate) fn is_pattern(text: &str) -> bool {
+    Pattern::new(text).is_ok_and(|pattern| !pattern.is_literal())
+}
+
+/// What the protocol says of a mistake, for people.
+pub(crate) fn in_words(error: LineError) -> String {
+    error.to_string().trim_start_matches("ERR usage: ").to_owned()
 }
 
 /// A person waits: a node that says nothing is left sooner than by a service.
@@ -50,12 +69,6 @@ pub(crate) async fn leader_first(mut nodes: Vec<NodeSpec>) -> Vec<NodeSpec> {
     nodes
 }
 
-/// The first of the newest `count` offsets of a topic: where reading begins that is to end with what is newest now.
-pub(crate) fn first_of_last(page: &ReadPage, count: u64) -> u64 {
-    let first = (page.high_watermark + 1).saturating_sub(count);
-    first.max(page.log_start_offset).max(1)
-}
-
 /// Where the topic stands.
 pub(crate) async fn tail(client: &Client, topic: &str, consistency: Consistency) -> anyhow::Result<ReadPage> {
     page(client, topic, ReadFrom::Last, 1, consistency).await
@@ -84,24 +97,6 @@ pub(crate) async fn page(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_last_records_begin_no_earlier_than_what_is_kept() {
-        let check = |high_watermark, log_start_offset, count, expected| {
-            let page = ReadPage {
-                records: Vec::new(),
-                high_watermark,
-                log_start_offset,
-                consistency: Consistency::Strong,
-            };
-            assert_eq!(first_of_last(&page, count), expected);
-        };
-        check(100, 1, 10, 91);
-        check(100, 95, 10, 95);
-        check(5, 1, 10, 1);
-        check(0, 1, 10, 1);
-        check(100, 1, 0, 101);
-    }
 
     #[test]
     fn a_topic_that_is_none_is_refused_in_words() {

@@ -1,30 +1,31 @@
-//! `wiber topics`: the topics as the leader has them.
+//! `wiber topics`: the topics, and how much comes to them.
 
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
-use wiber_protocol::{
-    config::NodeSpec,
-    status::{NodeStatus, Role, STATUS_TOPICS, TopicStatus},
-};
+use wiber_client::TopicLine;
+use wiber_protocol::config::NodeSpec;
 
 use crate::{
-    board::{self, Board},
     cli,
     format::escaped,
-    grid::{Cell, Column, FAINT, Style, grid},
+    grid::{Cell, Column, Style, grid},
     nodes::NodesOptions,
     output::{self, say},
+    topic, units,
 };
 
 #[derive(Clone, Debug, Args)]
 #[command(
-    after_help = "Exit code: 0 if the leader told its topics; 1 if not; 2 if the command line or the configuration is \
-                  wrong."
+    after_help = "Examples:\n  wiber topics\n  wiber topics 'orders.>' --json\n\n\
+                  Rates are what the node that is asked, the leader if it is found, saw in the last ten seconds.\n\n\
+                  Exit code: 0 if a node told its topics; 1 if not; 2 if the command line or the configuration is wrong."
 )]
 pub(crate) struct TopicsOptions {
+    /// Only the topics that match this name or pattern, such as `orders.*`
+    #[arg(value_parser = topic::pattern)]
+    pattern: Option<String>,
     /// Say it as JSON
     #[arg(long)]
     json: bool,
@@ -33,11 +34,13 @@ pub(crate) struct TopicsOptions {
 }
 
 // A number is aligned only if another column follows it.
-const COLUMNS: [Column; 5] = [
+const COLUMNS: [Column; 7] = [
     Column::text("topic"),
     Column::number("high watermark"),
     Column::number("log start"),
     Column::number("bytes"),
+    Column::number("records/s"),
+    Column::number("bytes/s"),
     Column::text(""),
 ];
 
@@ -46,100 +49,89 @@ pub(crate) fn run(options: &TopicsOptions) -> ExitCode {
         Ok(nodes) => nodes,
         Err(error) => return cli::refuse(format!("{error:#}")),
     };
-    match cli::block_on(show(options.json, nodes)) {
+    match cli::block_on(show(options, nodes)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => cli::fail(format!("{error:#}")),
     }
 }
 
-async fn show(json: bool, nodes: Vec<NodeSpec>) -> anyhow::Result<()> {
-    let mut board = Board::<NodeStatus>::new(nodes, false);
-    board.refresh(board::ALL).await;
-    let leader = board
-        .nodes()
-        .iter()
-        .filter_map(|heard| heard.said.as_ref().ok())
-        .filter(|status| status.role == Role::Leader)
-        .max_by_key(|status| status.term)
-        .context("none of the nodes asked leads")?;
-    let text = if json {
-        document(&leader.topics, leader.topic_count)?
+async fn show(options: &TopicsOptions, nodes: Vec<NodeSpec>) -> anyhow::Result<()> {
+    let client = topic::client(topic::leader_first(nodes).await);
+    let topics = client.topics(options.pattern.as_deref()).await?;
+    let text = if options.json {
+        document(&topics)?
     } else {
-        table(&leader.topics, leader.topic_count, output::style())
+        table(&topics, output::style())
     };
     say(&text).map(|_| ())
 }
 
-fn document(topics: &[TopicStatus], topic_count: u64) -> anyhow::Result<String> {
+fn document(topics: &[TopicLine]) -> anyhow::Result<String> {
     #[derive(Serialize)]
     struct Document<'a> {
-        /// Of all topics, listed or not.
-        topic_count: u64,
-        topics: &'a [TopicStatus],
+        topic_count: usize,
+        topics: &'a [TopicLine],
     }
+    let topic_count = topics.len();
     Ok(escaped(&serde_json::to_string(&Document { topic_count, topics })?) + "\n")
 }
 
-fn table(topics: &[TopicStatus], topic_count: u64, style: Style) -> String {
+fn table(topics: &[TopicLine], style: Style) -> String {
     if topics.is_empty() {
         return "no topics\n".to_owned();
     }
-    let row = |topic: &TopicStatus| {
+    let row = |topic: &TopicLine| {
         vec![
-            Cell::words(&topic.name),
+            Cell::words(&topic.topic),
             Cell::new(topic.high_watermark.to_string()),
             Cell::new(topic.log_start_offset.to_string()),
             Cell::new(topic.bytes.to_string()),
+            Cell::new(units::rate(topic.records_per_s)),
+            Cell::new(units::rate(topic.bytes_per_s)),
             Cell::default(),
         ]
     };
     let rows: Vec<Vec<Cell>> = topics.iter().map(row).collect();
-    let mut text = grid(&COLUMNS, &rows, style);
-    let hidden = topic_count.saturating_sub(topics.len() as u64);
-    if hidden > 0 {
-        let more = format!("and {hidden} more: a node lists the {STATUS_TOPICS} most recently written");
-        text += &style.paint(&more, FAINT);
-        text.push('\n');
-    }
-    text
+    grid(&COLUMNS, &rows, style)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn topic(name: &str) -> TopicStatus {
-        TopicStatus {
-            name: name.to_owned(),
+    fn topic(name: &str) -> TopicLine {
+        TopicLine {
+            topic: name.to_owned(),
             high_watermark: 10_000,
             log_start_offset: 1,
             bytes: 98_894,
+            records_per_s: 12.34,
+            bytes_per_s: 120.7,
         }
     }
 
     #[test]
-    fn topics_are_a_table_that_says_when_there_are_more() {
-        let small = TopicStatus {
+    fn topics_are_a_table() {
+        let small = TopicLine {
             bytes: 5,
+            records_per_s: 0.0,
+            bytes_per_s: 0.0,
             ..topic("dm:ada:bo")
         };
-        let topics = [topic("lobby"), small];
-        let head = "\
-topic      high watermark  log start  bytes
-lobby               10000          1  98894
-dm:ada:bo           10000          1      5
+        let expected = "\
+topic      high watermark  log start  bytes  records/s  bytes/s
+lobby               10000          1  98894       12.3      121
+dm:ada:bo           10000          1      5          0        0
 ";
-        assert_eq!(table(&topics, 2, Style::default()), head);
-        let more = format!("{head}and 7 more: a node lists the 64 most recently written\n");
-        assert_eq!(table(&topics, 9, Style::default()), more);
-        assert_eq!(table(&[], 0, Style::default()), "no topics\n");
+        assert_eq!(table(&[topic("lobby"), small], Style::default()), expected);
+        assert_eq!(table(&[], Style::default()), "no topics\n");
     }
 
     #[test]
-    fn the_document_counts_those_that_are_not_listed() {
-        let text = document(&[topic("lobby")], 65).unwrap();
+    fn the_document_has_every_topic_and_their_number() {
+        let text = document(&[topic("lobby")]).unwrap();
         let document: serde_json::Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(document["topic_count"], 65);
+        assert_eq!(document["topic_count"], 1);
         assert_eq!(document["topics"][0]["high_watermark"], 10_000);
     }
 }

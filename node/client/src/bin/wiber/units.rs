@@ -55,6 +55,15 @@ pub(crate) fn ppm_bound(bound_ppm: f64) -> String {
     three_digits(bound_ppm, up)
 }
 
+/// So many a second, to three digits; nothing at all is 0.
+pub(crate) fn rate(per_s: f64) -> String {
+    if per_s <= 0.0 {
+        "0".to_owned()
+    } else {
+        three_digits(per_s, f64::round)
+    }
+}
+
 fn rounded(ms: f64, round: fn(f64) -> f64) -> String {
     let us = round(ms * 1e3);
     if us < 1e3 {
@@ -125,6 +134,16 @@ mod tests {
         check(999.2, ("999 ms", "1.00 s "));
         check(3_600_000.0, ("3600 s ", "3600 s "));
         assert_eq!(whole_span(210), "210 ms");
+    }
+
+    #[test]
+    fn a_rate_has_three_digits() {
+        let check = |per_s, expected: &str| assert_eq!(rate(per_s), expected);
+        check(0.0, "0");
+        check(-0.0, "0");
+        check(0.126, "0.13");
+        check(12.34, "12.3");
+        check(98_765.4, "98765");
     }
 
     #[test]

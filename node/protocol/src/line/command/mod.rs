@@ -12,7 +12,7 @@ mod words;
 use std::fmt;
 
 pub use self::{
-    headers::check_headers,
+    headers::{check_headers, decode_header},
     publish::{PublishCommand, PublishError},
     read::{ReadCommand, ReadStart},
     subscribe::{Membership, SubscribeCommand, SubscribeStart},
@@ -240,7 +240,7 @@ impl<'a> Command<'a> {
             Self::Read(read) => read.write(out)?,
             Self::Subscribe(subscribe) => subscribe.write(out)?,
             Self::Unsub { pattern } => {
-                check_pattern(pattern).map(|()| push_words(out, &["UNSUB", pattern]))?
+                check_pattern(pattern).map(|()| push_words(out, &["UNSUB", pattern]))?;
             }
             Self::Ack {
                 topic,
@@ -306,8 +306,8 @@ impl<'a> Command<'a> {
 
 /// A line that is no text may still be a `PUBLISH`: then what follows it is no command.
 fn not_utf8(line: &[u8]) -> CommandError {
-    let verb = line.trim_ascii_start().split(u8::is_ascii_whitespace).next();
-    if verb == Some(b"PUBLISH") {
+    // Replaced, what is no text is still no white space, so the verb is the one that it would have been.
+    if next_word(&String::from_utf8_lossy(line)).0 == "PUBLISH" {
         CommandError::Publish(PublishError {
             error: LineError::NOT_UTF8,
             body_bytes: None,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{answers, parse};
 use crate::{group_op::MAX_GROUP_BYTES, line::*};
 
-fn read<'a>(topic: &'a str, start: ReadStart) -> ReadCommand<'a> {
+fn read(topic: &str, start: ReadStart) -> ReadCommand<'_> {
     ReadCommand::new(topic, start)
 }
 
@@ -156,6 +156,8 @@ fn of_a_wrong_publish_it_is_told_what_to_skip() {
         b"PUBLISH t -5",
         b"PUBLISH t 99999999999999999999",
         b"PUBLISH \xff 5",
+        b"PUBLISH\xc2\xa0\xff 5",
+        b" PUBLISH t\xff 5",
     ] {
         assert_eq!(skipped(line), None, "{}", String::from_utf8_lossy(line));
     }

@@ -32,6 +32,7 @@ fn every_placeholder_is_its_field_and_everything_else_is_itself() {
     let check = |template, expected: &str| assert_eq!(by_template(template, "hi %s").unwrap(), expected);
     check("%t[%o] %k=%s\\n", "lobby[7] m-1=hi %s\n");
     check("%T %C %L %n", "1729459200.123456 1729459200.123457 40 n1");
+    check("%B %h %d", "- - -");
     check("100%%\\t\\\\n\\r", "100%\t\\n\r");
     check("", "");
     check("µ%oµ", "µ7µ");
@@ -52,7 +53,7 @@ fn a_message_is_no_command_to_a_terminal_but_a_pipe_gets_every_byte() {
     let text = "it\x1b[2J\tis\nlate\u{9b}\r";
     assert_eq!(written(template(), true, text), "it[2J\tis late");
     assert_eq!(written(template(), false, text), text);
-    let readable = written(Form::Readable(Style::default()), true, text);
+    let readable = written(Form::Readable(Readable::default()), true, text);
     assert!(readable.ends_with("  it[2J\tis late\n"), "{readable:?}");
 }
 
@@ -68,4 +69,31 @@ fn json_is_one_line_that_says_the_same_with_every_control_escaped() {
 #[test]
 fn a_time_that_no_calendar_has_is_its_number() {
     assert_eq!(local_time(i64::MAX), i64::MAX.to_string());
+}
+
+#[test]
+fn what_only_some_records_have_is_shown_where_they_have_it() {
+    let mut record = record("hi");
+    record.bound_us = Some(1_000_250);
+    record.headers = [("a", "1"), ("b", "x y")]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into();
+    record.delivery = Some(2);
+    let written = |form| {
+        let mut out = String::new();
+        let for_terminal = false;
+        Format { form, for_terminal }.write(&record, &mut out).unwrap();
+        out
+    };
+    let template = parse("%B %h %d").unwrap();
+    assert_eq!(written(Form::Template(template)), "1.000250 a=1,b=x y 2");
+    let readable = written(Form::Readable(Readable {
+        headers: true,
+        topics: true,
+        ..Readable::default()
+    }));
+    assert!(
+        readable.ends_with("  lobby  delivery 2  a=1,b=x y  hi\n"),
+        "{readable}"
+    );
 }

@@ -30,23 +30,10 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// One line, which is not read.
-    pub(super) fn single(text: String) -> Self {
-        let (sender, chunks) = mpsc::channel(1);
-        sender
-            .try_send(Ok(text.into_bytes()))
-            .expect("the channel has room for one");
-        Self::of(chunks)
-    }
-
     /// Reads on a thread of its own, as neither files nor terminals can be waited for otherwise.
     pub(super) fn read(source: impl Read + Send + 'static) -> Self {
         let (sender, chunks) = mpsc::channel(MAX_WAITING_CHUNKS);
         tokio::task::spawn_blocking(move || read_all(source, &sender));
-        Self::of(chunks)
-    }
-
-    fn of(chunks: mpsc::Receiver<io::Result<Vec<u8>>>) -> Self {
         Self {
             chunks,
             splitter: LineSplitter::new(MAX_LINE_BYTES),
@@ -182,13 +169,5 @@ mod tests {
         for (line, number) in lines.iter().zip(1..) {
             assert_eq!((line.number, &line.text), (number, &Ok(format!("line {number}"))));
         }
-    }
-
-    #[tokio::test]
-    async fn a_line_of_any_bytes_is_taken_as_it_is_from_the_command_line() {
-        let mut lines = Lines::single("  hi ".to_owned());
-        let batch = lines.next().await.unwrap().unwrap();
-        assert_eq!(batch[0].text, Ok("  hi ".to_owned()));
-        assert_eq!(lines.next().await.unwrap(), None);
     }
 }

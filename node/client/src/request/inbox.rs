@@ -1,0 +1,150 @@
+//! Where a client's replies arrive: one subscription, made with the first request and kept with the client.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::{
+    sync::{OnceCell, oneshot, watch},
+    time::{Instant, timeout_at},
+};
+use tokio_util::task::AbortOnDropHandle;
+use wiber_protocol::line::{HEADER_CORRELATION_ID, RecordLine, SubscribeStart};
+
+use super::RequestError;
+use crate::{
+    Inner,
+    subscribe::{Subscribe, Subscription, SubscriptionEvent},
+};
+
+/// One client's inbox, opened or not. It belongs to the client's handles and not to what its tasks share: those would keep
+/// each other alive.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    open: OnceCell<Open>,
+}
+
+/// An inbox that is subscribed to.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) topic: String,
+    waiting: Waiting,
+    /// `Ok` once its place in the log is known: what is published from then on is not missed.
+    ready: watch::Receiver<Result<(), String>>,
+    _task: AbortOnDropHandle<()>,
+}
+
+/// Who waits for which correlation id. An entry lives as long as its request's future, so callers bound it.
+type Waiting = Arc<Mutex<HashMap<String, oneshot::Sender<RecordLine>>>>;
+
+impl Inbox {
+    /// The inbox, ready.
+    pub(super) async fn open(&self, client: &Arc<Inner>, until: Instant) -> Result<&Open, RequestError> {
+        let open = self.open.get_or_init(async || Open::new(client)).await;
+        let mut ready = open.ready.clone();
+        let is_ready = timeout_at(until, ready.wait_for(Result::is_ok))
+            .await
+            .is_ok_and(|waited| waited.is_ok());
+        if is_ready {
+            return Ok(open);
+        }
+        let reason = open.ready.borrow().clone().err().unwrap_or_default();
+        Err(RequestError::NoInbox(reason))
+    }
+}
+
+impl Open {
+    fn new(client: &Arc<Inner>) -> Self {
+        let topic = format!("_inbox.{:02x}", client.producer & 0xff);
+        let subscribe = Subscribe::new(&topic).start(SubscribeStart::New);
+        let subscription =
+            Subscription::open(client, &subscribe).expect("an inbox's name is one that a topic can have");
+        let waiting = Waiting::default();
+        let (tell_ready, ready) = watch::channel(Err("no answer in time".to_owned()));
+        let task = dispatch(subscription, Arc::clone(&waiting), tell_ready);
+        Self {
+            topic,
+            waiting,
+            ready,
+            _task: AbortOnDropHandle::new(tokio::spawn(task)),
+        }
+    }
+
+    /// From now on a reply with this correlation id is somebody's.
+    pub(super) fn wait_for(&self, id: &str) -> WaitingFor {
+        let (sender, receiver) = oneshot::channel();
+        lock(&self.waiting).insert(id.to_owned(), sender);
+        WaitingFor {
+            id: id.to_owned(),
+            waiting: Arc::clone(&self.waiting),
+            receiver,
+        }
+    }
+}
+
+/// Nobody panics while holding it, and a map is whole at any time.
+fn lock(
+    waiting: &Mutex<HashMap<String, oneshot::Sender<RecordLine>>>,
+) -> std::sync::MutexGuard<'_, HashMap<String, oneshot::Sender<RecordLine>>> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Hands every reply to who waits for it. What nobody waits for belongs to another client, or came too late.
+async fn dispatch(
+    mut subscription: Subscription,
+    waiting: Waiting,
+    ready: watch::Sender<Result<(), String>>,
+) {
+    loop {
+        match subscription.next().await {
+            SubscriptionEvent::Connected { .. } => {
+                ready.send_modify(|ready| *ready = Ok(()));
+            }
+            SubscriptionEvent::Record(record) => {
+                let id = record.headers.get(HEADER_CORRELATION_ID);
+                let asked = id.and_then(|id| lock(&waiting).remove(id));
+                if let Some(asked) = asked {
+                    let _ = asked.send(*record);
+                }
+            }
+            // Once it has a place, it goes on there by itself.
+            SubscriptionEvent::Disconnected { reason } => {
+                ready.send_if_modified(|ready| {
+                    let is_news = ready.is_err();
+                    if is_news {
+                        *ready = Err(reason);
+                    }
+                    is_news
+                });
+            }
+            SubscriptionEvent::ConnectedAfter { .. }
+            | SubscriptionEvent::Lagging { .. }
+            | SubscriptionEvent::Skipped { .. } => {}
+        }
+    }
+}
+
+/// A request that waits for its reply.
+pub(super) struct WaitingFor {
+    id: String,
+    waiting: Waiting,
+    receiver: oneshot::Receiver<RecordLine>,
+}
+
+impl WaitingFor {
+    /// The first reply. It may be dropped unfinished and called again, until it has given one.
+    pub(super) async fn reply(&mut self) -> RecordLine {
+        match (&mut self.receiver).await {
+            Ok(reply) => reply,
+            // Its sender is in the map for as long as this lives.
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for WaitingFor {
+    fn drop(&mut self) {
+        lock(&self.waiting).remove(&self.id);
+    }
+}

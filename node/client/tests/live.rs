@@ -1,0 +1,347 @@
+//! The library against real nodes whose leader is killed in the middle.
+
+mod cluster;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use cluster::{Cluster, PATIENCE};
+use tokio::time::{sleep, timeout};
+use wiber_client::{
+    Client, ClientOptions, Consistency, GroupOptions, Member, MemberEvent, Publish, PublishError, Read,
+    ReadFrom, RecordLine, Subscribe, SubscribeStart, SubscriptionEvent,
+};
+use wiber_protocol::config::ClusterConfig;
+
+fn client(cluster: &Cluster) -> Client {
+    let config = std::fs::read(cluster.config()).expect("a configuration");
+    let config = ClusterConfig::parse_bytes(&config, "cluster.yaml").expect("a configuration");
+    let options = ClientOptions {
+        read_timeout: Duration::from_secs(10),
+        ..ClientOptions::default()
+    };
+    Client::new(&config, options)
+}
+
+async fn in_time<T>(what: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, what).await.expect("it happens in time")
+}
+
+/// Kills the leader and starts it again, which takes as long as another one needs to lead.
+fn kill_leader(cluster: &mut Cluster) {
+    let leader = cluster.leader();
+    cluster.kill(leader);
+    cluster.leader();
+    cluster.start_node(leader);
+}
+
+fn body(number: usize) -> Vec<u8> {
+    format!("{number}")
+        .into_bytes()
+        .into_iter()
+        .chain([0, 0xff, b'\n'])
+        .collect()
+}
+
+async fn publish_all(client: &Client, topic: &str, numbers: std::ops::Range<usize>) {
+    for number in numbers {
+        let message = Publish::new(topic, body(number))
+            .id(format!("m-{number}"))
+            .header("number", number.to_string())
+            .deadline(PATIENCE);
+        let published = client.send(&message).await.expect("published");
+        assert!(published.offset.is_some(), "whichever node was asked");
+    }
+}
+
+async fn all(client: &Client, read: Read) -> Vec<RecordLine> {
+    let mut records = client.read_all(read);
+    let mut all = Vec::new();
+    while let Some(record) = records.next().await.expect("a record") {
+        all.push(record);
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_of_any_bytes_are_stored_once_whatever_happens_to_the_leader() {
+    const EACH: usize = 150;
+    let mut cluster = Cluster::start(3);
+    let tasks: Vec<_> = (0..4)
+        .map(|task| {
+            let client = client(&cluster);
+            tokio::spawn(async move { publish_all(&client, "t", task * EACH..(task + 1) * EACH).await })
+        })
+        .collect();
+    for _ in 0..2 {
+        sleep(Duration::from_millis(100)).await;
+        kill_leader(&mut cluster);
+    }
+    for task in tasks {
+        in_time(task).await.expect("no panic");
+    }
+    let client = client(&cluster);
+    let records = all(&client, Read::new("t", ReadFrom::Offset(1)).max_bytes(20_000)).await;
+    assert_eq!(records.len(), 4 * EACH);
+    let mut numbers = BTreeSet::new();
+    for (record, offset) in records.iter().zip(1..) {
+        assert_eq!(record.offset, offset);
+        let number: usize = record.headers["number"].parse().expect("a number");
+        assert_eq!(record.id, format!("m-{number}"));
+        assert_eq!(record.body().expect("base64"), body(number));
+        assert!(numbers.insert(number), "{number} is stored twice");
+    }
+    let middle = &records[2 * EACH];
+    let since = all(&client, Read::new("t", ReadFrom::Since(middle.corrected_us))).await;
+    let before = records.len() - since.len();
+    assert!(since[0].corrected_us >= middle.corrected_us);
+    assert!(before == 0 || records[before - 1].corrected_us < middle.corrected_us);
+    let last = all(&client, Read::new("t", ReadFrom::Last).limit(7)).await;
+    assert_eq!(last, records[records.len() - 7..]);
+}
+
+/// A counter that several writers raise: each raise expects the end that it saw.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_those_who_expect_the_same_end_one_wins_also_when_the_leader_changes() {
+    const EACH: u64 = 40;
+    let mut cluster = Cluster::start(3);
+    let raise = async |client: Client| {
+        let mut end = 0;
+        for _ in 0..EACH {
+            loop {
+                let count = Publish::new("t", (end + 1).to_string())
+                    .expect(end)
+                    .deadline(PATIENCE);
+                match client.send(&count).await {
+                    Ok(published) => {
+                        assert_eq!(published.offset, Some(end + 1));
+                        end += 1;
+                        break;
+                    }
+                    Err(PublishError::OffsetMismatch { end: found }) => end = found,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        }
+    };
+    let tasks: Vec<_> = (0..3).map(|_| tokio::spawn(raise(client(&cluster)))).collect();
+    sleep(Duration::from_millis(100)).await;
+    kill_leader(&mut cluster);
+    for task in tasks {
+        in_time(task).await.expect("no panic");
+    }
+    let records = all(&client(&cluster), Read::new("t", ReadFrom::Offset(1))).await;
+    assert_eq!(records.len() as u64, 3 * EACH);
+    for record in records {
+        assert_eq!(record.text, record.offset.to_string());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn subscriptions_to_a_topic_and_to_a_pattern_miss_nothing_and_repeat_nothing() {
+    const RECORDS: usize = 600;
+    let mut cluster = Cluster::start(3);
+    let subscriber = client(&cluster);
+    let one = Subscribe::new("a.0").start(SubscribeStart::Beginning);
+    let many = Subscribe::new("a.*").start(SubscribeStart::After(0));
+    let listen = async |subscribe: Subscribe, count: usize| {
+        let mut subscription = subscriber.subscribe_to(&subscribe).expect("a pattern");
+        let mut records = Vec::new();
+        let mut losses = 0;
+        while records.len() < count {
+            match subscription.next().await {
+                SubscriptionEvent::Record(record) => records.push(*record),
+                SubscriptionEvent::Skipped { .. } => panic!("nothing is dropped"),
+                SubscriptionEvent::Disconnected { .. } => losses += 1,
+                _ => {}
+            }
+        }
+        (records, losses)
+    };
+    let publisher = client(&cluster);
+    let publishing = tokio::spawn(async move {
+        for number in 0..RECORDS {
+            let message = Publish::new(format!("a.{}", number % 3), number.to_string()).deadline(PATIENCE);
+            publisher.send(&message).await.expect("published");
+            // Not for the pattern.
+            if number % 10 == 0 {
+                publisher
+                    .send(&Publish::new("b", "other"))
+                    .await
+                    .expect("published");
+            }
+        }
+    });
+    let chaos = async {
+        for _ in 0..2 {
+            sleep(Duration::from_millis(150)).await;
+            tokio::task::block_in_place(|| kill_leader(&mut cluster));
+        }
+    };
+    let listening = async { tokio::join!(listen(one, RECORDS / 3), listen(many, RECORDS)) };
+    let (((one, _), (many, losses)), ()) = in_time(async { tokio::join!(listening, chaos) }).await;
+    in_time(publishing).await.expect("no panic");
+    assert!(losses > 0, "the subscriber's node was killed");
+    for (record, offset) in one.iter().zip(1..) {
+        assert_eq!((record.topic.as_str(), record.offset), ("a.0", offset));
+    }
+    let mut next: BTreeMap<&str, u64> = BTreeMap::new();
+    for pair in many.windows(2) {
+        assert!(pair[0].logical_time < pair[1].logical_time);
+    }
+    for record in &many {
+        let next = next.entry(&record.topic).or_insert(1);
+        assert_eq!(record.offset, *next, "{}", record.topic);
+        *next += 1;
+    }
+    assert_eq!(next.len(), 3);
+}
+
+/// Works until `done`; what it got is in `seen`.
+async fn work(mut member: Member, seen: Arc<Mutex<BTreeMap<u64, u32>>>, done: Arc<AtomicBool>) {
+    while !done.load(Ordering::Relaxed) {
+        let Ok(event) = timeout(Duration::from_millis(50), member.next()).await else {
+            continue;
+        };
+        match event.expect("the group stays") {
+            MemberEvent::Record(record) => {
+                *seen.lock().expect("no panic").entry(record.offset).or_default() += 1;
+                member.ack(&record).await.expect("acknowledged");
+            }
+            MemberEvent::Ended { reason } => panic!("{reason}"),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_of_a_group_get_every_record_although_their_leader_is_killed() {
+    const RECORDS: usize = 300;
+    let mut cluster = Cluster::start(3);
+    let (seen, done) = (Arc::default(), Arc::new(AtomicBool::new(false)));
+    let options = GroupOptions::new()
+        .start(SubscribeStart::Beginning)
+        .max_in_flight(16);
+    let workers: Vec<_> = (0..3)
+        .map(|_| {
+            let member = client(&cluster).join("t", "g", options).expect("a group");
+            tokio::spawn(work(member, Arc::clone(&seen), Arc::clone(&done)))
+        })
+        .collect();
+    let publisher = client(&cluster);
+    let publishing = tokio::spawn(async move { publish_all(&publisher, "t", 0..RECORDS).await });
+    sleep(Duration::from_millis(150)).await;
+    kill_leader(&mut cluster);
+    in_time(publishing).await.expect("no panic");
+    let client = client(&cluster);
+    let group = in_time(async {
+        loop {
+            match &client.groups(Some("t")).await.expect("a list")[..] {
+                [group] if group.lag == 0 && group.next_offset == RECORDS as u64 + 1 => {
+                    break group.clone();
+                }
+                _ => sleep(Duration::from_millis(50)).await,
+            }
+        }
+    })
+    .await;
+    assert_eq!((group.outstanding, group.dead_letters), (0, 0));
+    assert_eq!(group.members, Some(3));
+    done.store(true, Ordering::Relaxed);
+    for worker in workers {
+        in_time(worker).await.expect("no panic");
+    }
+    let seen: Vec<u64> = seen.lock().expect("no panic").keys().copied().collect();
+    assert_eq!(seen, (1..=RECORDS as u64).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_given_back_too_often_is_put_aside_and_a_group_can_be_moved_and_ended() {
+    let cluster = Cluster::start(1);
+    let client = client(&cluster);
+    publish_all(&client, "t", 0..3).await;
+    let options = GroupOptions::new()
+        .start(SubscribeStart::Beginning)
+        .max_in_flight(1)
+        .max_deliveries(2);
+    let mut member = client.join("t", "g", options).expect("a group");
+    for delivery in [1, 2] {
+        let record = in_time(member.next_record()).await.expect("a record");
+        assert_eq!((record.offset, record.delivery), (1, Some(delivery)));
+        member.nack(&record).await;
+    }
+    let mut next = async || in_time(member.next_record()).await;
+    let second = next().await.expect("a record");
+    assert_eq!((second.offset, second.delivery), (2, Some(1)));
+    let dead = all(&client, Read::new("dead.t.g", ReadFrom::Last)).await;
+    assert_eq!(dead.len(), 1);
+    assert_eq!(dead[0].body().expect("base64"), body(0));
+    let header = |key: &str| dead[0].headers.get(key).map(String::as_str);
+    assert_eq!((header("dead-offset"), header("number")), (Some("1"), Some("0")));
+    client.seek_group("t", "g", 1, PATIENCE).await.expect("moved");
+    let again = next().await.expect("a record");
+    assert_eq!((again.offset, again.delivery), (1, Some(1)));
+    client.delete_group("t", "g", PATIENCE).await.expect("deleted");
+    in_time(async { while next().await.is_some() {} }).await;
+    let left = client.groups(None).await.expect("a list");
+    assert_eq!(left, []);
+    let topics = client.topics(Some("dead.>")).await.expect("a list");
+    assert_eq!(topics.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_answered_although_the_leader_is_killed() {
+    const REQUESTS: usize = 40;
+    let mut cluster = Cluster::start(3);
+    let servers: Vec<_> = (0..2)
+        .map(|_| {
+            let client = client(&cluster);
+            tokio::spawn(async move {
+                let answer = async |request: &RecordLine| Some(request.text.to_uppercase());
+                client.serve("shout", "s", GroupOptions::new(), answer).await
+            })
+        })
+        .collect();
+    let asker = client(&cluster);
+    // Requests are for who joined before.
+    let is_joined = async |client: &Client| {
+        let groups = client.groups(Some("shout")).await.expect("a list");
+        groups.first().is_some_and(|group| group.members == Some(2))
+    };
+    in_time(async {
+        while !is_joined(&asker).await {
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    let asking = tokio::spawn(async move {
+        for number in 0..REQUESTS {
+            let reply = asker.request("shout", format!("hi {number}"), PATIENCE).await;
+            assert_eq!(reply.expect("a reply").text, format!("HI {number}"));
+        }
+        asker
+    });
+    sleep(Duration::from_millis(200)).await;
+    kill_leader(&mut cluster);
+    let asker = in_time(asking).await.expect("no panic");
+    for server in servers {
+        assert!(!server.is_finished());
+        server.abort();
+    }
+    let inboxes = asker.topics(Some("_inbox.*")).await.expect("a list");
+    assert_eq!(inboxes.len(), 1);
+    let page = asker
+        .read("shout", ReadFrom::Last, 100, Consistency::Strong)
+        .await;
+    assert_eq!(
+        page.expect("a page").records.len(),
+        REQUESTS,
+        "each is asked once"
+    );
+}
