@@ -111,6 +111,21 @@ fn records_come_by_time_of_origin_where_that_is_asked() {
 }
 
 #[test]
+fn a_burst_arrives_whole_at_a_browser_that_reads_later() {
+    let home = with_records("t", 0);
+    let mut socket = Socket::open(home.port, "/live/records/t?start=true");
+    let text = |number: u64| format!("{number} {}", "x".repeat(100_000));
+    // Far more than what the sockets between here and the node take.
+    for number in 1..=200 {
+        publish(&home, "t", &text(number));
+    }
+    socket.json_where(|frame| frame["event"] == "connected");
+    for number in 1..=200 {
+        expect_record(&mut socket, number, &text(number));
+    }
+}
+
+#[test]
 fn what_is_no_longer_kept_is_told_and_so_is_a_lag() {
     let home = with_records("t", 5);
     std::fs::write(home.node_folder("n1").join("kept_from"), "4").unwrap();
