@@ -27,6 +27,7 @@ use crate::{
     index::Index,
     publish::Publisher,
     raft::{self, LogStore, Raft},
+    rates::Rates,
     retention::LeaderClock,
     rpc::{inbound::Inbound, link::Presence, links::Links},
     state::State,
@@ -62,6 +63,8 @@ pub struct Group {
     pub index: Arc<Index>,
     pub state: Arc<RwLock<State>>,
     pub watermarks: Arc<Watermarks>,
+    /// What topics get of late.
+    pub rates: Arc<Rates>,
     pub publisher: Publisher,
     pub links: Arc<Links>,
     pub inbound: Inbound,

@@ -25,6 +25,7 @@ pub mod observe;
 pub mod ports;
 pub mod publish;
 pub mod raft;
+pub mod rates;
 pub mod rejoin;
 pub mod retention;
 pub mod rpc;

@@ -2,6 +2,9 @@
 
 mod follower;
 mod history;
+mod member;
+mod ordered;
+mod pattern;
 mod publisher;
 mod reader;
 mod subscriber;
@@ -21,7 +24,10 @@ use tokio::{
 
 use crate::{cluster::Cluster, count::Count, dice::Dice, network::ClientStream};
 
-pub const TOPICS: [&str; 3] = ["alpha", "beta", "gamma"];
+pub const TOPICS: [&str; 3] = ["in.alpha", "in.beta", "out.gamma"];
+
+/// Some of the topics, and all.
+const PATTERNS: [&str; 2] = ["in.*", ">"];
 
 /// A client hears nothing for so long and gives the connection up: longer than a node's own limit.
 const PATIENCE: Duration = Duration::from_secs(7);
@@ -56,8 +62,15 @@ impl Clients {
         }
         tokio::spawn(clients.historian().run());
         tokio::spawn(clients.follower().run());
+        for member in clients.members() {
+            tokio::spawn(member.run());
+        }
         for (number, topic) in (0..).zip(TOPICS) {
             tokio::spawn(clients.subscriber(number, topic).run());
+        }
+        for (number, pattern) in (0..).zip(PATTERNS) {
+            tokio::spawn(clients.pattern_subscriber(number, pattern).run());
+            tokio::spawn(clients.ordered_subscriber(number, pattern).run());
         }
         clients
     }

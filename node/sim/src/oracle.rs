@@ -6,7 +6,9 @@
 //! began, agrees with the offsets. [`short`] lets `stateright` come to the same verdict on short histories.
 
 mod clocks;
+mod groups;
 mod log;
+mod matching;
 mod short;
 mod shown;
 
@@ -19,8 +21,9 @@ use wiber_protocol::{
     line::RecordLine,
 };
 
-use self::{log::CommittedLog, short::Histories};
+use self::{groups::Book, log::CommittedLog, short::Histories};
 pub use self::{
+    groups::HandOut,
     log::{Cursor, read_all},
     short::Operation,
     shown::Shown,
@@ -49,9 +52,12 @@ struct Inner {
     leaders: BTreeMap<u64, RaftId>,
     /// Records that clients were shown and that no node was seen to have committed yet.
     unproven: Vec<(String, Shown)>,
+    /// What subscribers to patterns were shown, and can't be judged yet.
+    open_steps: Vec<matching::Step>,
     /// Acknowledged publishes that no node was seen to have committed yet: key and who acknowledged it.
     unlocated: Vec<(String, String)>,
     histories: Histories,
+    book: Book,
     retention: Retention,
 }
 
@@ -201,6 +207,8 @@ impl Oracle {
     pub fn look_again(&self, world: &World) {
         let mut inner = self.0.lock();
         let inner = &mut *inner;
+        inner.judge_open_steps(world);
+        inner.look_at_hand_outs(world);
         inner.unproven.retain(
             |(who, record)| match inner.log.record(&record.topic, record.offset) {
                 Some(known) => {
@@ -256,11 +264,17 @@ impl Oracle {
             ));
         }
         inner.histories.check(world);
+        inner.settle_groups(world);
     }
 
     /// How many entries are known to be committed.
     pub fn committed(&self) -> u64 {
         self.0.lock().log.len()
+    }
+
+    /// All topics that have records.
+    pub fn topics(&self) -> Vec<String> {
+        self.0.lock().log.topics()
     }
 
     /// The last offset of a topic.

@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
@@ -41,8 +41,12 @@ const PENDING_STEPS: usize = 256;
 /// One submission carries at most this many records or bytes of bodies.
 const SUBMISSION_RECORDS: usize = 512;
 const SUBMISSION_BYTES: usize = 256 << 10;
-/// Room for one read of the socket. Who is in the middle of more than that waits for a turn …
+/// Room for one read of the socket while much comes. Who is in the middle of more than that waits for a turn …
 const READ_BYTES: usize = 64 << 10;
+/// Room for one read while little comes: most connections wait most of the time, and there may be many.
+const IDLE_READ_BYTES: usize = 512;
+/// A read that fills its room makes it so many times larger; one that fills only this part of it, so much smaller.
+const READ_STEP: usize = 4;
 /// … and must be done in this time.
 const LARGE_INPUT_PATIENCE: Duration = Duration::from_secs(30);
 const SLOW_INPUT: &str = "the rest of a large line or message did not come in 30 s";
@@ -75,6 +79,7 @@ pub async fn run(read: Input, write: Output, clients: Arc<Clients>) {
         waiting_bytes: 0,
         moment: None,
         announced: None,
+        read_bytes: IDLE_READ_BYTES,
         large_input: None,
     };
     let mut responder = std::pin::pin!(responder::run(write, queue, clients));
@@ -103,6 +108,8 @@ struct Reader {
     moment: Option<Moment>,
     /// The publish whose body comes next.
     announced: Option<Announced>,
+    /// Room for the next read.
+    read_bytes: usize,
     /// The turn to be in the middle of a large line or body, and until when.
     large_input: Option<(Share, Instant)>,
 }
@@ -163,21 +170,24 @@ impl Reader {
             };
             self.large_input = Some((share, Instant::now() + LARGE_INPUT_PATIENCE));
         }
-        lines.buffer().reserve(READ_BYTES);
-        let received = input.read_buf(lines.buffer());
+        let read_bytes = self.read_bytes;
+        lines.make_room(read_bytes);
+        let mut room = lines.buffer().limit(read_bytes);
+        let received = input.read_buf(&mut room);
         let received = match &self.large_input {
-            None => received.await,
-            Some((_, until)) => match timeout_at(*until, received).await {
-                Ok(received) => received,
-                Err(_) => {
-                    let late = Step::line(Reply::Unavailable { reason: SLOW_INPUT });
-                    return finish(self.step(late).await);
-                }
-            },
+            None => Ok(received.await),
+            Some((_, until)) => timeout_at(*until, received).await,
+        };
+        let Ok(received) = received else {
+            let late = Step::line(Reply::Unavailable { reason: SLOW_INPUT });
+            return finish(self.step(late).await);
         };
         match received {
             Ok(0) => Next::Finish,
-            Ok(_) => Next::More,
+            Ok(bytes) => {
+                self.read_bytes = next_read_bytes(read_bytes, bytes);
+                Next::More
+            }
             Err(_) => Next::Drop,
         }
     }
@@ -239,7 +249,7 @@ impl Reader {
                     .await
             }
             Command::Quit => finish(self.step(Step::Quit).await),
-            command => match Step::of(command) {
+            command => match Step::of(&command) {
                 Some(step) => more(self.step(step).await),
                 // Everything else stands above.
                 None => Next::Drop,
@@ -307,13 +317,13 @@ impl Reader {
     }
 
     /// Stamps a record, to go out with what was said at the same time.
-    fn publish(&mut self, topic: &str, stamped: impl FnOnce(&Stamper, &Moment, Arc<str>) -> Record) {
+    fn publish(&mut self, topic: &str, make: impl FnOnce(&Stamper, &Moment, Arc<str>) -> Record) {
         if *self.topic != *topic {
             self.topic = topic.into();
         }
         let stamper = &self.clients.stamper;
         let moment = self.moment.get_or_insert_with(|| stamper.moment());
-        let record = stamped(stamper, moment, Arc::clone(&self.topic));
+        let record = make(stamper, moment, Arc::clone(&self.topic));
         if self.clients.trace.allow_local(EventKind::Publish) {
             self.clients.trace.local(EventKind::Publish, 0, |event| {
                 event.records = Some(1);
@@ -388,6 +398,18 @@ impl Reader {
     }
 }
 
+/// Room for the next read, if one with room for `room_bytes` brought so many.
+fn next_read_bytes(room_bytes: usize, read_bytes: usize) -> usize {
+    let room_bytes = if read_bytes >= room_bytes {
+        room_bytes * READ_STEP
+    } else if read_bytes < room_bytes / READ_STEP {
+        room_bytes / READ_STEP
+    } else {
+        room_bytes
+    };
+    room_bytes.clamp(IDLE_READ_BYTES, READ_BYTES)
+}
+
 /// What a record takes in memory, roughly.
 fn size_of(record: &Record) -> usize {
     let headers = record.headers.iter().map(|(key, value)| key.len() + value.len());
@@ -411,4 +433,23 @@ fn more(sent: Option<()>) -> Next {
 /// Ends the sending side in an orderly way; the client may already be gone.
 pub(super) async fn close(mut write: Output) {
     drop(write.shutdown().await);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{IDLE_READ_BYTES, READ_BYTES, next_read_bytes};
+
+    #[test]
+    fn room_for_a_read_follows_what_comes() {
+        let mut room_bytes = IDLE_READ_BYTES;
+        for _ in 0..4 {
+            room_bytes = next_read_bytes(room_bytes, room_bytes);
+        }
+        assert_eq!(room_bytes, READ_BYTES);
+        assert_eq!(next_read_bytes(READ_BYTES, READ_BYTES / 2), READ_BYTES);
+        for _ in 0..4 {
+            room_bytes = next_read_bytes(room_bytes, 6);
+        }
+        assert_eq!(room_bytes, IDLE_READ_BYTES);
+    }
 }

@@ -19,5 +19,6 @@ pub(super) async fn run(group: Arc<Group>) {
     if tokio::time::timeout(PATIENCE, level).await.is_err() {
         tracing::info!(target: "raft", "no majority says what is committed; local reads show what is here");
     }
+    group.rates.begin();
     group.caught_up.send_replace(true);
 }

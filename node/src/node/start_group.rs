@@ -17,6 +17,7 @@ use crate::{
     index::{self, Keeper},
     publish::{Batcher, Forwarder, Publisher},
     raft::{self, LogStore, Network, Raft, StateMachine},
+    rates::Rates,
     retention::{self, LeaderClock},
     runtime,
     watermark::Watermarks,
@@ -100,10 +101,12 @@ impl Node {
         let state = Arc::new(RwLock::new(opened.state));
         let index = Arc::new(opened.index);
         let watermarks = Arc::new(Watermarks::default());
+        let rates = Arc::new(Rates::new(self.local.clock.clone()));
         let machine = StateMachine {
             state: state.clone(),
             index: index.clone(),
             watermarks: watermarks.clone(),
+            rates: rates.clone(),
             lamport: self.local.lamport.clone(),
             trace: self.local.trace.clone(),
             work: Arc::default(),
@@ -149,6 +152,7 @@ impl Node {
             index,
             state,
             watermarks,
+            rates,
             publisher,
             links: self.links.clone(),
             inbound: self.server.inbound.clone(),

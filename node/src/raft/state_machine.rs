@@ -1,7 +1,7 @@
 //! The engine's state machine over [`crate::state::State`]: decodes committed entries, applies them, answers
 //! their publishers and wakes the subscribers.
 
-use std::{collections::BTreeSet, io, sync::Arc};
+use std::{collections::BTreeMap, io, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt};
@@ -11,7 +11,9 @@ use openraft::{
 };
 use parking_lot::RwLock;
 use tokio::sync::Notify;
-use wiber_protocol::{entry::Entry, event::EventKind, ids, membership::Membership};
+use wiber_protocol::{
+    entry::Entry, event::EventKind, ids, membership::Membership, record::Batch, rpc::PublishOutcome,
+};
 
 use super::{
     convert,
@@ -21,6 +23,7 @@ use crate::{
     index::Index,
     lamport::Lamport,
     mutant::{self, Mutant},
+    rates::{Amount, Rates},
     runtime,
     state::{self, Applied, Change, State},
     trace::Trace,
@@ -33,12 +36,26 @@ pub struct StateMachine {
     pub state: Arc<RwLock<State>>,
     pub index: Arc<Index>,
     pub watermarks: Arc<Watermarks>,
+    pub rates: Arc<Rates>,
     pub lamport: Arc<Lamport>,
     pub trace: Trace,
     /// Wakes the index's keeper.
     pub work: Arc<Notify>,
     /// The keeper has done a job.
     pub done: Arc<Notify>,
+}
+
+/// What each topic got of a batch.
+fn published<'a>(batch: &'a Batch, applied: &Applied) -> BTreeMap<&'a Arc<str>, Amount> {
+    let mut amounts: BTreeMap<&Arc<str>, Amount> = BTreeMap::new();
+    for (record, outcome) in batch.records.iter().zip(&applied.outcomes) {
+        if matches!(outcome, PublishOutcome::Published { .. }) {
+            let amount = amounts.entry(&record.topic).or_default();
+            amount.records += 1;
+            amount.bytes += record.body.len() as u64;
+        }
+    }
+    amounts
 }
 
 impl StateMachine {
@@ -55,10 +72,13 @@ impl StateMachine {
             // What this node does from here on is later than these records, whoever stamped them.
             self.lamport.observe(lamport);
             // In order: who is woken first must not be left to chance, or no simulation could be repeated.
-            let messages = batch.records.iter().filter(|record| record.is_message());
-            let touched: BTreeSet<&str> = messages.map(|record| &*record.topic).collect();
+            let touched = published(batch, &applied);
+            self.rates
+                .add(touched.iter().map(|(topic, amount)| (*topic, *amount)));
             self.watermarks
-                .touch(touched, |topic| self.state.read().topics.high_watermark(topic));
+                .touch(touched.keys().map(|topic| &***topic), |topic| {
+                    self.state.read().topics.high_watermark(topic)
+                });
         }
         if self.trace.allow_local(EventKind::Apply) {
             let records = applied.outcomes.len();

@@ -5,6 +5,9 @@ use bytes::{Buf, Bytes, BytesMut};
 /// A body smaller than this is copied, so that it does not hold the memory that it was read into.
 const SHARED_BODY_BYTES: usize = 16 << 10;
 
+/// Room so many times larger than what is asked for is not kept.
+const KEPT_ROOM: usize = 4;
+
 /// The next thing on a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Line {
@@ -59,6 +62,14 @@ impl LineSplitter {
     /// Where to append what was received.
     pub fn buffer(&mut self) -> &mut BytesMut {
         &mut self.buf
+    }
+
+    /// Makes room to append so many bytes. What was made for much more, and holds nothing, is let go of.
+    pub fn make_room(&mut self, bytes: usize) {
+        if self.buf.is_empty() && self.buf.capacity() > bytes.saturating_mul(KEPT_ROOM) {
+            self.buf = BytesMut::new();
+        }
+        self.buf.reserve(bytes);
     }
 
     /// The line just taken says that so many bytes follow it. They come next, as [`Line::Body`]; a line end directly

@@ -1,6 +1,8 @@
 //! Reads topics, strongly and locally.
 
-use wiber_protocol::line::Reply;
+use std::collections::BTreeMap;
+
+use wiber_protocol::line::{ReadJson, Reply};
 
 use super::{Clients, PATIENCE, TOPICS, Wire};
 use crate::{count::Count, dice::Dice, oracle::Shown, say};
@@ -11,12 +13,17 @@ pub(super) struct Reader {
     name: String,
     dice: Dice,
     wire: Option<Wire>,
+    /// Where the next page of a topic begins.
+    pages: BTreeMap<String, u64>,
 }
 
 struct Answer {
     records: Vec<Shown>,
     high_watermark: u64,
     log_start_offset: u64,
+    next_offset: u64,
+    /// Of the records' lines.
+    bytes: u64,
 }
 
 impl Clients {
@@ -27,6 +34,7 @@ impl Clients {
             name: format!("read{number}"),
             dice: self.dice("reader", number),
             wire: None,
+            pages: BTreeMap::new(),
         }
     }
 }
@@ -90,16 +98,43 @@ impl Reader {
     async fn local(&mut self, topic: &str) -> bool {
         let world = self.clients.cluster.world.clone();
         let known = world.oracle().high_watermark(topic);
-        let from = self.dice.between(1, known + 2);
+        // Mostly where the last page ended, as one would read a topic from end to end.
+        let page = self.pages.get(topic).filter(|_| self.dice.permille(700)).copied();
+        let from = page.unwrap_or_else(|| self.dice.between(1, known + 2));
         let limit = self.dice.between(1, 30);
-        let command = format!("READ {topic} --from {from} --limit {limit} --local");
+        let max_bytes = self.dice.permille(500).then(|| self.dice.between(0, 2_000));
+        let is_json = self.dice.permille(300);
+        let mut command = format!("READ {topic} --from {from} --limit {limit} --local");
+        if let Some(bytes) = max_bytes {
+            command.push_str(&format!(" --bytes {bytes}"));
+        }
+        if is_json {
+            command.push_str(" --json");
+        }
         let Some((answer, node)) = self.ask(&command).await else {
             // Below the log's start, and told so, is an answer, too.
             return self.wire.is_some();
         };
         self.clients.cluster.look();
         world.count(Count::LocalRead);
+        if is_json {
+            world.count(Count::JsonRead);
+        }
         let first = from.max(answer.log_start_offset);
+        let shown = answer.records.len() as u64;
+        let is_right = max_bytes.is_none_or(|max| shown <= 1 || answer.bytes <= max)
+            && shown <= limit
+            && answer.next_offset == from + shown;
+        if !is_right {
+            world.fail(format!(
+                "{node} answers {command} with {shown} records in {} bytes, to read on at {}",
+                answer.bytes, answer.next_offset
+            ));
+        }
+        if max_bytes.is_some() {
+            world.count(Count::PagedRead);
+            self.pages.insert(topic.to_owned(), answer.next_offset);
+        }
         self.check(answer, first, &node);
         true
     }
@@ -122,12 +157,21 @@ impl Reader {
     async fn ask(&mut self, command: &str) -> Option<(Answer, String)> {
         let mut wire = self.wire.take()?;
         wire.send(command).await?;
+        let is_json = command.ends_with("--json");
         let mut records = Vec::new();
+        let mut bytes = 0;
         loop {
-            let line = wire.line(PATIENCE).await?;
+            let mut line = wire.line(PATIENCE).await?;
+            let line_bytes = line.len() as u64 + 1;
+            if is_json {
+                line = as_lines(&line);
+            }
             if line.starts_with("RECORD ") {
                 match Shown::record(&line) {
-                    Ok(record) => records.push(record),
+                    Ok(record) => {
+                        records.push(record);
+                        bytes += line_bytes;
+                    }
                     Err(error) => {
                         self.clients
                             .cluster
@@ -149,6 +193,7 @@ impl Reader {
                 Some(Reply::ReadEnd {
                     high_watermark,
                     log_start_offset,
+                    next_offset,
                     ..
                 }) => {
                     self.wire = Some(wire);
@@ -156,6 +201,8 @@ impl Reader {
                         records,
                         high_watermark,
                         log_start_offset,
+                        next_offset,
+                        bytes,
                     };
                     return Some((answer, node));
                 }
@@ -175,4 +222,26 @@ impl Reader {
             }
         }
     }
+}
+
+/// A document of an answer in JSON as the line that it would be otherwise.
+fn as_lines(json: &str) -> String {
+    let mut line = Vec::new();
+    match ReadJson::parse(json) {
+        None => return format!("RECORD {json}"),
+        Some(ReadJson::Error(text)) => return format!("ERR {text}"),
+        Some(ReadJson::ReadEnd {
+            high_watermark,
+            log_start_offset,
+            consistency,
+            next_offset,
+        }) => Reply::ReadEnd {
+            high_watermark,
+            log_start_offset,
+            consistency,
+            next_offset,
+        }
+        .write(&mut line),
+    }
+    String::from_utf8_lossy(&line).trim_end().to_owned()
 }

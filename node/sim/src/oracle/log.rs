@@ -8,6 +8,7 @@ use wiber_protocol::{
     entry::{Cut, Entry, EntryKind},
     ids::LogId,
     line::RecordLine,
+    pattern::Pattern,
     record::{Batch, Record},
 };
 use wiber_storage::StoredEntry;
@@ -36,6 +37,8 @@ pub(super) struct CommittedLog {
     seen: BTreeMap<(u64, u64), u32>,
     topics: BTreeMap<String, Vec<RecordLine>>,
     lamport: u64,
+    /// Topic and offset of each record, by Lamport time.
+    places: BTreeMap<u64, (String, u64)>,
     /// For each entry that holds records: when the youngest of them was asked for, at the latest.
     asked_us: BTreeMap<u64, u64>,
     /// Bytes of each entry.
@@ -55,6 +58,30 @@ impl CommittedLog {
         self.topics.get(topic)?.get(at)
     }
 
+    /// The Lamport time of the last record.
+    pub(super) fn lamport(&self) -> u64 {
+        self.lamport
+    }
+
+    /// Records of matching topics later than `after`, up to `until`.
+    pub(super) fn matching<'a>(
+        &'a self,
+        pattern: &'a Pattern,
+        after: u64,
+        until: u64,
+    ) -> impl Iterator<Item = &'a RecordLine> {
+        let places = (after < until).then(|| self.places.range(after + 1..=until));
+        places
+            .into_iter()
+            .flatten()
+            .filter(|(_, (topic, _))| pattern.matches(topic))
+            .filter_map(|(_, (topic, offset))| self.record(topic, *offset))
+    }
+
+    pub(super) fn topics(&self) -> Vec<String> {
+        self.topics.keys().cloned().collect()
+    }
+
     pub(super) fn high_watermark(&self, topic: &str) -> u64 {
         self.topics.get(topic).map_or(0, |records| records.len() as u64)
     }
@@ -70,6 +97,32 @@ impl CommittedLog {
             index,
             bytes: bytes.clone(),
         })
+    }
+
+    /// The next record of its topic.
+    fn store(&mut self, at: LogId, record: Record, text: String) {
+        let records = self.topics.entry(record.topic.to_string()).or_default();
+        let offset = records.len() as u64 + 1;
+        self.lamport = record.lamport.max(self.lamport + 1);
+        self.places
+            .insert(self.lamport, (record.topic.to_string(), offset));
+        records.push(RecordLine {
+            topic: record.topic.to_string(),
+            id: record.id,
+            offset,
+            ts_us: record.ts_us,
+            corrected_us: record.corrected_us,
+            logical_time: self.lamport,
+            clock_type: "logical".to_owned(),
+            node: record.node.to_string(),
+            log_index: at.index,
+            headers: record.headers.into_iter().collect(),
+            bound_us: record
+                .synchronised
+                .then_some(i64::try_from(record.error_bound_us).unwrap_or(i64::MAX)),
+            text,
+            ..RecordLine::default()
+        });
     }
 
     /// Two logs that hold an entry of one index and term hold the same entry.
@@ -128,6 +181,7 @@ impl Oracle {
                 inner.committed(world, who, &stored, crc);
             }
         }
+        inner.compare_groups(world, who, group);
         let end = log.last().map_or(0, |(_, index)| index + 1);
         for stored in log.read(cursor.next, end, READ_BYTES).unwrap_or_default() {
             inner.log.matches(world, who, &stored);
@@ -226,6 +280,12 @@ impl Inner {
     /// What the log means, worked out independently of the nodes.
     fn record(&mut self, world: &World, at: LogId, record: Record) {
         let text = String::from_utf8_lossy(&record.body).into_owned();
+        if let Some(op) = &record.group_op {
+            if self.group_op(world, &record, op) {
+                self.log.store(at, record, text);
+            }
+            return;
+        }
         let key = key_of(&text);
         let Some(known) = self
             .publishes
@@ -253,8 +313,7 @@ impl Inner {
                 record.topic
             ));
         }
-        let records = self.log.topics.entry(record.topic.to_string()).or_default();
-        let offset = records.len() as u64 + 1;
+        let offset = self.log.high_watermark(&record.topic) + 1;
         if let Some(expect) = record.expect {
             if expect + 1 != offset {
                 return;
@@ -272,24 +331,7 @@ impl Inner {
         }
         real_time(world, known, offset);
         known.offset = Some(offset);
-        self.log.lamport = record.lamport.max(self.log.lamport + 1);
-        records.push(RecordLine {
-            topic: record.topic.to_string(),
-            id: record.id,
-            offset,
-            ts_us: record.ts_us,
-            corrected_us: record.corrected_us,
-            logical_time: self.log.lamport,
-            clock_type: "logical".to_owned(),
-            node: record.node.to_string(),
-            log_index: at.index,
-            headers: record.headers.into_iter().collect(),
-            bound_us: record
-                .synchronised
-                .then_some(i64::try_from(record.error_bound_us).unwrap_or(i64::MAX)),
-            text,
-            ..RecordLine::default()
-        });
+        self.log.store(at, record, text);
     }
 }
 

@@ -20,12 +20,38 @@ enum Form {
 impl Shown {
     /// A `RECORD` line.
     pub fn record(line: &str) -> Result<Self, RecordLineError> {
-        let record = RecordLine::parse(line)?;
-        Ok(Self {
+        RecordLine::parse(line).map(Self::of)
+    }
+
+    /// What a `RECORD` line said.
+    pub fn of(record: RecordLine) -> Self {
+        Self {
             topic: record.topic.clone(),
             offset: record.offset,
             form: Form::Record(Box::new(record)),
-        })
+        }
+    }
+
+    /// The Lamport time that a `RECORD` line said.
+    pub fn logical_time(&self) -> Option<u64> {
+        match &self.form {
+            Form::Record(record) => Some(record.logical_time),
+            Form::Fields(_) => None,
+        }
+    }
+
+    /// A `RECORD` line for a member of a group, the group, and the how manieth time this is.
+    pub fn handed_out(line: &str) -> Result<(Self, String, u32), RecordLineError> {
+        let mut record = RecordLine::parse(line)?;
+        let (Some(group), Some(delivery)) = (record.group.take(), record.delivery.take()) else {
+            return Err(RecordLineError::Kind(line.to_owned()));
+        };
+        let shown = Self {
+            topic: record.topic.clone(),
+            offset: record.offset,
+            form: Form::Record(Box::new(record)),
+        };
+        Ok((shown, group, delivery))
     }
 
     /// A line of nine fields of this kind; `None` if it is not one.
