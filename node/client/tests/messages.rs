@@ -398,6 +398,18 @@ fn patterns_and_moments_are_followed_and_read() {
     }
     let shown = cluster.says(&["sub", "orders.*", "--from-start", "-c", "2", "-f", "%t %o %s\\n"]);
     assert_eq!(shown, "orders.eu 1 to orders.eu\norders.us 1 to orders.us\n");
+    let ordered = [
+        "sub",
+        ">",
+        "--from-start",
+        "--order",
+        "100ms",
+        "-c",
+        "3",
+        "-f",
+        "%s\\n",
+    ];
+    assert_eq!(cluster.says(&ordered).lines().count(), 3);
     let readable = cluster.says(&["sub", ">", "--since", "10m", "--count", "3"]);
     assert!(readable.ends_with("  lobby  to lobby\n"), "{readable}");
     let time = cluster.says(&["history", "orders.us", "-f", "%C"]);

@@ -130,6 +130,7 @@ async fn follow(options: &SubOptions, format: Format, nodes: Vec<NodeSpec>) -> a
         records: Records::new(format, options.count),
         connection: Connection::default(),
         is_pattern,
+        lag_records: 0,
     };
     show(subscription, &mut shown, &mut end).await
 }
@@ -168,6 +169,8 @@ struct Shown {
     records: Records,
     connection: Connection,
     is_pattern: bool,
+    /// How far behind it was when that was last told.
+    lag_records: u64,
 }
 
 impl Shown {
@@ -183,7 +186,10 @@ impl Shown {
                 self.connection.is_back(&format!("goes on from {node}"));
             }
             SubscriptionEvent::Lagging { records } => {
-                remark(&format!("{records} records behind what is committed"));
+                // Who catches up, as from the start on, need not hear it again and again.
+                if std::mem::replace(&mut self.lag_records, records) < records {
+                    remark(&format!("{records} records behind what is committed"));
+                }
             }
             SubscriptionEvent::Skipped { from, to } => remark(&skipped(self.is_pattern, from, to)),
             SubscriptionEvent::Disconnected { reason } => self.connection.is_lost(&reason),
