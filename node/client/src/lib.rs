@@ -126,6 +126,12 @@ impl Client {
             inbox: Arc::default(),
         }
     }
+
+    /// An id that no other publish has. For who must know it before the answer, to send the same again when its fate is
+    /// unknown; [`Client::send`] makes one by itself.
+    pub fn make_id(&self) -> String {
+        self.inner.make_id()
+    }
 }
 
 impl Inner {

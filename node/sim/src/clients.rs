@@ -2,6 +2,7 @@
 
 mod follower;
 mod history;
+mod member;
 mod ordered;
 mod pattern;
 mod publisher;
@@ -61,6 +62,9 @@ impl Clients {
         }
         tokio::spawn(clients.historian().run());
         tokio::spawn(clients.follower().run());
+        for member in clients.members() {
+            tokio::spawn(member.run());
+        }
         for (number, topic) in (0..).zip(TOPICS) {
             tokio::spawn(clients.subscriber(number, topic).run());
         }
