@@ -94,6 +94,8 @@ fn a_message_of_any_bytes_has_headers_and_is_stored_only_where_it_is_expected() 
     let read = cluster.says(&["history", "t", "--json"]);
     let record: wiber_client::RecordLine = serde_json::from_str(&read).expect("a record");
     assert_eq!(record.body().expect("base64"), bytes);
+    let piped = cluster.wiber(&["history", "t", "-f", "%s"]);
+    assert_eq!(piped.stdout, bytes);
     let header = |key: &str| record.headers.get(key).map(String::as_str);
     assert_eq!((header("kind"), header("n")), (Some("a b%"), Some("1")));
     let (code, _, complaint) = told(&cluster.wiber(&["pub", "t", "hi", "--expect", "0"]));

@@ -18,7 +18,7 @@ use crate::{
     end::End,
     format::{Format, FormatOptions},
     nodes::NodesOptions,
-    output::{remark, say},
+    output::{remark, say_bytes},
     topic, when,
 };
 
@@ -221,7 +221,7 @@ impl Connection {
 /// Records that are written together.
 struct Records {
     format: Format,
-    unwritten: String,
+    unwritten: Vec<u8>,
     /// How many are still to come, if that is limited.
     left: Option<u64>,
 }
@@ -230,7 +230,7 @@ impl Records {
     fn new(format: Format, count: Option<u64>) -> Self {
         Self {
             format,
-            unwritten: String::new(),
+            unwritten: Vec::new(),
             left: count,
         }
     }
@@ -253,7 +253,7 @@ impl Records {
         if self.unwritten.is_empty() {
             return Ok(true);
         }
-        let is_read = say(&self.unwritten)?;
+        let is_read = say_bytes(&self.unwritten)?;
         self.unwritten.clear();
         Ok(is_read)
     }

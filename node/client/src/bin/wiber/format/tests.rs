@@ -17,10 +17,10 @@ fn record(text: &str) -> RecordLine {
 }
 
 fn written(form: Form, for_terminal: bool, text: &str) -> String {
-    let mut out = String::new();
+    let mut out = Vec::new();
     let format = Format { form, for_terminal };
     format.write(&record(text), &mut out).unwrap();
-    out
+    String::from_utf8(out).unwrap()
 }
 
 fn by_template(template: &str, text: &str) -> Result<String, String> {
@@ -80,10 +80,10 @@ fn what_only_some_records_have_is_shown_where_they_have_it() {
         .into();
     record.delivery = Some(2);
     let written = |form| {
-        let mut out = String::new();
+        let mut out = Vec::new();
         let for_terminal = false;
         Format { form, for_terminal }.write(&record, &mut out).unwrap();
-        out
+        String::from_utf8(out).unwrap()
     };
     let template = parse("%B %h %d").unwrap();
     assert_eq!(written(Form::Template(template)), "1.000250 a=1,b=x y 2");
