@@ -212,7 +212,12 @@ impl Format {
             head.push_str(&self.words(&headers(record)));
         }
         write!(out, "{}  ", readable.style.paint(&head, FAINT))?;
-        self.write_body(record, out)?;
+        if record.data.is_some() {
+            // Nobody reads that.
+            write!(out, "({} bytes)", record.body()?.len())?;
+        } else {
+            self.write_body(record, out)?;
+        }
         out.push(b'\n');
         Ok(())
     }

@@ -97,3 +97,21 @@ fn what_only_some_records_have_is_shown_where_they_have_it() {
         "{readable}"
     );
 }
+
+#[test]
+fn what_is_no_text_is_its_bytes_in_a_pipe_and_their_number_to_a_person() {
+    let record = RecordLine {
+        data: Some("/wA=".to_owned()),
+        ..record("\u{fffd}\0")
+    };
+    let written = |form, for_terminal| {
+        let mut out = Vec::new();
+        Format { form, for_terminal }.write(&record, &mut out).unwrap();
+        out
+    };
+    let template = || Form::Template(parse("%s").unwrap());
+    assert_eq!(written(template(), false), [0xff, 0]);
+    assert_eq!(written(template(), true), "\u{fffd}".as_bytes());
+    let readable = written(Form::Readable(Readable::default()), false);
+    assert!(readable.ends_with(b"  (2 bytes)\n"), "{readable:?}");
+}
