@@ -154,6 +154,7 @@ async fn subscriptions_to_a_topic_and_to_a_pattern_miss_nothing_and_repeat_nothi
     let subscriber = client(&cluster);
     let one = Subscribe::new("a.0").start(SubscribeStart::Beginning);
     let many = Subscribe::new("a.*").start(SubscribeStart::After(0));
+    let by_origin = many.clone().order(Duration::from_millis(200));
     let listen = async |subscribe: Subscribe, count: usize| {
         let mut subscription = subscriber.subscribe_to(&subscribe).expect("a pattern");
         let mut records = Vec::new();
@@ -188,8 +189,15 @@ async fn subscriptions_to_a_topic_and_to_a_pattern_miss_nothing_and_repeat_nothi
             tokio::task::block_in_place(|| kill_leader(&mut cluster, &publishing));
         }
     };
-    let listening = async { tokio::join!(listen(one, RECORDS / 3), listen(many, RECORDS)) };
-    let (((one, _), (many, losses)), ()) = in_time(async { tokio::join!(listening, chaos) }).await;
+    let listening = async {
+        tokio::join!(
+            listen(one, RECORDS / 3),
+            listen(many, RECORDS),
+            listen(by_origin, RECORDS)
+        )
+    };
+    let (((one, _), (many, losses), (by_origin, _)), ()) =
+        in_time(async { tokio::join!(listening, chaos) }).await;
     for task in publishing {
         in_time(task).await.expect("no panic");
     }
@@ -207,6 +215,17 @@ async fn subscriptions_to_a_topic_and_to_a_pattern_miss_nothing_and_repeat_nothi
         *next += 1;
     }
     assert_eq!(next.len(), 3);
+    let place = |record: &RecordLine| (record.corrected_us, record.logical_time, record.node.clone());
+    let in_order: Vec<_> = by_origin
+        .iter()
+        .filter(|record| !record.late)
+        .map(place)
+        .collect();
+    assert!(in_order.is_sorted());
+    let times = |records: &[RecordLine]| -> BTreeSet<u64> {
+        records.iter().map(|record| record.logical_time).collect()
+    };
+    assert_eq!(times(&by_origin), times(&many), "each once");
 }
 
 /// Works until `done`; what it got is in `seen`. Says how often it lost the leader.
