@@ -12,10 +12,13 @@ use std::{
 };
 
 use cluster::{Cluster, PATIENCE};
-use tokio::time::{sleep, timeout};
+use tokio::{
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
 use wiber_client::{
     Client, ClientOptions, Consistency, GroupOptions, Member, MemberEvent, Publish, PublishError, Read,
-    ReadFrom, RecordLine, Subscribe, SubscribeStart, SubscriptionEvent,
+    ReadFrom, RecordLine, Subscribe, SubscribeStart, Subscription, SubscriptionEvent,
 };
 use wiber_protocol::config::ClusterConfig;
 
@@ -33,10 +36,11 @@ async fn in_time<T>(what: impl Future<Output = T>) -> T {
     timeout(PATIENCE, what).await.expect("it happens in time")
 }
 
-/// Kills the leader and starts it again, which takes as long as another one needs to lead.
-fn kill_leader(cluster: &mut Cluster) {
+/// Kills the leader in the middle of the work and starts it again when another one leads.
+fn kill_leader<T>(cluster: &mut Cluster, work: &[JoinHandle<T>]) {
     let leader = cluster.leader();
     cluster.kill(leader);
+    assert!(work.iter().any(|task| !task.is_finished()), "it is the middle");
     cluster.leader();
     cluster.start_node(leader);
 }
@@ -71,7 +75,7 @@ async fn all(client: &Client, read: Read) -> Vec<RecordLine> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_of_any_bytes_are_stored_once_whatever_happens_to_the_leader() {
-    const EACH: usize = 150;
+    const EACH: usize = 400;
     let mut cluster = Cluster::start(3);
     let tasks: Vec<_> = (0..4)
         .map(|task| {
@@ -81,7 +85,7 @@ async fn messages_of_any_bytes_are_stored_once_whatever_happens_to_the_leader() 
         .collect();
     for _ in 0..2 {
         sleep(Duration::from_millis(100)).await;
-        kill_leader(&mut cluster);
+        kill_leader(&mut cluster, &tasks);
     }
     for task in tasks {
         in_time(task).await.expect("no panic");
@@ -131,8 +135,8 @@ async fn of_those_who_expect_the_same_end_one_wins_also_when_the_leader_changes(
         }
     };
     let tasks: Vec<_> = (0..3).map(|_| tokio::spawn(raise(client(&cluster)))).collect();
-    sleep(Duration::from_millis(100)).await;
-    kill_leader(&mut cluster);
+    sleep(Duration::from_millis(50)).await;
+    kill_leader(&mut cluster, &tasks);
     for task in tasks {
         in_time(task).await.expect("no panic");
     }
@@ -145,11 +149,12 @@ async fn of_those_who_expect_the_same_end_one_wins_also_when_the_leader_changes(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn subscriptions_to_a_topic_and_to_a_pattern_miss_nothing_and_repeat_nothing() {
-    const RECORDS: usize = 600;
+    const RECORDS: usize = 900;
     let mut cluster = Cluster::start(3);
     let subscriber = client(&cluster);
     let one = Subscribe::new("a.0").start(SubscribeStart::Beginning);
     let many = Subscribe::new("a.*").start(SubscribeStart::After(0));
+    let by_origin = many.clone().order(Duration::from_millis(200));
     let listen = async |subscribe: Subscribe, count: usize| {
         let mut subscription = subscriber.subscribe_to(&subscribe).expect("a pattern");
         let mut records = Vec::new();
@@ -165,7 +170,7 @@ async fn subscriptions_to_a_topic_and_to_a_pattern_miss_nothing_and_repeat_nothi
         (records, losses)
     };
     let publisher = client(&cluster);
-    let publishing = tokio::spawn(async move {
+    let publishing = [tokio::spawn(async move {
         for number in 0..RECORDS {
             let message = Publish::new(format!("a.{}", number % 3), number.to_string()).deadline(PATIENCE);
             publisher.send(&message).await.expect("published");
@@ -177,16 +182,25 @@ async fn subscriptions_to_a_topic_and_to_a_pattern_miss_nothing_and_repeat_nothi
                     .expect("published");
             }
         }
-    });
+    })];
     let chaos = async {
         for _ in 0..2 {
             sleep(Duration::from_millis(150)).await;
-            tokio::task::block_in_place(|| kill_leader(&mut cluster));
+            tokio::task::block_in_place(|| kill_leader(&mut cluster, &publishing));
         }
     };
-    let listening = async { tokio::join!(listen(one, RECORDS / 3), listen(many, RECORDS)) };
-    let (((one, _), (many, losses)), ()) = in_time(async { tokio::join!(listening, chaos) }).await;
-    in_time(publishing).await.expect("no panic");
+    let listening = async {
+        tokio::join!(
+            listen(one, RECORDS / 3),
+            listen(many, RECORDS),
+            listen(by_origin, RECORDS)
+        )
+    };
+    let (((one, _), (many, losses), (by_origin, _)), ()) =
+        in_time(async { tokio::join!(listening, chaos) }).await;
+    for task in publishing {
+        in_time(task).await.expect("no panic");
+    }
     assert!(losses > 0, "the subscriber's node was killed");
     for (record, offset) in one.iter().zip(1..) {
         assert_eq!((record.topic.as_str(), record.offset), ("a.0", offset));
@@ -201,28 +215,42 @@ async fn subscriptions_to_a_topic_and_to_a_pattern_miss_nothing_and_repeat_nothi
         *next += 1;
     }
     assert_eq!(next.len(), 3);
+    let place = |record: &RecordLine| (record.corrected_us, record.logical_time, record.node.clone());
+    let in_order: Vec<_> = by_origin
+        .iter()
+        .filter(|record| !record.late)
+        .map(place)
+        .collect();
+    assert!(in_order.is_sorted());
+    let times = |records: &[RecordLine]| -> BTreeSet<u64> {
+        records.iter().map(|record| record.logical_time).collect()
+    };
+    assert_eq!(times(&by_origin), times(&many), "each once");
 }
 
-/// Works until `done`; what it got is in `seen`.
-async fn work(mut member: Member, seen: Arc<Mutex<BTreeMap<u64, u32>>>, done: Arc<AtomicBool>) {
+/// Works until `done`; what it got is in `seen`. Says how often it lost the leader.
+async fn work(mut member: Member, seen: Arc<Mutex<BTreeSet<u64>>>, done: Arc<AtomicBool>) -> u32 {
+    let mut losses = 0;
     while !done.load(Ordering::Relaxed) {
         let Ok(event) = timeout(Duration::from_millis(50), member.next()).await else {
             continue;
         };
         match event.expect("the group stays") {
             MemberEvent::Record(record) => {
-                *seen.lock().expect("no panic").entry(record.offset).or_default() += 1;
+                seen.lock().expect("no panic").insert(record.offset);
                 member.ack(&record).await.expect("acknowledged");
             }
             MemberEvent::Ended { reason } => panic!("{reason}"),
+            MemberEvent::Disconnected { .. } => losses += 1,
             _ => {}
         }
     }
+    losses
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn members_of_a_group_get_every_record_although_their_leader_is_killed() {
-    const RECORDS: usize = 300;
+    const RECORDS: usize = 600;
     let mut cluster = Cluster::start(3);
     let (seen, done) = (Arc::default(), Arc::new(AtomicBool::new(false)));
     let options = GroupOptions::new()
@@ -235,10 +263,14 @@ async fn members_of_a_group_get_every_record_although_their_leader_is_killed() {
         })
         .collect();
     let publisher = client(&cluster);
-    let publishing = tokio::spawn(async move { publish_all(&publisher, "t", 0..RECORDS).await });
+    let publishing = [tokio::spawn(async move {
+        publish_all(&publisher, "t", 0..RECORDS).await;
+    })];
     sleep(Duration::from_millis(150)).await;
-    kill_leader(&mut cluster);
-    in_time(publishing).await.expect("no panic");
+    kill_leader(&mut cluster, &publishing);
+    for task in publishing {
+        in_time(task).await.expect("no panic");
+    }
     let client = client(&cluster);
     let group = in_time(async {
         loop {
@@ -255,10 +287,11 @@ async fn members_of_a_group_get_every_record_although_their_leader_is_killed() {
     assert_eq!(group.members, Some(3));
     done.store(true, Ordering::Relaxed);
     for worker in workers {
-        in_time(worker).await.expect("no panic");
+        let losses = in_time(worker).await.expect("no panic");
+        assert!(losses > 0, "every member lost the leader");
     }
-    let seen: Vec<u64> = seen.lock().expect("no panic").keys().copied().collect();
-    assert_eq!(seen, (1..=RECORDS as u64).collect::<Vec<_>>());
+    let seen = seen.lock().expect("no panic").clone();
+    assert_eq!(seen, (1..=RECORDS as u64).collect());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -297,7 +330,7 @@ async fn a_record_given_back_too_often_is_put_aside_and_a_group_can_be_moved_and
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_are_answered_although_the_leader_is_killed() {
-    const REQUESTS: usize = 40;
+    const REQUESTS: usize = 150;
     let mut cluster = Cluster::start(3);
     let servers: Vec<_> = (0..2)
         .map(|_| {
@@ -320,15 +353,16 @@ async fn requests_are_answered_although_the_leader_is_killed() {
         }
     })
     .await;
-    let asking = tokio::spawn(async move {
+    let asking = [tokio::spawn(async move {
         for number in 0..REQUESTS {
             let reply = asker.request("shout", format!("hi {number}"), PATIENCE).await;
             assert_eq!(reply.expect("a reply").text, format!("HI {number}"));
         }
         asker
-    });
+    })];
     sleep(Duration::from_millis(200)).await;
-    kill_leader(&mut cluster);
+    kill_leader(&mut cluster, &asking);
+    let [asking] = asking;
     let asker = in_time(asking).await.expect("no panic");
     for server in servers {
         assert!(!server.is_finished());
@@ -337,11 +371,87 @@ async fn requests_are_answered_although_the_leader_is_killed() {
     let inboxes = asker.topics(Some("_inbox.*")).await.expect("a list");
     assert_eq!(inboxes.len(), 1);
     let page = asker
-        .read("shout", ReadFrom::Last, 100, Consistency::Strong)
+        .read("shout", ReadFrom::Last, 1_000, Consistency::Strong)
         .await;
     assert_eq!(
         page.expect("a page").records.len(),
         REQUESTS,
         "each is asked once"
     );
+}
+
+/// The next event that is not about the connection.
+async fn next_of(subscription: &mut Subscription) -> SubscriptionEvent {
+    loop {
+        match in_time(subscription.next()).await {
+            SubscriptionEvent::Connected { .. }
+            | SubscriptionEvent::ConnectedAfter { .. }
+            | SubscriptionEvent::Lagging { .. } => {}
+            event => return event,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_retention_dropped_is_told_and_everything_else_is_given() {
+    let cluster = Cluster::start_with(1, "retention: { max_bytes: 1MiB }\n");
+    let client = client(&cluster);
+    let from_start = GroupOptions::new().start(SubscribeStart::Beginning);
+    let mut member = client.join("a.large", "g", from_start).expect("a group");
+    assert!(matches!(
+        in_time(member.next()).await,
+        Some(MemberEvent::Joined { .. })
+    ));
+    drop(member);
+    let large = vec![0xff; (1 << 20) - 1_000];
+    for _ in 0..80 {
+        let message = Publish::new("a.large", large.clone()).deadline(PATIENCE);
+        client.send(&message).await.expect("published");
+    }
+    let start = in_time(async {
+        loop {
+            let page = client
+                .read("a.large", ReadFrom::Last, 1, Consistency::Strong)
+                .await;
+            match page.expect("a page").log_start_offset {
+                0 | 1 => sleep(Duration::from_millis(50)).await,
+                start => break start,
+            }
+        }
+    })
+    .await;
+    let kept = all(&client, Read::new("a.large", ReadFrom::Offset(1))).await;
+    assert_eq!(kept.first().map(|record| record.offset), Some(start));
+    assert_eq!(kept.last().map(|record| record.offset), Some(80));
+
+    let mut topic = client.subscribe("a.large", Some(1)).expect("a topic");
+    let skipped = SubscriptionEvent::Skipped {
+        from: Some(1),
+        to: start,
+    };
+    assert_eq!(next_of(&mut topic).await, skipped);
+    let pattern = Subscribe::new("a.*").start(SubscribeStart::After(0));
+    let mut pattern = client.subscribe_to(&pattern).expect("a pattern");
+    let SubscriptionEvent::Skipped { from: Some(0), to } = next_of(&mut pattern).await else {
+        panic!("not all is kept")
+    };
+    assert!(to < kept[0].logical_time, "everything that is kept comes");
+    for record in &kept {
+        let given = SubscriptionEvent::Record(Box::new(record.clone()));
+        assert!(next_of(&mut topic).await == given, "offset {}", record.offset);
+        assert!(next_of(&mut pattern).await == given, "offset {}", record.offset);
+    }
+
+    let mut member = client.join("a.large", "g", from_start).expect("a group");
+    assert!(matches!(
+        in_time(member.next()).await,
+        Some(MemberEvent::Joined { .. })
+    ));
+    let last = start - 1;
+    assert_eq!(
+        in_time(member.next()).await,
+        Some(MemberEvent::Skipped { first: 1, last })
+    );
+    let record = in_time(member.next_record()).await.expect("a record");
+    assert_eq!(record.offset, start);
 }

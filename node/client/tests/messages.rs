@@ -94,6 +94,8 @@ fn a_message_of_any_bytes_has_headers_and_is_stored_only_where_it_is_expected() 
     let read = cluster.says(&["history", "t", "--json"]);
     let record: wiber_client::RecordLine = serde_json::from_str(&read).expect("a record");
     assert_eq!(record.body().expect("base64"), bytes);
+    let piped = cluster.wiber(&["history", "t", "-f", "%s"]);
+    assert_eq!(piped.stdout, bytes);
     let header = |key: &str| record.headers.get(key).map(String::as_str);
     assert_eq!((header("kind"), header("n")), (Some("a b%"), Some("1")));
     let (code, _, complaint) = told(&cluster.wiber(&["pub", "t", "hi", "--expect", "0"]));
@@ -398,6 +400,18 @@ fn patterns_and_moments_are_followed_and_read() {
     }
     let shown = cluster.says(&["sub", "orders.*", "--from-start", "-c", "2", "-f", "%t %o %s\\n"]);
     assert_eq!(shown, "orders.eu 1 to orders.eu\norders.us 1 to orders.us\n");
+    let ordered = [
+        "sub",
+        ">",
+        "--from-start",
+        "--order",
+        "100ms",
+        "-c",
+        "3",
+        "-f",
+        "%s\\n",
+    ];
+    assert_eq!(cluster.says(&ordered).lines().count(), 3);
     let readable = cluster.says(&["sub", ">", "--since", "10m", "--count", "3"]);
     assert!(readable.ends_with("  lobby  to lobby\n"), "{readable}");
     let time = cluster.says(&["history", "orders.us", "-f", "%C"]);

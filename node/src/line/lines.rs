@@ -20,6 +20,8 @@ const KEPT_BYTES: usize = 16 << 20;
 #[derive(Debug)]
 pub(super) struct Lines {
     pub log_id: LogId,
+    /// The last record's Lamport time.
+    pub last_lamport: u64,
     first_offset: u64,
     bytes: Bytes,
     /// Where each line ends.
@@ -46,6 +48,7 @@ impl Lines {
         }
         Some(Self {
             log_id: first.log_id,
+            last_lamport: records.last().map_or(first.lamport, |last| last.lamport),
             first_offset,
             bytes: out.into(),
             ends,

@@ -74,7 +74,7 @@ struct Changed {
     topic: String,
     group: String,
     action: &'static str,
-    /// Where it goes on now, or the last offset that is acknowledged.
+    /// Where it was asked to go on, or the last offset that is acknowledged.
     #[serde(skip_serializing_if = "Option::is_none")]
     offset: Option<u64>,
 }

@@ -22,6 +22,8 @@ pub(super) struct RecordsQuery {
     /// Unix seconds, decimals allowed.
     since: Option<String>,
     after: Option<u64>,
+    /// By time of origin, holding each record for so many milliseconds at most.
+    order: Option<u64>,
     group: Option<String>,
     /// These three are a member's; the first in milliseconds.
     ack_timeout: Option<u64>,
@@ -53,6 +55,9 @@ impl RecordsQuery {
             }
             return Ok(None);
         };
+        if self.order.is_some() {
+            return Err(Refusal::unreadable("A `group` has no `order`."));
+        }
         let mut options = GroupOptions::new().start(self.start()?);
         if let Some(timeout_ms) = self.ack_timeout {
             options = options.ack_timeout(Duration::from_millis(timeout_ms));
@@ -126,7 +131,10 @@ pub(super) async fn open(
         let (ear, frames) = member::frames(&gateway.messages, &pattern, group, options)?;
         return gateway.sockets.accept_and_listen(upgrade, frames, ear);
     }
-    let subscribe = Subscribe::new(pattern).start(start);
+    let mut subscribe = Subscribe::new(pattern).start(start);
+    if let Some(hold_ms) = query.order {
+        subscribe = subscribe.order(Duration::from_millis(hold_ms));
+    }
     let events = gateway.messages.subscribe(&subscribe)?;
     gateway
         .sockets

@@ -94,6 +94,38 @@ fn a_pattern_brings_its_topics_in_the_order_of_the_log_and_resumes_behind_a_lamp
 }
 
 #[test]
+fn records_come_by_time_of_origin_where_that_is_asked() {
+    let home = with_records("a.x", 2);
+    // Its first record is stamped like that of the other topic, and logged later.
+    publish(&home, "a.y", "3");
+    let mut socket = Socket::open(home.port, "/live/records/a.*?start=true&order=300");
+    socket.json_where(|frame| frame["event"] == "connected");
+    for text in ["1", "3", "2"] {
+        let payload = socket.json()["payload"].clone();
+        assert_eq!(
+            (&payload["text"], payload.get("late")),
+            (&json!(text), None),
+            "{payload}"
+        );
+    }
+}
+
+#[test]
+fn a_burst_arrives_whole_at_a_browser_that_reads_later() {
+    let home = with_records("t", 0);
+    let mut socket = Socket::open(home.port, "/live/records/t?start=true");
+    let text = |number: u64| format!("{number} {}", "x".repeat(100_000));
+    // Far more than what the sockets between here and the node take.
+    for number in 1..=200 {
+        publish(&home, "t", &text(number));
+    }
+    socket.json_where(|frame| frame["event"] == "connected");
+    for number in 1..=200 {
+        expect_record(&mut socket, number, &text(number));
+    }
+}
+
+#[test]
 fn what_is_no_longer_kept_is_told_and_so_is_a_lag() {
     let home = with_records("t", 5);
     std::fs::write(home.node_folder("n1").join("kept_from"), "4").unwrap();
@@ -132,6 +164,9 @@ fn what_can_not_be_followed_is_refused_before_there_is_a_socket() {
         "/live/records/t?from=x",
         "/live/records/t?since=yesterday",
         "/live/records/t?frm=1",
+        "/live/records/t?order=0",
+        "/live/records/t?order=60001",
+        "/live/records/t?group=g&order=10",
         "/live/records/a.*?from=1",
         "/live/records/a.*?group=g",
         "/live/records/t?group=two%20words",

@@ -17,6 +17,7 @@ mod files;
 mod groups;
 mod home;
 mod http;
+mod http_doc;
 mod live;
 mod processes;
 mod records;

@@ -26,7 +26,7 @@ pub(in crate::line) struct PatternCursor {
     next: u64,
     /// How many of its matching records were delivered.
     given: usize,
-    /// Nothing up to this Lamport time is delivered.
+    /// Everything up to this Lamport time was delivered, or is not to be.
     after: u64,
     changed: watch::Receiver<u64>,
 }
@@ -67,7 +67,9 @@ impl PatternCursor {
         let mut records = Vec::new();
         let mut bytes = 0;
         loop {
-            let matches = group.matching(&self.pattern, self.next, ENTRIES).await?;
+            let matches = group
+                .matching(&self.pattern, self.next, self.after, ENTRIES)
+                .await?;
             if matches.entries.is_empty() {
                 self.next = matches.next;
                 return Ok(records);
@@ -79,10 +81,12 @@ impl PatternCursor {
                     None => group.cold_matched(vec![matched], PAGE_BYTES).await?.concat(),
                 };
                 self.next = next;
+                let last = found.last().map_or(0, |record| record.lamport);
                 for record in found.into_iter().filter(|record| record.lamport > self.after) {
                     bytes += record.record.body.len() + record.record.id.len();
                     records.push(record);
                 }
+                self.after = self.after.max(last);
                 if records.len() >= PAGE_RECORDS || bytes >= PAGE_BYTES {
                     return Ok(records);
                 }
@@ -98,7 +102,7 @@ impl PatternCursor {
         loop {
             let matches = following
                 .group
-                .matching(&self.pattern, self.next, ENTRIES)
+                .matching(&self.pattern, self.next, self.after, ENTRIES)
                 .await?;
             if matches.entries.is_empty() {
                 (self.next, self.given) = (matches.next, 0);
@@ -193,6 +197,7 @@ impl PatternCursor {
             self.given = usize::try_from(given).unwrap_or(usize::MAX);
         } else {
             (self.next, self.given) = (index + 1, 0);
+            self.after = self.after.max(lines.last_lamport);
         }
         page.as_ref().is_some_and(|page| page.is_full)
     }

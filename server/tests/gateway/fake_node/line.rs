@@ -170,14 +170,24 @@ impl Connection {
                 let mut lines = self.node.log().topic_lines(matching(pattern));
                 lines.retain(|line| after.is_none_or(|after| line.topic.as_str() > after));
                 lines.truncate(usize::try_from(limit).unwrap());
-                lines.iter().for_each(|line| line.write(&mut self.out));
+                for line in &lines {
+                    line.write(&mut self.out);
+                }
                 self.say(Reply::TopicsEnd {
                     count: lines.len() as u64,
                 });
             }
+            other => self.answer_about_groups(other),
+        }
+    }
+
+    fn answer_about_groups(&mut self, command: Command<'_>) {
+        match command {
             Command::Groups { pattern } => {
                 let lines = self.node.log().group_lines(matching(pattern));
-                lines.iter().for_each(|line| line.write(&mut self.out));
+                for line in &lines {
+                    line.write(&mut self.out);
+                }
                 self.say(Reply::GroupsEnd {
                     count: lines.len() as u64,
                 });
@@ -187,19 +197,25 @@ impl Connection {
                 group,
                 first,
                 last,
-            } => self.change(topic, group, |it| match it.ack(first, last) {
-                true => Reply::Acked {
-                    topic,
-                    group,
-                    offset: last,
-                },
-                false => Reply::NotDelivered { offset: last },
+            } => self.change(topic, group, |it| {
+                if it.ack(first, last) {
+                    Reply::Acked {
+                        topic,
+                        group,
+                        offset: last,
+                    }
+                } else {
+                    Reply::NotDelivered { offset: last }
+                }
             }),
             Command::Nack { topic, group, offset } => {
                 let number = self.number;
-                self.change(topic, group, |it| match it.nack(number, offset) {
-                    true => Reply::Nacked { topic, group, offset },
-                    false => Reply::NotDelivered { offset },
+                self.change(topic, group, |it| {
+                    if it.nack(number, offset) {
+                        Reply::Nacked { topic, group, offset }
+                    } else {
+                        Reply::NotDelivered { offset }
+                    }
                 });
             }
             Command::SeekGroup {

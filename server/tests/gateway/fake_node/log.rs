@@ -190,11 +190,10 @@ impl Log {
     pub(super) fn offer(&mut self, offered: &Offered<'_>) -> Decided {
         let end = self.end(offered.topic);
         if let Some(known) = self.of(offered.topic).find(|record| record.id == offered.id) {
-            let is_same = known.body == offered.body && known.headers == offered.headers;
-            return match is_same {
-                true => Decided::Duplicate { offset: known.offset },
-                false => Decided::Conflict,
-            };
+            if known.body == offered.body && known.headers == offered.headers {
+                return Decided::Duplicate { offset: known.offset };
+            }
+            return Decided::Conflict;
         }
         if offered.expect.is_some_and(|expect| expect != end) {
             return Decided::Mismatch { end };

@@ -18,7 +18,7 @@ use crate::{
     end::End,
     format::{Format, FormatOptions},
     nodes::NodesOptions,
-    output::{remark, say},
+    output::{remark, say_bytes},
     topic, when,
 };
 
@@ -130,6 +130,7 @@ async fn follow(options: &SubOptions, format: Format, nodes: Vec<NodeSpec>) -> a
         records: Records::new(format, options.count),
         connection: Connection::default(),
         is_pattern,
+        lag_records: 0,
     };
     show(subscription, &mut shown, &mut end).await
 }
@@ -168,6 +169,8 @@ struct Shown {
     records: Records,
     connection: Connection,
     is_pattern: bool,
+    /// How far behind it was when that was last told.
+    lag_records: u64,
 }
 
 impl Shown {
@@ -183,7 +186,10 @@ impl Shown {
                 self.connection.is_back(&format!("goes on from {node}"));
             }
             SubscriptionEvent::Lagging { records } => {
-                remark(&format!("{records} records behind what is committed"));
+                // Who catches up, as from the start on, need not hear it again and again.
+                if std::mem::replace(&mut self.lag_records, records) < records {
+                    remark(&format!("{records} records behind what is committed"));
+                }
             }
             SubscriptionEvent::Skipped { from, to } => remark(&skipped(self.is_pattern, from, to)),
             SubscriptionEvent::Disconnected { reason } => self.connection.is_lost(&reason),
@@ -215,7 +221,7 @@ impl Connection {
 /// Records that are written together.
 struct Records {
     format: Format,
-    unwritten: String,
+    unwritten: Vec<u8>,
     /// How many are still to come, if that is limited.
     left: Option<u64>,
 }
@@ -224,7 +230,7 @@ impl Records {
     fn new(format: Format, count: Option<u64>) -> Self {
         Self {
             format,
-            unwritten: String::new(),
+            unwritten: Vec::new(),
             left: count,
         }
     }
@@ -247,7 +253,7 @@ impl Records {
         if self.unwritten.is_empty() {
             return Ok(true);
         }
-        let is_read = say(&self.unwritten)?;
+        let is_read = say_bytes(&self.unwritten)?;
         self.unwritten.clear();
         Ok(is_read)
     }
