@@ -100,11 +100,12 @@ impl Ordered<'_> {
         mut pop: impl FnMut(&mut Reorder<Line>) -> Option<Released<Line>>,
     ) -> Option<()> {
         let mut page = Vec::new();
-        let (mut count, mut last) = (0, LogId::default());
+        let mut count = 0;
         let mut next = pop(&mut self.buffer);
         while let Some(released) = next {
             page.extend_from_slice(&released.item.text);
-            (count, last) = (count + 1, released.item.log_id);
+            count += 1;
+            let last: LogId = released.item.log_id;
             next = pop(&mut self.buffer);
             if next.is_none() || page.len() >= PAGE_BYTES {
                 self.following
