@@ -106,7 +106,7 @@ impl Reader {
         let is_json = self.dice.permille(300);
         let mut command = format!("READ {topic} --from {from} --limit {limit} --local");
         if let Some(bytes) = max_bytes {
-            command += &format!(" --bytes {bytes}");
+            command = format!("{command} --bytes {bytes}");
         }
         if is_json {
             command.push_str(" --json");
