@@ -29,14 +29,15 @@ pub struct Matches {
 }
 
 impl Group {
-    /// The next entries from `from` on that hold records of matching topics: at most `limit`.
+    /// The next entries from `from` on that hold records of matching topics: at most `limit`. Who asks has all records up to the
+    /// Lamport time `has`.
     ///
     /// # Errors
-    /// Out of range, in Lamport times, if retention may have dropped some of them.
+    /// Out of range, in Lamport times, if retention may have dropped some that it does not have.
     pub async fn matching(
         &self,
         pattern: &Pattern,
-        mut from: u64,
+        (mut from, has): (u64, u64),
         limit: usize,
     ) -> Result<Matches, FetchError> {
         loop {
@@ -46,7 +47,13 @@ impl Group {
                 (!state.may_lack(pattern, from)).then(|| (state.find_matching(pattern, from, limit), first))
             };
             let Some((found, first)) = found else {
-                return Err(self.out_of_log().await?);
+                let dropped = self.lamport_of_cut().await?;
+                if dropped > has {
+                    let end = self.state.read().lamport;
+                    return Err(FetchError::OutOfRange { start: dropped, end });
+                }
+                from = self.state.read().first_index();
+                continue;
             };
             from = from.max(first);
             let (entries, next) = match found {

@@ -20,6 +20,8 @@ const KEPT_BYTES: usize = 16 << 20;
 #[derive(Debug)]
 pub(super) struct Lines {
     pub log_id: LogId,
+    /// Of the last line's record.
+    pub last_lamport: u64,
     first_offset: u64,
     bytes: Bytes,
     /// Where each line ends.
@@ -38,14 +40,15 @@ impl Lines {
     }
 
     fn numbered(records: &[Committed], form: Form, first_offset: u64) -> Option<Self> {
-        let first = records.first()?;
+        let last = records.last()?;
         let (mut out, mut ends) = (Vec::new(), Vec::with_capacity(records.len()));
         for record in records {
             form.write(record, &mut out);
             ends.push(out.len());
         }
         Some(Self {
-            log_id: first.log_id,
+            log_id: last.log_id,
+            last_lamport: last.lamport,
             first_offset,
             bytes: out.into(),
             ends,

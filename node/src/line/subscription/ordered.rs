@@ -62,6 +62,9 @@ impl Following {
             ordered.give(&cursor, |buffer| buffer.pop(now_us)).await?;
             if has_all {
                 ordered.wait(&mut cursor).await?;
+                if matches!(cursor, Cursor::Pattern(_)) {
+                    self.pause().await;
+                }
             }
         }
     }
@@ -100,11 +103,12 @@ impl Ordered<'_> {
         mut pop: impl FnMut(&mut Reorder<Line>) -> Option<Released<Line>>,
     ) -> Option<()> {
         let mut page = Vec::new();
-        let (mut count, mut last) = (0, LogId::default());
+        let mut count = 0;
         let mut next = pop(&mut self.buffer);
         while let Some(released) = next {
             page.extend_from_slice(&released.item.text);
-            (count, last) = (count + 1, released.item.log_id);
+            count += 1;
+            let last = released.item.log_id;
             next = pop(&mut self.buffer);
             if next.is_none() || page.len() >= PAGE_BYTES {
                 self.following

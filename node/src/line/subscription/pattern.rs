@@ -28,6 +28,8 @@ pub(in crate::line) struct PatternCursor {
     given: usize,
     /// Nothing up to this Lamport time is delivered.
     after: u64,
+    /// Everything up to this Lamport time was delivered.
+    has: u64,
     changed: watch::Receiver<u64>,
 }
 
@@ -38,6 +40,7 @@ impl PatternCursor {
             next: place.next_index,
             given: 0,
             after: place.lamport,
+            has: place.lamport,
             changed: group.watermarks.applied(),
         }
     }
@@ -67,7 +70,8 @@ impl PatternCursor {
         let mut records = Vec::new();
         let mut bytes = 0;
         loop {
-            let matches = group.matching(&self.pattern, self.next, ENTRIES).await?;
+            let place = (self.next, self.has);
+            let matches = group.matching(&self.pattern, place, ENTRIES).await?;
             if matches.entries.is_empty() {
                 self.next = matches.next;
                 return Ok(records);
@@ -76,9 +80,14 @@ impl PatternCursor {
                 let next = matched.note.log_index + 1;
                 let found = match group.hot_matched(&matched)? {
                     Some(found) => found,
-                    None => group.cold_matched(vec![matched], PAGE_BYTES).await?.concat(),
+                    None => match group.cold_matched(vec![matched], PAGE_BYTES).await?.pop() {
+                        Some(found) => found,
+                        // Retention dropped it: to look again tells.
+                        None => break,
+                    },
                 };
                 self.next = next;
+                self.has = found.last().map_or(self.has, |last| last.lamport.max(self.has));
                 for record in found.into_iter().filter(|record| record.lamport > self.after) {
                     bytes += record.record.body.len() + record.record.id.len();
                     records.push(record);
@@ -96,10 +105,8 @@ impl PatternCursor {
     /// The next lines; `None` when there are none yet. Moves the cursor.
     pub(super) async fn page(&mut self, following: &Following) -> Result<Option<Page>, FetchError> {
         loop {
-            let matches = following
-                .group
-                .matching(&self.pattern, self.next, ENTRIES)
-                .await?;
+            let place = (self.next, self.has);
+            let matches = following.group.matching(&self.pattern, place, ENTRIES).await?;
             if matches.entries.is_empty() {
                 (self.next, self.given) = (matches.next, 0);
                 return Ok(None);
@@ -193,6 +200,7 @@ impl PatternCursor {
             self.given = usize::try_from(given).unwrap_or(usize::MAX);
         } else {
             (self.next, self.given) = (index + 1, 0);
+            self.has = self.has.max(lines.last_lamport);
         }
         page.as_ref().is_some_and(|page| page.is_full)
     }
