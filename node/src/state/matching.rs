@@ -283,7 +283,7 @@ mod tests {
     const TOPICS: [&str; 4] = ["a.x", "a.y", "b", "c.x"];
 
     /// What a reader of the whole log would find.
-    fn scanned(log: &[Vec<usize>], pattern: &Pattern) -> Vec<(u64, Vec<(Arc<str>, u64)>)> {
+    fn scanned(log: &[Vec<usize>], pattern: &Pattern) -> Gathered {
         let mut ends = [0; TOPICS.len()];
         let mut found = Vec::new();
         for (index, records) in (0..).zip(log) {
