@@ -17,6 +17,10 @@ pub enum Mutant {
     AgeByWallClock,
     /// Cluster time is said to be known ten times better than it is.
     BoundTooSmall,
+    /// A group's record is handed out whatever became of it while that was put in the log.
+    HandOutUnchecked,
+    /// A checkpoint leaves out what a group did before an earlier record.
+    AcksNotInCheckpoint,
 }
 
 #[cfg(feature = "mutants")]

@@ -111,9 +111,9 @@ impl Windows {
     #[expect(clippy::cast_precision_loss, reason = "a rate for people to read")]
     fn rate(self, now_us: u64) -> Rate {
         let windows = self.at(now_us);
-        let seconds = WINDOW_US as f64 / 1e6;
+        let length_s = WINDOW_US as f64 / 1e6;
         let still = 1.0 - (now_us % WINDOW_US) as f64 / WINDOW_US as f64;
-        let per_s = |now: u64, before: u64| (now as f64 + before as f64 * still) / seconds;
+        let per_s = |now: u64, before: u64| (now as f64 + before as f64 * still) / length_s;
         Rate {
             records_per_s: per_s(windows.now.records, windows.before.records),
             bytes_per_s: per_s(windows.now.bytes, windows.before.bytes),

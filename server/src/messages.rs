@@ -3,21 +3,21 @@
 use std::time::Duration;
 
 use async_stream::stream;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt as _};
 use tokio::time::{sleep, timeout};
 use wiber_app::{
     api::HISTORY_LIMIT,
     service::{HistoryPage, MessageView, PublishReport, PublishRequest, ServiceError},
 };
 use wiber_client::{
-    Client, Consistency, PublishError, ReadError, ReadFrom, ReadPage, RecordLine, Subscription,
-    SubscriptionEvent,
+    Client, Consistency, GroupOptions, LineError, Member, PublishError, ReadError, ReadFrom, ReadPage,
+    RecordLine, Subscribe, Subscription, SubscriptionEvent,
 };
 
 use crate::cluster::Cluster;
 
-/// How long a publish is tried; a failover takes less.
-const PUBLISH_WITHIN: Duration = Duration::from_secs(5);
+/// How long a publish or a change of a group is tried; a failover takes less.
+pub(crate) const CHANGE_WITHIN: Duration = Duration::from_secs(5);
 /// How long a read index round is waited for before one node's own state has to do.
 const STRONG_WITHIN: Duration = Duration::from_secs(2);
 /// Between two tries to find a topic's end while no node answers.
@@ -62,7 +62,7 @@ impl Messages {
         let is_new_id = wanted_id.is_none();
         let published = self
             .client
-            .publish(convo, &text, wanted_id.clone(), PUBLISH_WITHIN)
+            .publish(convo, &text, wanted_id.clone(), CHANGE_WITHIN)
             .await;
         let published = published.map_err(|error| publish_error(error, wanted_id.as_deref()))?;
         let known_before = published.duplicate && !is_new_id;
@@ -99,19 +99,10 @@ impl Messages {
         &self,
         convo: &str,
     ) -> Result<impl Stream<Item = Followed> + use<>, ServiceError> {
-        let mut subscription = self
-            .client
-            .subscribe(convo, None)
+        let events = self
+            .subscribe(&Subscribe::new(convo))
             .map_err(|error| invalid(&error.to_string()))?;
-        let made_anew = self.cluster.made_anew();
-        Ok(stream! {
-            tokio::pin!(made_anew);
-            while let Some(event) = next_of(&mut subscription, made_anew.as_mut()).await {
-                if let Some(followed) = followed(event) {
-                    yield followed;
-                }
-            }
-        })
+        Ok(events.filter_map(async |event| followed(event)))
     }
 
     /// Everything from an offset on, or from a page before the end; ends when the cluster's data is made anew, so that
@@ -140,6 +131,41 @@ impl Messages {
                 }
             }
         })
+    }
+
+    /// What a subscription tells. Ends when the cluster's data is made anew: then what was followed is no more.
+    pub(crate) fn subscribe(
+        &self,
+        subscribe: &Subscribe,
+    ) -> Result<impl Stream<Item = SubscriptionEvent> + use<>, LineError> {
+        let mut subscription = self.client.subscribe_to(subscribe)?;
+        let made_anew = self.cluster.made_anew();
+        Ok(stream! {
+            tokio::pin!(made_anew);
+            while let Some(event) = next_of(&mut subscription, made_anew.as_mut()).await {
+                yield event;
+            }
+        })
+    }
+
+    /// A new member of a group, and what ends when the cluster's data is made anew, as then the group is no more.
+    pub(crate) fn join(
+        &self,
+        topic: &str,
+        group: &str,
+        options: GroupOptions,
+    ) -> Result<(Member, impl Future<Output = ()> + Send + use<>), LineError> {
+        let member = self.client.join(topic, group, options)?;
+        Ok((member, self.cluster.made_anew()))
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The client, if there is a node for it to ask.
+    pub(crate) fn reach(&self) -> Result<&Client, ServiceError> {
+        self.needs_a_node().map(|()| &self.client)
     }
 
     async fn last(&self, convo: &str, count: u64) -> Result<ReadPage, ServiceError> {
@@ -232,8 +258,9 @@ fn publish_error(error: PublishError, wanted_id: Option<&str>) -> ServiceError {
         PublishError::Rejected(why) => invalid(&why),
         PublishError::TooLarge { .. } | PublishError::OffsetMismatch { .. } => invalid(&error.to_string()),
         PublishError::IdExpired { .. } => ServiceError::IdConflict(format!("{error}.")),
-        PublishError::TooManyTopics { .. } => ServiceError::Unavailable(format!("Not published: {error}.")),
-        PublishError::Unavailable(_) => ServiceError::Unavailable(format!("Not published: {error}.")),
+        PublishError::TooManyTopics { .. } | PublishError::Unavailable(_) => {
+            ServiceError::Unavailable(format!("Not published: {error}."))
+        }
         PublishError::Unknown(_) => ServiceError::Unavailable(match wanted_id {
             Some(id) => format!("Unknown: {error}. Sent again under the id {id} it stays one message."),
             None => format!("Unknown: {error}."),

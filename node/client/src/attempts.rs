@@ -37,12 +37,13 @@ pub(crate) enum GaveUp {
 }
 
 impl Inner {
-    /// `command` is a whole command, the body of a publish included. `judge` says what an answer means.
+    /// `command` is a whole command, the body of a publish included. `judge` says what an answer means; it is told whether an
+    /// earlier attempt may still take effect.
     pub(crate) async fn settle_by<T>(
         &self,
         command: &Bytes,
         until: Instant,
-        judge: impl Fn(&Answer) -> Outcome<T>,
+        judge: impl Fn(&Answer, bool) -> Outcome<T>,
     ) -> Result<T, GaveUp> {
         let mut backoff = Backoff::new(&self.options);
         let mut unknown = None;
@@ -53,7 +54,9 @@ impl Inner {
                 break;
             }
             let mut next = self.after(node);
-            match self.attempt(node, command.clone(), until, &judge).await {
+            let is_open = unknown.is_some();
+            let judge = |answer: &Answer| judge(answer, is_open);
+            match self.attempt(node, command.clone(), until, judge).await {
                 Outcome::Done(result) => {
                     self.prefer(node);
                     return Ok(result);

@@ -205,8 +205,13 @@ impl MemberHandle {
     /// Gives the record back, to be handed out again at once. If it is not this member's any more, because it took too
     /// long or its connection was lost, it has been given back already, and nothing happens.
     pub async fn nack(&self, record: &RecordLine) {
+        self.nack_offset(record.offset).await;
+    }
+
+    /// The same, by the record's offset.
+    pub async fn nack_offset(&self, offset: u64) {
         // Without the task there is no connection, and nothing that it holds.
-        let _ = self.nacks.send(record.offset).await;
+        let _ = self.nacks.send(offset).await;
     }
 }
 

@@ -5,9 +5,29 @@
 //! in turn; a subscription goes on at the next offset wherever it was cut off. What cannot be known (did the
 //! lost node commit it?) is said to be unknown and never guessed.
 //!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use wiber_client::{Client, ClientOptions, Publish, Read, ReadFrom};
+//! use wiber_protocol::config::ClusterConfig;
+//!
+//! let config = ClusterConfig::parse_bytes(&std::fs::read("config/cluster.yaml")?, "config/cluster.yaml")?;
+//! let client = Client::new(&config, ClientOptions::default());
+//! let published = client.send(&Publish::new("lobby", "hello")).await?;
+//! println!("stored as {} at offset {:?}", published.id, published.offset);
+//! let mut records = client.read_all(Read::new("lobby", ReadFrom::Last).limit(10));
+//! while let Some(record) = records.next().await? {
+//!     println!("{}: {}", record.offset, record.text);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! A node has three kept connections here, opened when first needed, because it answers the commands of one in the
 //! order sent: one for publishes, so that a long page delays none; one for strong reads, which may have to wait for
-//! a majority; and one for local reads, which have not. Every subscription has one of its own.
+//! a majority; and one for local reads, which have not. Every subscription and every member of a group has one of its
+//! own.
+
+#![warn(missing_docs)]
 
 mod attempts;
 mod backoff;
@@ -105,6 +125,12 @@ impl Client {
             }),
             inbox: Arc::default(),
         }
+    }
+
+    /// An id that no other publish has. For who must know it before the answer, to send the same again when its fate is
+    /// unknown; [`Client::send`] makes one by itself.
+    pub fn make_id(&self) -> String {
+        self.inner.make_id()
     }
 }
 

@@ -244,22 +244,16 @@ impl Inner {
         command: &Bytes,
         until: Instant,
     ) -> PublishResult {
-        let may_be_stored = std::cell::Cell::new(false);
-        let judge = |answer: &Answer| {
-            let outcome = self.judge_publish(id, answer);
-            match &outcome {
-                Outcome::Unknown { .. } => may_be_stored.set(true),
-                // An attempt that is still on its way may find the topic's end where it is expected, later.
-                Outcome::Done(Err(PublishError::OffsetMismatch { end }))
-                    if may_be_stored.get() && expect.is_some_and(|expect| *end < expect) =>
-                {
-                    return Outcome::Unknown {
-                        reason: answer.reply.clone(),
-                    };
+        let judge = |answer: &Answer, may_be_stored: bool| match self.judge_publish(id, answer) {
+            // An attempt that is still on its way may find the topic's end where it is expected, later.
+            Outcome::Done(Err(PublishError::OffsetMismatch { end }))
+                if may_be_stored && expect.is_some_and(|expect| end < expect) =>
+            {
+                Outcome::Unknown {
+                    reason: answer.reply.clone(),
                 }
-                _ => {}
             }
-            outcome
+            outcome => outcome,
         };
         self.settle_by(command, until, judge).await?
     }

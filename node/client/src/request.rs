@@ -72,7 +72,7 @@ impl Client {
             .id(&id)
             .header(HEADER_REPLY_TO, &inbox.topic)
             .header(HEADER_CORRELATION_ID, &id)
-            .deadline(timeout);
+            .deadline(until.saturating_duration_since(Instant::now()));
         tokio::select! {
             // It can be there before the acknowledgement is.
             reply = waiting.reply() => return Ok(reply),

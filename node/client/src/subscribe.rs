@@ -5,10 +5,11 @@
 //! rule, the next connection starts there. A consumer that is slow makes the connection wait, and the node's cursor with
 //! it: nothing is dropped and nothing piles up.
 
+mod order;
 mod position;
 mod task;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
@@ -17,7 +18,7 @@ use wiber_protocol::{
     pattern::Pattern,
 };
 
-use self::{position::Position, task::SubscriptionTask};
+use self::{order::Order, position::Position, task::SubscriptionTask};
 use crate::{Client, Inner};
 
 /// Events that wait for the consumer; at the bound, nothing more is received.
@@ -42,6 +43,7 @@ const MAX_WAITING_EVENTS: usize = 64;
 pub struct Subscribe {
     pattern: String,
     start: SubscribeStart,
+    order: Option<Duration>,
 }
 
 impl Subscribe {
@@ -51,6 +53,7 @@ impl Subscribe {
         Self {
             pattern: pattern.into(),
             start: SubscribeStart::New,
+            order: None,
         }
     }
 
@@ -61,9 +64,22 @@ impl Subscribe {
         self
     }
 
+    /// Gives records by their time of origin: cluster time where it was taken, Lamport time, node. Each is held back for
+    /// `hold` at most, 1 ms to 60 s, until nothing earlier is to come if nothing is later than that. What is later is given at
+    /// once, as [`RecordLine::late`]. Records are held here and not in the node, so that no connection is lost with them; of
+    /// more than 65,536 of them or 64 MiB the first go before their time.
+    #[must_use]
+    pub fn order(mut self, hold: Duration) -> Self {
+        self.order = Some(hold);
+        self
+    }
+
     /// The pattern, if the protocol can say all of this.
     fn pattern(&self) -> Result<Pattern, LineError> {
-        let command = SubscribeCommand::new(&self.pattern, self.start);
+        let command = SubscribeCommand {
+            order: self.order,
+            ..SubscribeCommand::new(&self.pattern, self.start)
+        };
         Command::Subscribe(command).write(&mut Vec::new())?;
         Pattern::new(&self.pattern).map_err(|_| LineError::Usage("a pattern"))
     }
@@ -122,6 +138,7 @@ impl Subscription {
             client: Arc::clone(client),
             position: Position::new(pattern.is_literal(), subscribe.start),
             pattern,
+            order: subscribe.order.map(Order::new),
             events,
         };
         let task = AbortOnDropHandle::new(tokio::spawn(task.run()));

@@ -26,8 +26,12 @@ async fn expect_disconnected(member: &mut Member, words: &str) {
 
 #[tokio::test]
 async fn a_member_goes_where_the_leader_is_and_joins_again_when_it_is_lost() {
-    let nodes = [FakeNode::start("n1").await, FakeNode::start("n2").await];
-    let client = client(&[&nodes[0].spec, &nodes[1].spec], options());
+    let nodes = [
+        FakeNode::start("n1").await,
+        FakeNode::start("n2").await,
+        FakeNode::start("n3").await,
+    ];
+    let client = client(&[&nodes[0].spec, &nodes[1].spec, &nodes[2].spec], options());
     let group = GroupOptions::new()
         .start(SubscribeStart::Beginning)
         .ack_timeout(Duration::from_secs(1))
@@ -38,9 +42,9 @@ async fn a_member_goes_where_the_leader_is_and_joins_again_when_it_is_lost() {
     let script = async {
         let mut talk = nodes[0].accept().await;
         talk.expect(join).await;
-        talk.say(&format!("REDIRECT 127.0.0.1 {}", nodes[1].spec.port))
+        talk.say(&format!("REDIRECT 127.0.0.1 {}", nodes[2].spec.port))
             .await;
-        let mut talk = nodes[1].accept().await;
+        let mut talk = nodes[2].accept().await;
         talk.expect(join).await;
         talk.say("OK subscribed t group g").await;
         talk.say(&handed_out(1, 1)).await;
@@ -57,14 +61,14 @@ async fn a_member_goes_where_the_leader_is_and_joins_again_when_it_is_lost() {
         talk.say("ERR not_delivered 1\nENDED t no_group").await;
     };
     let events = async {
-        expect_joined(&mut member, "n2").await;
+        expect_joined(&mut member, "n3").await;
         let first = soon(member.next_record()).await.expect("a record");
         assert_eq!((first.offset, first.delivery), (1, Some(1)));
         assert_eq!(
             soon(member.next()).await,
             Some(MemberEvent::Skipped { first: 2, last: 5 })
         );
-        expect_disconnected(&mut member, "n2: answered `ENDED t not_leader`").await;
+        expect_disconnected(&mut member, "n3: answered `ENDED t not_leader`").await;
         expect_joined(&mut member, "n1").await;
         for delivery in [2, 3] {
             let record = soon(member.next_record()).await.expect("a record");

@@ -94,6 +94,8 @@ fn a_message_of_any_bytes_has_headers_and_is_stored_only_where_it_is_expected() 
     let read = cluster.says(&["history", "t", "--json"]);
     let record: wiber_client::RecordLine = serde_json::from_str(&read).expect("a record");
     assert_eq!(record.body().expect("base64"), bytes);
+    let piped = cluster.wiber(&["history", "t", "-f", "%s"]);
+    assert_eq!(piped.stdout, bytes);
     let header = |key: &str| record.headers.get(key).map(String::as_str);
     assert_eq!((header("kind"), header("n")), (Some("a b%"), Some("1")));
     let (code, _, complaint) = told(&cluster.wiber(&["pub", "t", "hi", "--expect", "0"]));
@@ -391,6 +393,97 @@ fn on_a_terminal_a_long_input_is_counted_and_nothing_of_it_stays() {
 }
 
 #[test]
+fn patterns_and_moments_are_followed_and_read() {
+    let cluster = Cluster::start(1);
+    for topic in ["orders.eu", "orders.us", "lobby"] {
+        cluster.says(&["pub", topic, &format!("to {topic}")]);
+    }
+    let shown = cluster.says(&["sub", "orders.*", "--from-start", "-c", "2", "-f", "%t %o %s\\n"]);
+    assert_eq!(shown, "orders.eu 1 to orders.eu\norders.us 1 to orders.us\n");
+    let ordered = [
+        "sub",
+        ">",
+        "--from-start",
+        "--order",
+        "100ms",
+        "-c",
+        "3",
+        "-f",
+        "%s\\n",
+    ];
+    assert_eq!(cluster.says(&ordered).lines().count(), 3);
+    let readable = cluster.says(&["sub", ">", "--since", "10m", "--count", "3"]);
+    assert!(readable.ends_with("  lobby  to lobby\n"), "{readable}");
+    let time = cluster.says(&["history", "orders.us", "-f", "%C"]);
+    let text = ["-f", "%s\\n"];
+    let history = |words: &[&str]| cluster.says(&[&["history", "orders.us"], words, &text].concat());
+    assert_eq!(history(&["--since", &time]), "to orders.us\n");
+    assert_eq!(history(&["--since", "1h"]), "to orders.us\n");
+    assert_eq!(history(&["--since", "2100-01-01T00:00:00Z"]), "");
+    cluster.says(&["pub", "orders.us", "more"]);
+    assert_eq!(history(&["--offset", "1", "-n", "1"]), "to orders.us\n");
+    assert_eq!(history(&["--offset", "2"]), "more\n");
+}
+
+#[test]
+fn a_member_of_a_group_acknowledges_what_it_has_shown() {
+    let cluster = Cluster::start(3);
+    let (code, ..) = publish_lines(&cluster, &["t"], numbered(10).as_bytes());
+    assert_eq!(code, Some(0));
+    let member = ["sub", "t", "--group", "g", "--from-start", "-f", "%o %d\\n"];
+    let show = |words: &[&str]| cluster.says(&[&member, words].concat());
+    assert_eq!(show(&["--no-ack", "-c", "2"]), "1 1\n2 1\n");
+    assert_eq!(show(&["-c", "3", "--ack-timeout", "5s"]), "1 2\n2 2\n3 2\n");
+    let group = || -> Value {
+        let said: Value = serde_json::from_str(&cluster.says(&["groups", "--json"])).expect("JSON");
+        assert_eq!(said["group_count"], 1);
+        said["groups"][0].clone()
+    };
+    let told = group();
+    assert_eq!((&told["next_offset"], &told["lag"]), (&4.into(), &7.into()));
+    assert_eq!(told["ack_timeout_ms"], 5000);
+    assert!(cluster.says(&["groups", "t"]).contains("\nt      g "));
+    assert_eq!(
+        cluster.says(&["groups", "seek", "t", "g", "10"]),
+        "moved g of t to offset 10\n"
+    );
+    assert_eq!(show(&["-c", "1"]), "10 1\n");
+    assert_eq!(group()["lag"], 0);
+    assert_eq!(cluster.says(&["groups", "delete", "t", "g"]), "deleted g of t\n");
+    assert_eq!(cluster.says(&["groups"]), "no groups\n");
+    let (code, _, complaint) = told_of(&cluster, &["groups", "delete", "t", "g"]);
+    assert_eq!(code, Some(1));
+    assert_eq!(complaint, "wiber: there is no such group\n");
+}
+
+fn told_of(cluster: &Cluster, words: &[&str]) -> (Option<i32>, String, String) {
+    told(&cluster.wiber(words))
+}
+
+#[test]
+fn a_request_is_answered_by_a_command_that_reads_it() {
+    let cluster = Cluster::start(1);
+    let mut reply = cluster.command(&["reply", "shout", "--command", "tr a-z A-Z"]);
+    let running = Running::start(&mut reply);
+    cluster::wait_for("somebody answers", cluster::PATIENCE, || {
+        let said: Value = serde_json::from_str(&cluster.says(&["groups", "--json"])).ok()?;
+        (said["groups"][0]["members"] == 1).then_some(())
+    });
+    assert_eq!(
+        cluster.says(&["request", "shout", "hello", "there"]),
+        "HELLO THERE\n"
+    );
+    let json = cluster.says(&["request", "shout", "again", "--json"]);
+    let record: Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(record["text"], "AGAIN");
+    running.interrupt();
+    assert_eq!(running.code(), Some(0));
+    let (code, out, complaint) = told_of(&cluster, &["request", "shout", "hello", "--timeout", "300ms"]);
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert_eq!(complaint, "wiber: no reply came in time\n");
+}
+
+#[test]
 fn a_mistake_is_refused_with_code_2_and_one_line() {
     for words in [
         &["pub"][..],
@@ -401,6 +494,12 @@ fn a_mistake_is_refused_with_code_2_and_one_line() {
         &["pub", "t", "hi", "--header", "no", "--addr", "127.0.0.1:1"],
         &["sub", "t.*", "--offset", "3", "--addr", "127.0.0.1:1"],
         &["sub", "t", "--since", "soon"],
+        &["sub", "t.*", "--group", "g", "--addr", "127.0.0.1:1"],
+        &["sub", "t", "--no-ack"],
+        &["sub", "t", "--order", "2h"],
+        &["groups", "seek", "t", "g"],
+        &["request", "t"],
+        &["reply", "t"],
         &["sub", "t", "--from-start", "--last", "3"],
         &["sub", "t", "-f", "%x", "--addr", "127.0.0.1:1"],
         &["history", "t", "-n", "many"],

@@ -39,6 +39,8 @@ async fn a_reply_is_told_by_its_correlation_id_from_those_of_others() {
         let line = inbox.hear().await.expect("the inbox");
         let topic = line.strip_prefix("SUBSCRIBE ").expect(&line).to_owned();
         assert!(topic.len() == 9 && topic.starts_with("_inbox."), "{topic}");
+        let asked_too_soon = tokio::time::timeout(Duration::from_millis(50), node.accept());
+        assert!(asked_too_soon.await.is_err(), "nobody could hear the reply yet");
         inbox.say(&format!("OK subscribed {topic} 5")).await;
         let mut talk = node.accept().await;
         let (reply_to, id) = hear_request(&mut talk).await;

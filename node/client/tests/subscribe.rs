@@ -206,6 +206,47 @@ async fn a_pattern_goes_on_behind_the_last_lamport_time() {
 }
 
 #[tokio::test]
+async fn records_by_time_of_origin_are_held_across_a_lost_connection() {
+    let node = FakeNode::start("n1").await;
+    let client = client(&[&node.spec], options());
+    let subscribe = Subscribe::new("a.*").order(Duration::from_millis(300));
+    let mut subscription = client.subscribe_to(&subscribe).expect("a pattern");
+    let at = |logical_time, secs: u64| {
+        record("a.x", logical_time).replace("1729459200.123457", &format!("{secs}.000000"))
+    };
+    let script = async {
+        let mut talk = node.accept().await;
+        talk.expect("SUBSCRIBE a.*").await;
+        talk.say(&format!("OK subscribed a.* after 1\n{}", at(2, 1000)))
+            .await;
+        // So much newer that what was before is due.
+        talk.say(&at(3, 2000)).await;
+        drop(talk);
+        let mut talk = node.accept().await;
+        talk.expect("SUBSCRIBE a.* --after 3").await;
+        talk.say(&format!("OK subscribed a.* after 3\n{}", at(4, 1999)))
+            .await;
+        talk.say(&at(5, 1)).await;
+        talk
+    };
+    let mut given = Vec::new();
+    let events = async {
+        while given.len() < 4 {
+            if let SubscriptionEvent::Record(record) = soon(subscription.next()).await {
+                given.push((record.logical_time, record.late));
+            }
+        }
+    };
+    let (_talk, ()) = tokio::join!(script, events);
+    assert_eq!(given[..1], [(2, false)]);
+    let mut rest = given[1..].to_vec();
+    rest.sort_unstable();
+    assert_eq!(rest, [(3, false), (4, false), (5, true)]);
+    let place = |logical_time| given.iter().position(|(found, _)| *found == logical_time);
+    assert!(place(4) < place(3), "{given:?}");
+}
+
+#[tokio::test]
 async fn a_dead_or_refusing_node_is_left_for_another() {
     let (refusing, good) = (FakeNode::start("n2").await, FakeNode::start("n3").await);
     let client = client(&[&dead_node("n1").spec, &refusing.spec, &good.spec], options());

@@ -20,7 +20,7 @@ mod splitter;
 pub use command::{
     Command, CommandError, LineError, Membership, PublishCommand, PublishError, ReadCommand, ReadStart,
     SubscribeCommand, SubscribeStart, check_group, check_headers, check_id, check_message, check_pattern,
-    check_topic, parse_seconds,
+    check_topic, decode_header, parse_seconds,
 };
 pub use http::looks_like_http;
 pub use listing::{GroupLine, TopicLine};

@@ -2,6 +2,8 @@
 
 mod follower;
 mod history;
+mod member;
+mod operator;
 mod ordered;
 mod pattern;
 mod publisher;
@@ -61,6 +63,13 @@ impl Clients {
         }
         tokio::spawn(clients.historian().run());
         tokio::spawn(clients.follower().run());
+        let members = clients.members();
+        if let Some(operator) = clients.operator(&members) {
+            tokio::spawn(operator.run());
+        }
+        for member in members {
+            tokio::spawn(member.run());
+        }
         for (number, topic) in (0..).zip(TOPICS) {
             tokio::spawn(clients.subscriber(number, topic).run());
         }

@@ -226,7 +226,6 @@ fn after_command<'a>(line: &[u8], rest: &'a [u8]) -> After<'a> {
     let text = String::from_utf8_lossy(line);
     let words: Vec<&str> = text.split_whitespace().collect();
     match words[..] {
-        ["QUIT"] => After::Ends,
         ["PUBLISH", ..] if std::str::from_utf8(line).is_err() => After::Ends,
         ["PUBLISH", _, bytes, ..] => {
             let digits = bytes.strip_prefix('+').unwrap_or(bytes);
@@ -251,7 +250,7 @@ fn after_command<'a>(line: &[u8], rest: &'a [u8]) -> After<'a> {
                 None => After::Waits,
             }
         }
-        ["PUBLISH", ..] => After::Ends,
+        ["QUIT"] | ["PUBLISH", ..] => After::Ends,
         _ => After::Goes(rest),
     }
 }

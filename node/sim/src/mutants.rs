@@ -15,10 +15,12 @@ pub enum Broken {
     SnapshotAtLastApplied,
     AgeByWallClock,
     BoundTooSmall,
+    HandOutUnchecked,
+    AcksNotInCheckpoint,
 }
 
 impl Broken {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::NoFsyncBeforeAck,
         Self::VoteNotSynced,
         Self::AckBeforeQuorum,
@@ -27,6 +29,8 @@ impl Broken {
         Self::SnapshotAtLastApplied,
         Self::AgeByWallClock,
         Self::BoundTooSmall,
+        Self::HandOutUnchecked,
+        Self::AcksNotInCheckpoint,
     ];
 }
 
@@ -39,6 +43,8 @@ pub fn switch(broken: Option<Broken>) {
         Some(Broken::SnapshotAtLastApplied) => Some(Mutant::SnapshotAtLastApplied),
         Some(Broken::AgeByWallClock) => Some(Mutant::AgeByWallClock),
         Some(Broken::BoundTooSmall) => Some(Mutant::BoundTooSmall),
+        Some(Broken::HandOutUnchecked) => Some(Mutant::HandOutUnchecked),
+        Some(Broken::AcksNotInCheckpoint) => Some(Mutant::AcksNotInCheckpoint),
         Some(Broken::NoFsyncBeforeAck | Broken::VoteNotSynced) | None => None,
     });
 }

@@ -6,6 +6,7 @@
 //! began, agrees with the offsets. [`short`] lets `stateright` come to the same verdict on short histories.
 
 mod clocks;
+mod groups;
 mod log;
 mod matching;
 mod short;
@@ -20,8 +21,9 @@ use wiber_protocol::{
     line::RecordLine,
 };
 
-use self::{log::CommittedLog, short::Histories};
+use self::{groups::Book, log::CommittedLog, short::Histories};
 pub use self::{
+    groups::HandOut,
     log::{Cursor, read_all},
     short::Operation,
     shown::Shown,
@@ -55,6 +57,7 @@ struct Inner {
     /// Acknowledged publishes that no node was seen to have committed yet: key and who acknowledged it.
     unlocated: Vec<(String, String)>,
     histories: Histories,
+    book: Book,
     retention: Retention,
 }
 
@@ -205,6 +208,7 @@ impl Oracle {
         let mut inner = self.0.lock();
         let inner = &mut *inner;
         inner.judge_open_steps(world);
+        inner.look_at_hand_outs(world);
         inner.unproven.retain(
             |(who, record)| match inner.log.record(&record.topic, record.offset) {
                 Some(known) => {
@@ -260,11 +264,17 @@ impl Oracle {
             ));
         }
         inner.histories.check(world);
+        inner.settle_groups(world);
     }
 
     /// How many entries are known to be committed.
     pub fn committed(&self) -> u64 {
         self.0.lock().log.len()
+    }
+
+    /// All topics that have records.
+    pub fn topics(&self) -> Vec<String> {
+        self.0.lock().log.topics()
     }
 
     /// The last offset of a topic.

@@ -235,6 +235,18 @@ async fn heal(cluster: &Cluster, clients: &Clients, dice: &Dice) {
             PROGRESS.as_secs()
         ));
     }
+    let groups_are_done = || {
+        cluster.look();
+        world.oracle().groups_are_done()
+    };
+    if timeout(PROGRESS, until(groups_are_done)).await.is_err() {
+        return world.fail(format!(
+            "{} s after healing {}",
+            PROGRESS.as_secs(),
+            world.oracle().undone()
+        ));
+    }
+    world.count(Count::GroupsDone);
     if timeout(CONVERGENCE, until(|| has_converged(cluster)))
         .await
         .is_err()
@@ -259,6 +271,8 @@ async fn heal(cluster: &Cluster, clients: &Clients, dice: &Dice) {
     world.count(Count::Converged);
     same_start(cluster);
     records_everywhere(cluster).await;
+    // What members were handed meanwhile.
+    cluster.look();
     world.oracle().settle(world);
 }
 
@@ -282,7 +296,7 @@ fn has_converged(cluster: &Cluster) -> bool {
 
 /// What retention drops is decided in the log, so every node begins at the same record.
 fn same_start(cluster: &Cluster) {
-    for topic in crate::clients::TOPICS {
+    for topic in &cluster.world.oracle().topics() {
         let starts: Vec<u64> = cluster
             .hosts
             .iter()
@@ -306,7 +320,7 @@ async fn records_everywhere(cluster: &Cluster) {
         let (world, name) = (cluster.world.clone(), host.name.clone());
         let process: Arc<dyn runtime::Process> = process;
         let read = runtime::spawn_in(&process, async move {
-            for topic in crate::clients::TOPICS {
+            for topic in &world.oracle().topics() {
                 crate::oracle::read_all(&world, &name, &group, topic).await;
             }
         });

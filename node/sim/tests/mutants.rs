@@ -60,3 +60,13 @@ fn records_that_are_dropped_by_the_wall_clock_are_noticed() {
 fn cluster_time_that_is_known_less_well_than_it_says_is_noticed() {
     is_noticed(Broken::BoundTooSmall);
 }
+
+#[test]
+fn a_group_s_record_that_is_handed_out_though_it_is_done_is_noticed() {
+    is_noticed(Broken::HandOutUnchecked);
+}
+
+#[test]
+fn acknowledgements_that_a_checkpoint_leaves_out_are_noticed() {
+    is_noticed(Broken::AcksNotInCheckpoint);
+}

@@ -29,31 +29,36 @@ pub struct Matches {
 }
 
 impl Group {
-    /// The next entries from `from` on that hold records of matching topics: at most `limit`. Who asks has all records up to the
-    /// Lamport time `has`.
+    /// The next entries from `from` on that hold records of matching topics: at most `limit`. The reader has all that it
+    /// wants up to the Lamport time `after`.
     ///
     /// # Errors
-    /// Out of range, in Lamport times, if retention may have dropped some that it does not have.
+    /// Out of range, in Lamport times, if retention may have dropped some of them that are later.
     pub async fn matching(
         &self,
         pattern: &Pattern,
-        (mut from, has): (u64, u64),
+        mut from: u64,
+        after: u64,
         limit: usize,
     ) -> Result<Matches, FetchError> {
         loop {
             let found = {
                 let state = self.state.read();
                 let first = state.first_index();
-                (!state.may_lack(pattern, from)).then(|| (state.find_matching(pattern, from, limit), first))
-            };
-            let Some((found, first)) = found else {
-                let dropped = self.lamport_of_cut().await?;
-                if dropped > has {
-                    let end = self.state.read().lamport;
-                    return Err(FetchError::OutOfRange { start: dropped, end });
+                if state.may_lack(pattern, from) {
+                    Err(first)
+                } else {
+                    Ok((state.find_matching(pattern, from, limit), first))
                 }
-                from = self.state.read().first_index();
-                continue;
+            };
+            let (found, first) = match found {
+                Ok(found) => found,
+                // As on a node that was behind and got a snapshot: the reader had it all from another one.
+                Err(first) if self.lamport_of_cut().await? <= after => {
+                    from = first;
+                    continue;
+                }
+                Err(_) => return Err(self.out_of_log().await?),
             };
             from = from.max(first);
             let (entries, next) = match found {

@@ -175,14 +175,12 @@ impl Reader {
         let mut room = lines.buffer().limit(read_bytes);
         let received = input.read_buf(&mut room);
         let received = match &self.large_input {
-            None => received.await,
-            Some((_, until)) => match timeout_at(*until, received).await {
-                Ok(received) => received,
-                Err(_) => {
-                    let late = Step::line(Reply::Unavailable { reason: SLOW_INPUT });
-                    return finish(self.step(late).await);
-                }
-            },
+            None => Ok(received.await),
+            Some((_, until)) => timeout_at(*until, received).await,
+        };
+        let Ok(received) = received else {
+            let late = Step::line(Reply::Unavailable { reason: SLOW_INPUT });
+            return finish(self.step(late).await);
         };
         match received {
             Ok(0) => Next::Finish,
@@ -251,7 +249,7 @@ impl Reader {
                     .await
             }
             Command::Quit => finish(self.step(Step::Quit).await),
-            command => match Step::of(command) {
+            command => match Step::of(&command) {
                 Some(step) => more(self.step(step).await),
                 // Everything else stands above.
                 None => Next::Drop,
@@ -319,13 +317,13 @@ impl Reader {
     }
 
     /// Stamps a record, to go out with what was said at the same time.
-    fn publish(&mut self, topic: &str, stamped: impl FnOnce(&Stamper, &Moment, Arc<str>) -> Record) {
+    fn publish(&mut self, topic: &str, make: impl FnOnce(&Stamper, &Moment, Arc<str>) -> Record) {
         if *self.topic != *topic {
             self.topic = topic.into();
         }
         let stamper = &self.clients.stamper;
         let moment = self.moment.get_or_insert_with(|| stamper.moment());
-        let record = stamped(stamper, moment, Arc::clone(&self.topic));
+        let record = make(stamper, moment, Arc::clone(&self.topic));
         if self.clients.trace.allow_local(EventKind::Publish) {
             self.clients.trace.local(EventKind::Publish, 0, |event| {
                 event.records = Some(1);

@@ -20,7 +20,7 @@ const KEPT_BYTES: usize = 16 << 20;
 #[derive(Debug)]
 pub(super) struct Lines {
     pub log_id: LogId,
-    /// Of the last line's record.
+    /// The last record's Lamport time.
     pub last_lamport: u64,
     first_offset: u64,
     bytes: Bytes,

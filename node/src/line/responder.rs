@@ -111,33 +111,31 @@ pub(super) struct PublishStep {
 
 impl Step {
     /// What the responder does; `None` for what the reader does itself.
-    pub(super) fn of(command: Command<'_>) -> Option<Self> {
-        let owned = |text: Option<&str>| text.map(str::to_owned);
+    pub(super) fn of(command: &Command<'_>) -> Option<Self> {
+        let owned = |text: &str| text.to_owned();
         Some(match command {
             Command::Ping => Self::line(Reply::Pong),
-            Command::Sub { topic } => Self::Sub {
-                topic: topic.to_owned(),
-            },
+            Command::Sub { topic } => Self::Sub { topic: owned(topic) },
             Command::Subscribe(subscribe) => Self::Subscribe(SubscribeStep {
-                pattern: subscribe.pattern.to_owned(),
+                pattern: owned(subscribe.pattern),
                 start: subscribe.start,
                 order: subscribe.order,
-                member: subscribe.group.map(|member| MemberStep {
-                    group: member.group.to_owned(),
+                member: subscribe.group.as_ref().map(|member| MemberStep {
+                    group: owned(member.group),
                     ack_timeout: member.ack_timeout,
                     max_deliveries: member.max_deliveries,
                     max_in_flight: member.max_in_flight,
                 }),
             }),
             Command::Unsub { pattern } => Self::Unsub {
-                pattern: pattern.to_owned(),
+                pattern: owned(pattern),
             },
             Command::History { topic, count } => Self::History {
-                topic: topic.to_owned(),
-                count,
+                topic: owned(topic),
+                count: *count,
             },
             Command::Read(read) => Self::Read(ReadStep {
-                topic: read.topic.to_owned(),
+                topic: owned(read.topic),
                 start: read.start,
                 limit: read.limit,
                 max_bytes: read.max_bytes,
@@ -145,21 +143,21 @@ impl Step {
                 json: read.json,
             }),
             Command::Nack { topic, group, offset } => Self::Nack {
-                topic: topic.to_owned(),
-                group: group.to_owned(),
-                offset,
+                topic: owned(topic),
+                group: owned(group),
+                offset: *offset,
             },
             Command::Topics {
                 pattern,
                 after,
                 limit,
             } => Self::Topics {
-                pattern: owned(pattern),
-                after: owned(after),
-                limit,
+                pattern: pattern.map(owned),
+                after: after.map(owned),
+                limit: *limit,
             },
             Command::Groups { pattern } => Self::Groups {
-                pattern: owned(pattern),
+                pattern: pattern.map(owned),
             },
             Command::Quit => Self::Quit,
             Command::Pub { .. }

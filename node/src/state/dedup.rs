@@ -169,11 +169,11 @@ fn place(number: u64, forgotten: u64) -> usize {
 
 fn key(record: &Record) -> Key {
     let numbered = numbered(&record.id);
-    let hashed = numbered.map_or(record.id.as_str(), |(producer, _)| producer);
+    let named = numbered.map_or(record.id.as_str(), |(producer, _)| producer);
     let mut hasher = blake3::Hasher::new();
     hasher.update(record.topic.as_bytes());
     hasher.update(&[0]);
-    hasher.update(hashed.as_bytes());
+    hasher.update(named.as_bytes());
     let hash = hasher.finalize();
     let mut words = hash.as_bytes().chunks_exact(8).map(word);
     let (first, second) = (words.next().unwrap_or(0), words.next().unwrap_or(0));

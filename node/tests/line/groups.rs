@@ -271,7 +271,11 @@ fn a_deleted_group_ends_for_its_members_and_a_moved_one_begins_again() {
 fn a_member_that_does_not_read_holds_up_nobody() {
     let cluster = one();
     let mut publisher = cluster.conn(0);
-    let _lazy = member(&cluster, 0, "--max-in-flight 4 --ack-timeout 500");
+    let _lazy = member(
+        &cluster,
+        0,
+        "--max-in-flight 4 --ack-timeout 500 --max-deliveries 1000",
+    );
     let mut eager = member(&cluster, 0, "");
     let text = "x".repeat(100_000);
     for _ in 0..100 {

@@ -1,4 +1,7 @@
-//! How the REST forms say no, and how they read what they are asked: every refusal is `{"detail": text}`.
+//! How the REST forms say no, and how they read what they are asked: every refusal is `{"detail": text}`, and a few of
+//! the new ones say in further keys what a script needs to go on.
+
+use std::collections::BTreeMap;
 
 use axum::{
     Json,
@@ -8,6 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 use wiber_app::service::ServiceError;
 
 /// A status and a sentence.
@@ -15,6 +19,7 @@ use wiber_app::service::ServiceError;
 pub(crate) struct Refusal {
     status: StatusCode,
     detail: String,
+    more: BTreeMap<&'static str, Value>,
 }
 
 impl Refusal {
@@ -22,7 +27,18 @@ impl Refusal {
         Self {
             status,
             detail: detail.into(),
+            more: BTreeMap::new(),
         }
+    }
+
+    /// Says one thing more, for scripts.
+    pub(crate) fn with(mut self, key: &'static str, value: impl Into<Value>) -> Self {
+        self.more.insert(key, value.into());
+        self
+    }
+
+    pub(crate) fn into_detail(self) -> String {
+        self.detail
     }
 
     pub(crate) fn unreadable(detail: impl Into<String>) -> Self {
@@ -33,10 +49,13 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         #[derive(Serialize)]
-        struct Detail {
+        struct Body {
             detail: String,
+            #[serde(flatten)]
+            more: BTreeMap<&'static str, Value>,
         }
-        (self.status, Json(Detail { detail: self.detail })).into_response()
+        let Self { status, detail, more } = self;
+        (status, Json(Body { detail, more })).into_response()
     }
 }
 
@@ -44,6 +63,20 @@ impl From<ServiceError> for Refusal {
     fn from(error: ServiceError) -> Self {
         let status = StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Self::new(status, error.detail())
+    }
+}
+
+/// A body of any bytes, whatever its content type says.
+pub(super) struct RawBody(pub(super) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for RawBody {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        let bytes = Bytes::from_request(request, state).await;
+        bytes
+            .map(Self)
+            .map_err(|rejection| Refusal::new(rejection.status(), rejection.body_text()))
     }
 }
 
@@ -55,9 +88,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
-        let bytes = Bytes::from_request(request, state)
-            .await
-            .map_err(|rejection| Refusal::new(rejection.status(), rejection.body_text()))?;
+        let RawBody(bytes) = RawBody::from_request(request, state).await?;
         // A list of the fields in their order would be read, too.
         if bytes.trim_ascii_start().first() != Some(&b'{') {
             return Err(Refusal::unreadable("The body is no JSON object.".to_owned()));

@@ -5,8 +5,12 @@
 mod access;
 mod answer;
 mod body;
+mod failure;
 mod headers;
+mod listing;
+mod message_headers;
 mod page;
+mod records;
 mod rest;
 mod serve;
 
@@ -54,6 +58,8 @@ impl FromRef<Gateway> for LeptosOptions {
 pub(crate) fn router(gateway: Gateway, own_port: u16) -> Router {
     page::routes(&gateway)
         .merge(rest::routes())
+        .merge(records::routes())
+        .merge(listing::routes())
         .merge(ws::routes())
         .method_not_allowed_fallback(rest::wrong_method)
         // Axum's own bound is below a large message's.

@@ -1,31 +1,30 @@
-//! The WebSockets: a socket is a stream of text frames and nothing else.
+//! The WebSockets: a socket is a stream of text frames, and on some of them an ear for what the browser says.
 //!
-//! What a browser sends is read and dropped (but a close or a pong counts as a sign of life). A slow browser is
-//! waited for: the frames come from a cursor (a file, an offset) or from a bounded channel, so nothing piles up;
-//! one that takes nothing for [`SEND_TIMEOUT`] is let go.
+//! A slow browser is waited for: the frames come from a cursor (a file, an offset) or from a bounded channel, so
+//! nothing piles up ([`pump`]).
 
 mod cluster;
 mod convo;
 mod logs;
+mod member;
+mod pump;
+mod records;
 mod topic;
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::{
-        FromRequestParts, WebSocketUpgrade,
-        ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code},
-    },
+    extract::{FromRequestParts, WebSocketUpgrade, ws::Utf8Bytes},
     http::{StatusCode, request::Parts},
     response::Response,
     routing::get,
 };
-use futures_util::{SinkExt as _, Stream, StreamExt as _};
+use futures_util::Stream;
 use serde::Serialize;
 use tokio::{
-    sync::Semaphore,
-    time::{Instant, MissedTickBehavior, interval_at, timeout},
+    sync::{Semaphore, mpsc},
+    time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -33,16 +32,8 @@ use crate::http::{Gateway, Refusal};
 
 /// Open sockets; another gets 503.
 const MAX_SOCKETS: usize = 512;
-/// A browser has nothing to say here; a larger message ends its socket.
+/// A browser has little or nothing to say here; a larger message ends its socket.
 const MAX_INCOMING_BYTES: usize = 16 << 10;
-/// Between two pings.
-const PING_EVERY: Duration = Duration::from_secs(15);
-/// A socket that shows no sign of life for this long is gone.
-const LIFE_TIMEOUT: Duration = Duration::from_secs(45);
-/// How long a frame may wait for a browser that does not read.
-const SEND_TIMEOUT: Duration = Duration::from_secs(20);
-/// Frames that are ready together are written together, up to this many.
-const MAX_BATCH: usize = 64;
 
 pub(crate) fn routes() -> Router<Gateway> {
     Router::new()
@@ -50,6 +41,7 @@ pub(crate) fn routes() -> Router<Gateway> {
         .route("/ws/node/{id}/logs", get(logs::open))
         .route("/live/cluster", get(cluster::open))
         .route("/live/topic/{convo}", get(topic::open))
+        .route("/live/records/{pattern}", get(records::open))
 }
 
 /// All open sockets. Clones share the count.
@@ -77,11 +69,31 @@ impl Sockets {
         let _ = timeout(Duration::from_secs(1), self.tasks.wait()).await;
     }
 
-    /// Answers an upgrade with a socket on which `frames` are sent until they end.
+    /// Answers an upgrade with a socket on which `frames` are sent until they end. What the browser says is dropped.
     fn accept(
         &self,
         upgrade: Upgrade,
         frames: impl Stream<Item = Utf8Bytes> + Send + 'static,
+    ) -> Result<Response, Refusal> {
+        self.open(upgrade, frames, None)
+    }
+
+    /// The same, and the texts that the browser sends come out of `ear`'s other end. While that is full, nothing more is
+    /// read from the browser.
+    fn accept_and_listen(
+        &self,
+        upgrade: Upgrade,
+        frames: impl Stream<Item = Utf8Bytes> + Send + 'static,
+        ear: mpsc::Sender<Utf8Bytes>,
+    ) -> Result<Response, Refusal> {
+        self.open(upgrade, frames, Some(ear))
+    }
+
+    fn open(
+        &self,
+        upgrade: Upgrade,
+        frames: impl Stream<Item = Utf8Bytes> + Send + 'static,
+        ear: Option<mpsc::Sender<Utf8Bytes>>,
     ) -> Result<Response, Refusal> {
         let slot = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| {
             Refusal::new(
@@ -97,7 +109,8 @@ impl Sockets {
         Ok(upgrade.on_upgrade(async move |socket| {
             let closing = sockets.closing.clone();
             // Tracked, so that the end of the gateway waits for its goodbye.
-            sockets.tasks.track_future(pump(socket, frames, closing)).await;
+            let pumping = pump::pump(socket, frames, ear, closing);
+            sockets.tasks.track_future(pumping).await;
             drop(slot);
         }))
     }
@@ -125,52 +138,4 @@ fn json(frame: &impl Serialize) -> Utf8Bytes {
     serde_json::to_string(frame)
         .expect("a frame has string keys only and no failing serializer")
         .into()
-}
-
-async fn pump(socket: WebSocket, frames: impl Stream<Item = Utf8Bytes>, closing: CancellationToken) {
-    let (mut sink, mut incoming) = socket.split();
-    let frames = frames.ready_chunks(MAX_BATCH);
-    tokio::pin!(frames);
-    let mut pings = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
-    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut alive_at = Instant::now();
-    let (code, reason) = loop {
-        let batch = tokio::select! {
-            () = closing.cancelled() => break (close_code::AWAY, "the gateway ends"),
-            message = incoming.next() => match message {
-                Some(Ok(Message::Close(_))) => break (close_code::NORMAL, ""),
-                Some(Ok(_)) => {
-                    alive_at = Instant::now();
-                    continue;
-                }
-                // Gone, or no WebSocket any more.
-                Some(Err(_)) | None => return,
-            },
-            batch = frames.next() => match batch {
-                Some(batch) => batch.into_iter().map(Message::Text).collect(),
-                None => break (close_code::NORMAL, ""),
-            },
-            _ = pings.tick() => {
-                if alive_at.elapsed() > LIFE_TIMEOUT {
-                    return;
-                }
-                vec![Message::Ping(bytes::Bytes::new())]
-            }
-        };
-        let sending = async {
-            for message in batch {
-                sink.feed(message).await?;
-            }
-            sink.flush().await
-        };
-        if !matches!(timeout(SEND_TIMEOUT, sending).await, Ok(Ok(()))) {
-            return;
-        }
-    };
-    let goodbye = Message::Close(Some(CloseFrame {
-        code,
-        reason: reason.into(),
-    }));
-    // It is over either way.
-    let _ = timeout(Duration::from_millis(500), sink.send(goodbye)).await;
 }

@@ -8,7 +8,7 @@ use crate::{
     socket::upgrade,
 };
 
-const CHANGES: [(&str, &str); 7] = [
+const CHANGES: [(&str, &str); 11] = [
     ("/cluster/start", ""),
     ("/cluster/node/n1/kill", ""),
     ("/cluster/node/n1/restart", ""),
@@ -16,13 +16,22 @@ const CHANGES: [(&str, &str); 7] = [
     ("/api/nodes/n1/stop", ""),
     ("/api/fn/start_cluster", "{}"),
     ("/api/fn/publish", r#"{"convo":"dm:a:b","message":"hi"}"#),
+    ("/api/topics/orders/records", "hi"),
+    ("/api/topics/orders/request", "hi"),
+    ("/api/groups/orders/billing/seek", r#"{"next_offset":1}"#),
+    ("/api/groups/orders/billing/ack", r#"{"offset":1}"#),
 ];
-const SOCKETS: [&str; 4] = [
+const SOCKETS: [&str; 6] = [
     "/ws/dm:a:b",
     "/ws/node/n1/logs",
     "/live/cluster",
     "/live/topic/dm:a:b",
+    "/live/records/orders.*?start=true",
+    "/live/records/orders?group=billing",
 ];
+
+/// To be ended by DELETE.
+const GROUP: &str = "/api/groups/orders/billing";
 
 #[test]
 fn a_foreign_page_changes_nothing_and_opens_no_socket() {
@@ -39,6 +48,7 @@ fn a_foreign_page_changes_nothing_and_opens_no_socket() {
             let why = ask(home.port, "POST", path, &[("origin", origin)], body).refusal(403);
             assert!(why.contains(origin), "{why}");
         }
+        ask(home.port, "DELETE", GROUP, &[("origin", origin)], "").refusal(403);
         for path in SOCKETS {
             assert_eq!(
                 upgrade(home.port, path, &[("origin", origin)]).0,
@@ -50,6 +60,9 @@ fn a_foreign_page_changes_nothing_and_opens_no_socket() {
     for (path, body) in CHANGES {
         let lines = [("sec-fetch-site", "cross-site"), ("content-type", "text/plain")];
         ask(home.port, "POST", path, &lines, body).refusal(403);
+    }
+    for path in ["/api/topics", "/api/groups", "/api/topics/orders/records"] {
+        ask(home.port, "GET", path, &[("sec-fetch-site", "cross-site")], "").refusal(403);
     }
     assert_eq!(home.process("n1")["state"], "stopped", "nothing was started");
 }
@@ -67,6 +80,8 @@ fn our_own_page_and_scripts_are_answered() {
         ] {
             let answer = ask(home.port, "POST", "/cluster/node/n1/kill", &lines, "");
             assert_eq!(answer.refusal(400), "n1 is not running.");
+            let ended = ask(home.port, "DELETE", GROUP, &lines, "");
+            assert_eq!(ended.refusal(503), "No node of the cluster is running.");
             for path in SOCKETS {
                 assert_eq!(upgrade(home.port, path, &lines).0, 101, "{path} {lines:?}");
             }
@@ -78,20 +93,21 @@ fn our_own_page_and_scripts_are_answered() {
 fn a_name_bound_to_us_is_not_ours() {
     let home = Home::new(1);
     let rebound = [("host", "evil.example"), ("origin", "http://evil.example")];
-    for path in ["/", "/cluster/nodes", "/api/cluster", "/pkg/wiber.js"] {
+    for path in [
+        "/",
+        "/cluster/nodes",
+        "/api/cluster",
+        "/api/topics",
+        "/pkg/wiber.js",
+    ] {
         ask(home.port, "GET", path, &rebound, "").refusal(403);
     }
     for path in SOCKETS {
         assert_eq!(upgrade(home.port, path, &rebound).0, 403, "{path}");
     }
-    ask(
-        home.port,
-        "POST",
-        "/cluster/start",
-        &[("host", "evil.example")],
-        "",
-    )
-    .refusal(403);
+    for (method, path) in [("POST", "/cluster/start"), ("DELETE", GROUP)] {
+        ask(home.port, method, path, &[("host", "evil.example")], "").refusal(403);
+    }
 }
 
 #[test]
@@ -162,7 +178,7 @@ fn every_answer_says_what_a_browser_may_do_with_it() {
 #[test]
 fn bodies_are_bounded() {
     let home = Home::new(1);
-    for path in ["/dm/dm:a:b", "/api/fn/publish"] {
+    for path in ["/dm/dm:a:b", "/api/fn/publish", "/api/topics/t/records"] {
         let head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
         let mut announced = connect(home.port);
         announced

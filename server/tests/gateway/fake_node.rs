@@ -1,19 +1,23 @@
-//! A node's outside without its inside: lock file, admin events, and the line protocol over a list in memory.
+//! A node's outside without its inside: lock file, admin events, and the line protocol ([`line`]) over a list in memory
+//! ([`log`]).
 //!
 //! It is this very test program: the gateway is given a script that starts it again as the ignored test
 //! [`fake_node`]. Files in its data folder make it misbehave:
 //! `refuse` (a start that fails), `deaf` (SIGTERM is ignored), `mute` (the admin port never opens),
-//! `no_strong` (no read index), `no_leader` (no publish), `unheard` (a publish is never answered),
+//! `no_strong` (no read index), `no_leader` (no publish), `unheard` (a publish is never answered), `full` (no new topic),
+//! `lag` (who subscribes is told to be behind), `kept_from` (the first offset that is kept, of every topic),
 //! `cluster` (the id of the cluster it says it is in), and `say` (server-sent events to pass on). Its clock can be
 //! made false where it was started with `--allow-faults`, or has the file `faults`.
 
+mod line;
+mod log;
+
 use std::{
-    collections::HashMap,
     fs::File,
     io::Write as _,
     path::PathBuf,
     process::exit,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -27,17 +31,13 @@ use tokio::{
 use wiber_protocol::{
     config::{ClusterConfig, NodeSpec},
     ids::ClusterId,
-    line::{
-        Command, Consistency, Line, LineSplitter, MAX_LINE_BYTES, ReadCommand, ReadStart, RecordView, Reply,
-        SubscribeStart,
-    },
     status::{ClockFault, ClockStatus, InjectedFault, NodeStatus, Role},
 };
 
+use self::log::Log;
+
 /// How the script hands over its arguments.
 pub(crate) const ARGUMENTS: &str = "WIBER_FAKE_NODE_ARGUMENTS";
-/// The stamp of the first record, microseconds; each later one is a second on.
-const FIRST_TS_US: i64 = 1_729_459_200_123_456;
 
 #[test]
 #[ignore = "not a test: the process that other tests start as a node"]
@@ -95,20 +95,13 @@ fn take_lock(folder: &std::path::Path, spec: &NodeSpec, started_by: &str) -> Fil
     file
 }
 
-struct Stored {
-    id: String,
-    text: String,
-}
-
-type Topics = HashMap<String, Vec<Stored>>;
-
 #[derive(Clone)]
 struct Node {
     spec: NodeSpec,
     folder: PathBuf,
     role: Role,
-    topics: Arc<Mutex<Topics>>,
-    /// Counts the records.
+    log: Arc<Mutex<Log>>,
+    /// Counts what happened to the log.
     changed: watch::Sender<u64>,
     injected: Arc<Mutex<Option<InjectedFault>>>,
 }
@@ -120,7 +113,7 @@ impl Node {
             spec,
             folder,
             role,
-            topics: Arc::default(),
+            log: Arc::default(),
             changed: watch::channel(0).0,
             injected: Arc::default(),
         }
@@ -128,6 +121,10 @@ impl Node {
 
     fn has(&self, file: &str) -> bool {
         self.folder.join(file).exists()
+    }
+
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn run(self) {
@@ -228,7 +225,7 @@ impl Node {
             pid: std::process::id(),
             role: self.role,
             term: 1,
-            record_count: *self.changed.borrow(),
+            record_count: self.log().records.len() as u64,
             clock: ClockStatus {
                 faults_allowed: self.has("faults"),
                 injected: *self.injected.lock().unwrap_or_else(PoisonError::into_inner),
@@ -236,152 +233,5 @@ impl Node {
             },
             ..NodeStatus::default()
         }
-    }
-
-    async fn line(self, mut stream: TcpStream) {
-        let mut splitter = LineSplitter::new(MAX_LINE_BYTES);
-        let mut follows: Option<(String, u64)> = None;
-        let mut changed = self.changed.subscribe();
-        let mut out = Vec::new();
-        loop {
-            while let Some(Line::Text(line)) = splitter.next_line() {
-                self.answer(&line, &mut follows, &mut out);
-            }
-            if let Some((topic, next)) = &mut follows {
-                *next = self.write_records(topic, *next, u64::MAX, &mut out);
-            }
-            if stream.write_all(&out).await.is_err() {
-                return;
-            }
-            out.clear();
-            tokio::select! {
-                read = stream.read_buf(splitter.buffer()) => if read.unwrap_or(0) == 0 { return },
-                _ = changed.changed() => {}
-            }
-        }
-    }
-
-    fn answer(&self, line: &[u8], follows: &mut Option<(String, u64)>, out: &mut Vec<u8>) {
-        match Command::parse(line).unwrap() {
-            Command::Ping => Reply::Pong.write(out),
-            Command::Pub { topic, id, text } => self.publish(topic, id.unwrap(), text, out),
-            Command::Read(ReadCommand {
-                consistency: Consistency::Strong,
-                ..
-            }) if self.has("no_strong") => {
-                Reply::Unavailable {
-                    reason: "no majority answers",
-                }
-                .write(out);
-            }
-            Command::Read(ReadCommand {
-                topic,
-                start,
-                limit,
-                consistency,
-                ..
-            }) => {
-                let high_watermark = self.high_watermark(topic);
-                let (from, limit) = match start {
-                    ReadStart::Last(count) => (high_watermark.saturating_sub(count) + 1, count),
-                    ReadStart::From(offset) => (offset, limit),
-                    ReadStart::Since(_) => panic!("the gateway has no use for {start:?}"),
-                };
-                let next_offset = self.write_records(topic, from, limit, out);
-                Reply::ReadEnd {
-                    high_watermark,
-                    log_start_offset: 1,
-                    consistency,
-                    next_offset,
-                }
-                .write(out);
-            }
-            Command::Subscribe(subscribe) => {
-                let topic = subscribe.pattern;
-                let next = match subscribe.start {
-                    SubscribeStart::From(from) => from,
-                    _ => self.high_watermark(topic) + 1,
-                };
-                Reply::Subscribed {
-                    topic,
-                    next_offset: Some(next),
-                }
-                .write(out);
-                *follows = Some((topic.to_owned(), next));
-            }
-            other => panic!("the gateway has no use for {other:?}"),
-        }
-    }
-
-    fn publish(&self, topic: &str, id: &str, text: &str, out: &mut Vec<u8>) {
-        if self.has("no_leader") {
-            return Reply::NotLeader.write(out);
-        }
-        if self.has("unheard") {
-            return Reply::TimeoutWaitingCommit.write(out);
-        }
-        let mut topics = self.topics();
-        let records = topics.entry(topic.to_owned()).or_default();
-        match records.iter().find(|record| record.id == id) {
-            Some(record) if record.text == text => Reply::Duplicate { id, offset: None }.write(out),
-            Some(_) => Reply::IdConflict { id }.write(out),
-            None => {
-                records.push(Stored {
-                    id: id.to_owned(),
-                    text: text.to_owned(),
-                });
-                let offset = records.len() as u64;
-                Reply::Published {
-                    id,
-                    offset: Some(offset),
-                    logical_time: Some(offset * 10),
-                }
-                .write(out);
-                drop(topics);
-                self.changed.send_modify(|count| *count += 1);
-            }
-        }
-    }
-
-    /// Writes up to `limit` records from `offset` on and gives the offset after them.
-    fn write_records(&self, topic: &str, offset: u64, limit: u64, out: &mut Vec<u8>) -> u64 {
-        let topics = self.topics();
-        let mut next = offset;
-        for record in topics
-            .get(topic)
-            .into_iter()
-            .flatten()
-            .skip(usize::try_from(offset - 1).unwrap())
-        {
-            if next - offset == limit {
-                break;
-            }
-            let ts_us = FIRST_TS_US + 1_000_000 * (i64::try_from(next).unwrap() - 1);
-            let view = RecordView {
-                topic,
-                id: &record.id,
-                offset: next,
-                ts_us,
-                corrected_us: ts_us + 250_000,
-                bound_us: None,
-                logical_time: next * 10,
-                node: &self.spec.id,
-                log_index: next,
-                headers: &[],
-                body: record.text.as_bytes(),
-                binary_safe: false,
-            };
-            view.write_record(out);
-            next += 1;
-        }
-        next
-    }
-
-    fn high_watermark(&self, topic: &str) -> u64 {
-        self.topics().get(topic).map_or(0, |records| records.len() as u64)
-    }
-
-    fn topics(&self) -> std::sync::MutexGuard<'_, Topics> {
-        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -36,12 +36,18 @@ impl Answer {
 
     /// The `{"detail": …}` of a refusal with this status, which has nothing else in it.
     pub(crate) fn refusal(&self, status: u16) -> String {
+        let (detail, more) = self.refusal_with_more(status);
+        assert_eq!(more, Value::Object(serde_json::Map::new()));
+        detail
+    }
+
+    /// The `detail` of a refusal with this status, and what it says besides.
+    pub(crate) fn refusal_with_more(&self, status: u16) -> (String, Value) {
         assert_eq!(self.status, status, "{}", self.text());
         assert_eq!(self.header("content-type"), Some("application/json"));
-        let body = self.json();
-        let fields = body.as_object().unwrap();
-        assert_eq!(fields.keys().collect::<Vec<_>>(), ["detail"]);
-        fields["detail"].as_str().unwrap().to_owned()
+        let mut body = self.json();
+        let detail = body.as_object_mut().unwrap().remove("detail").unwrap();
+        (detail.as_str().unwrap().to_owned(), body)
     }
 }
 
@@ -53,7 +59,14 @@ pub(crate) fn connect(port: u16) -> TcpStream {
 }
 
 /// Asks as a script does: `Host` and nothing else, unless `lines` say otherwise.
-pub(crate) fn ask(port: u16, method: &str, path: &str, lines: &[(&str, &str)], body: &str) -> Answer {
+pub(crate) fn ask(
+    port: u16,
+    method: &str,
+    path: &str,
+    lines: &[(&str, &str)],
+    body: impl AsRef<[u8]>,
+) -> Answer {
+    let body = body.as_ref();
     let mut request = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
     if !lines.iter().any(|(name, _)| *name == "host") {
         request.push_str(&format!("host: 127.0.0.1:{port}\r\n"));
@@ -65,9 +78,10 @@ pub(crate) fn ask(port: u16, method: &str, path: &str, lines: &[(&str, &str)], b
         request.push_str(&format!("content-length: {}\r\n", body.len()));
     }
     request.push_str("\r\n");
-    request.push_str(body);
     let mut stream = connect(port);
     stream.write_all(request.as_bytes()).unwrap();
+    // It may be refused before it is read.
+    let _ = stream.write_all(body);
     read_answer(&mut stream)
 }
 

@@ -106,11 +106,14 @@ impl Client {
     async fn change_group(&self, command: &Command<'_>, deadline: Duration) -> Result<(), AckError> {
         let mut line = Vec::new();
         command.write(&mut line)?;
-        let judge = |answer: &Answer| match Reply::parse(&answer.reply) {
+        let is_deletion = matches!(command, Command::DeleteGroup { .. });
+        let judge = |answer: &Answer, is_open: bool| match Reply::parse(&answer.reply) {
             Some(Reply::Acked { .. } | Reply::GroupDeleted { .. } | Reply::GroupMoved { .. }) => {
                 Outcome::Done(Ok(()))
             }
             Some(Reply::NotDelivered { offset }) => Outcome::Done(Err(AckError::NotDelivered { offset })),
+            // Most likely it was this call's own first attempt that deleted it; now it is gone either way.
+            Some(Reply::NoSuchGroup { .. }) if is_deletion && is_open => Outcome::Done(Ok(())),
             Some(Reply::NoSuchGroup { .. }) => Outcome::Done(Err(AckError::NoSuchGroup)),
             Some(Reply::Refused { .. }) => Outcome::Done(Err(AckError::Rejected(answer.reply.clone()))),
             _ => self.inner.judge_failure(&answer.reply),

@@ -47,6 +47,11 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Starts `count` nodes and waits until all follow one of them.
     pub(crate) fn start(count: usize) -> Self {
+        Self::start_with(count, "")
+    }
+
+    /// The same, with more in the configuration than the nodes.
+    pub(crate) fn start_with(count: usize, settings: &str) -> Self {
         let block = Block::claim();
         let folder = tempfile::tempdir().expect("a folder");
         let lines: Vec<String> = (1..)
@@ -56,7 +61,7 @@ impl Cluster {
             .collect();
         fs::write(
             folder.path().join("cluster.yaml"),
-            format!("nodes:\n{}", lines.concat()),
+            format!("nodes:\n{}{settings}", lines.concat()),
         )
         .expect("a configuration");
         let mut cluster = Self {

@@ -78,6 +78,10 @@ impl CommittedLog {
             .filter_map(|(_, (topic, offset))| self.record(topic, *offset))
     }
 
+    pub(super) fn topics(&self) -> Vec<String> {
+        self.topics.keys().cloned().collect()
+    }
+
     pub(super) fn high_watermark(&self, topic: &str) -> u64 {
         self.topics.get(topic).map_or(0, |records| records.len() as u64)
     }
@@ -93,6 +97,32 @@ impl CommittedLog {
             index,
             bytes: bytes.clone(),
         })
+    }
+
+    /// The next record of its topic.
+    fn store(&mut self, at: LogId, record: Record, text: String) {
+        let records = self.topics.entry(record.topic.to_string()).or_default();
+        let offset = records.len() as u64 + 1;
+        self.lamport = record.lamport.max(self.lamport + 1);
+        self.places
+            .insert(self.lamport, (record.topic.to_string(), offset));
+        records.push(RecordLine {
+            topic: record.topic.to_string(),
+            id: record.id,
+            offset,
+            ts_us: record.ts_us,
+            corrected_us: record.corrected_us,
+            logical_time: self.lamport,
+            clock_type: "logical".to_owned(),
+            node: record.node.to_string(),
+            log_index: at.index,
+            headers: record.headers.into_iter().collect(),
+            bound_us: record
+                .synchronised
+                .then_some(i64::try_from(record.error_bound_us).unwrap_or(i64::MAX)),
+            text,
+            ..RecordLine::default()
+        });
     }
 
     /// Two logs that hold an entry of one index and term hold the same entry.
@@ -151,6 +181,7 @@ impl Oracle {
                 inner.committed(world, who, &stored, crc);
             }
         }
+        inner.compare_groups(world, who, group);
         let end = log.last().map_or(0, |(_, index)| index + 1);
         for stored in log.read(cursor.next, end, READ_BYTES).unwrap_or_default() {
             inner.log.matches(world, who, &stored);
@@ -249,6 +280,12 @@ impl Inner {
     /// What the log means, worked out independently of the nodes.
     fn record(&mut self, world: &World, at: LogId, record: Record) {
         let text = String::from_utf8_lossy(&record.body).into_owned();
+        if let Some(op) = &record.group_op {
+            if self.group_op(world, &record, op) {
+                self.log.store(at, record, text);
+            }
+            return;
+        }
         let key = key_of(&text);
         let Some(known) = self
             .publishes
@@ -276,8 +313,7 @@ impl Inner {
                 record.topic
             ));
         }
-        let records = self.log.topics.entry(record.topic.to_string()).or_default();
-        let offset = records.len() as u64 + 1;
+        let offset = self.log.high_watermark(&record.topic) + 1;
         if let Some(expect) = record.expect {
             if expect + 1 != offset {
                 return;
@@ -295,28 +331,7 @@ impl Inner {
         }
         real_time(world, known, offset);
         known.offset = Some(offset);
-        self.log.lamport = record.lamport.max(self.log.lamport + 1);
-        self.log
-            .places
-            .insert(self.log.lamport, (record.topic.to_string(), offset));
-        let records = self.log.topics.entry(record.topic.to_string()).or_default();
-        records.push(RecordLine {
-            topic: record.topic.to_string(),
-            id: record.id,
-            offset,
-            ts_us: record.ts_us,
-            corrected_us: record.corrected_us,
-            logical_time: self.log.lamport,
-            clock_type: "logical".to_owned(),
-            node: record.node.to_string(),
-            log_index: at.index,
-            headers: record.headers.into_iter().collect(),
-            bound_us: record
-                .synchronised
-                .then_some(i64::try_from(record.error_bound_us).unwrap_or(i64::MAX)),
-            text,
-            ..RecordLine::default()
-        });
+        self.log.store(at, record, text);
     }
 }
 

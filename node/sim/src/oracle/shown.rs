@@ -40,6 +40,20 @@ impl Shown {
         }
     }
 
+    /// A `RECORD` line for a member of a group, the group, and the how manieth time this is.
+    pub fn handed_out(line: &str) -> Result<(Self, String, u32), RecordLineError> {
+        let mut record = RecordLine::parse(line)?;
+        let (Some(group), Some(delivery)) = (record.group.take(), record.delivery.take()) else {
+            return Err(RecordLineError::Kind(line.to_owned()));
+        };
+        let shown = Self {
+            topic: record.topic.clone(),
+            offset: record.offset,
+            form: Form::Record(Box::new(record)),
+        };
+        Ok((shown, group, delivery))
+    }
+
     /// A line of nine fields of this kind; `None` if it is not one.
     pub fn fields(kind: &str, line: &str) -> Option<Self> {
         let mut fields = line.splitn(9, ' ');

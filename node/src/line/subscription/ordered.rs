@@ -108,7 +108,7 @@ impl Ordered<'_> {
         while let Some(released) = next {
             page.extend_from_slice(&released.item.text);
             count += 1;
-            let last = released.item.log_id;
+            let last: LogId = released.item.log_id;
             next = pop(&mut self.buffer);
             if next.is_none() || page.len() >= PAGE_BYTES {
                 self.following

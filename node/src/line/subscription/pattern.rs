@@ -26,10 +26,8 @@ pub(in crate::line) struct PatternCursor {
     next: u64,
     /// How many of its matching records were delivered.
     given: usize,
-    /// Nothing up to this Lamport time is delivered.
+    /// Everything up to this Lamport time was delivered, or is not to be.
     after: u64,
-    /// Everything up to this Lamport time was delivered.
-    has: u64,
     changed: watch::Receiver<u64>,
 }
 
@@ -40,7 +38,6 @@ impl PatternCursor {
             next: place.next_index,
             given: 0,
             after: place.lamport,
-            has: place.lamport,
             changed: group.watermarks.applied(),
         }
     }
@@ -70,8 +67,9 @@ impl PatternCursor {
         let mut records = Vec::new();
         let mut bytes = 0;
         loop {
-            let place = (self.next, self.has);
-            let matches = group.matching(&self.pattern, place, ENTRIES).await?;
+            let matches = group
+                .matching(&self.pattern, self.next, self.after, ENTRIES)
+                .await?;
             if matches.entries.is_empty() {
                 self.next = matches.next;
                 return Ok(records);
@@ -87,11 +85,12 @@ impl PatternCursor {
                     },
                 };
                 self.next = next;
-                self.has = found.last().map_or(self.has, |last| last.lamport.max(self.has));
+                let last = found.last().map_or(0, |record| record.lamport);
                 for record in found.into_iter().filter(|record| record.lamport > self.after) {
                     bytes += record.record.body.len() + record.record.id.len();
                     records.push(record);
                 }
+                self.after = self.after.max(last);
                 if records.len() >= PAGE_RECORDS || bytes >= PAGE_BYTES {
                     return Ok(records);
                 }
@@ -105,8 +104,10 @@ impl PatternCursor {
     /// The next lines; `None` when there are none yet. Moves the cursor.
     pub(super) async fn page(&mut self, following: &Following) -> Result<Option<Page>, FetchError> {
         loop {
-            let place = (self.next, self.has);
-            let matches = following.group.matching(&self.pattern, place, ENTRIES).await?;
+            let matches = following
+                .group
+                .matching(&self.pattern, self.next, self.after, ENTRIES)
+                .await?;
             if matches.entries.is_empty() {
                 (self.next, self.given) = (matches.next, 0);
                 return Ok(None);
@@ -200,7 +201,7 @@ impl PatternCursor {
             self.given = usize::try_from(given).unwrap_or(usize::MAX);
         } else {
             (self.next, self.given) = (index + 1, 0);
-            self.has = self.has.max(lines.last_lamport);
+            self.after = self.after.max(lines.last_lamport);
         }
         page.as_ref().is_some_and(|page| page.is_full)
     }

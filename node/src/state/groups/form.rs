@@ -13,6 +13,7 @@ use wiber_protocol::{
 };
 
 use super::{GroupState, Groups};
+use crate::mutant::{self, Mutant};
 
 impl Groups {
     pub(in crate::state) fn put(&self, out: &mut BytesMut) {
@@ -36,17 +37,22 @@ impl Groups {
 }
 
 fn put_state(out: &mut BytesMut, state: &GroupState) {
+    let left_out = if mutant::is_broken(Mutant::AcksNotInCheckpoint) {
+        state.done.len()
+    } else {
+        0
+    };
     for number in [
         state.settings.ack_timeout_ms,
         u64::from(state.settings.max_deliveries),
         state.next_offset,
         state.redelivered,
         state.dead_letters,
-        state.done.len() as u64,
+        (state.done.len() - left_out) as u64,
     ] {
         put_varint(out, number);
     }
-    for offset in &state.done {
+    for offset in state.done.iter().skip(left_out) {
         put_varint(out, offset - state.next_offset);
     }
     put_varint(out, state.deliveries.len() as u64);

@@ -1,6 +1,6 @@
 //! How a record is written: by a template in the manner of kcat's `-f`, as JSON, or the way a person reads it best.
 
-use std::fmt::{self, Write as _};
+use std::{borrow::Cow, fmt::Write as _, io::Write as _};
 
 use chrono::{DateTime, Local};
 use clap::Args;
@@ -19,7 +19,7 @@ pub(crate) struct FormatOptions {
         long,
         value_name = "TEMPLATE",
         conflicts_with = "json",
-        long_help = "Write each record by this template: %t topic, %o offset, %k id, %s text, %T time and %C cluster time \
+        long_help = "Write each record by this template: %t topic, %o offset, %k id, %s the message (into a pipe, its bytes as they are), %T time and %C cluster time \
                      (Unix seconds), %B how far cluster time may be off (seconds), %L Lamport time, %n the node that took \
                      it, %h headers, %d how often its group handed it out, %% a percent sign; \\n, \\r, \\t, \\\\. What is \
                      not known is `-`. No line end is added."
@@ -170,30 +170,35 @@ impl Format {
     }
 
     /// Appends the record.
-    pub(crate) fn write(&self, record: &RecordLine, out: &mut String) -> anyhow::Result<()> {
+    pub(crate) fn write(&self, record: &RecordLine, out: &mut Vec<u8>) -> anyhow::Result<()> {
         match &self.form {
             Form::Template(pieces) => {
                 for piece in pieces {
                     match piece {
-                        Piece::Literal(text) => out.push_str(text),
+                        Piece::Literal(text) => out.extend_from_slice(text.as_bytes()),
                         Piece::Field(field) => self.write_field(*field, record, out)?,
                     }
                 }
             }
             Form::Json => {
-                out.push_str(&escaped(&serde_json::to_string(record)?));
-                out.push('\n');
+                out.extend_from_slice(escaped(&serde_json::to_string(record)?).as_bytes());
+                out.push(b'\n');
             }
-            Form::Readable(readable) => self.write_readable(*readable, record, out),
+            Form::Readable(readable) => self.write_readable(*readable, record, out)?,
         }
         Ok(())
     }
 
-    fn write_readable(&self, readable: Readable, record: &RecordLine, out: &mut String) {
+    fn write_readable(
+        &self,
+        readable: Readable,
+        record: &RecordLine,
+        out: &mut Vec<u8>,
+    ) -> anyhow::Result<()> {
         let mut head = format!("{:>6}  {}", record.offset, local_time(record.corrected_us));
         if readable.topics {
             head.push_str("  ");
-            self.write_words(&record.topic, &mut head);
+            head.push_str(&self.words(&record.topic));
         }
         if let Some(delivery @ 2..) = record.delivery {
             // Writing into memory cannot fail.
@@ -204,50 +209,65 @@ impl Format {
         }
         if readable.headers && !record.headers.is_empty() {
             head.push_str("  ");
-            self.write_words(&headers(record), &mut head);
+            head.push_str(&self.words(&headers(record)));
         }
-        out.push_str(&readable.style.paint(&head, FAINT));
-        out.push_str("  ");
-        self.write_words(&record.text, out);
-        out.push('\n');
+        write!(out, "{}  ", readable.style.paint(&head, FAINT))?;
+        if record.data.is_some() {
+            // Nobody reads that.
+            write!(out, "({} bytes)", record.body()?.len())?;
+        } else {
+            self.write_body(record, out)?;
+        }
+        out.push(b'\n');
+        Ok(())
     }
 
-    fn write_field(&self, field: Field, record: &RecordLine, out: &mut String) -> fmt::Result {
+    /// The message: into a pipe its bytes, whatever they are.
+    fn write_body(&self, record: &RecordLine, out: &mut Vec<u8>) -> anyhow::Result<()> {
+        if record.data.is_some() && !self.for_terminal {
+            out.extend_from_slice(&record.body()?);
+        } else {
+            out.extend_from_slice(self.words(&record.text).as_bytes());
+        }
+        Ok(())
+    }
+
+    fn write_field(&self, field: Field, record: &RecordLine, out: &mut Vec<u8>) -> anyhow::Result<()> {
         match field {
-            Field::Topic => self.write_words(&record.topic, out),
+            Field::Topic => write!(out, "{}", self.words(&record.topic))?,
             Field::Offset => write!(out, "{}", record.offset)?,
-            Field::Id => self.write_words(&record.id, out),
-            Field::Text => self.write_words(&record.text, out),
+            Field::Id => write!(out, "{}", self.words(&record.id))?,
+            Field::Text => self.write_body(record, out)?,
             Field::Time => write!(out, "{:.6}", record.ts_secs())?,
             Field::ClusterTime => write!(out, "{:.6}", record.corrected_secs())?,
             Field::Bound => match record.bound_us {
                 Some(us) => write!(out, "{}.{:06}", us / 1_000_000, us % 1_000_000)?,
-                None => out.push('-'),
+                None => out.push(b'-'),
             },
             Field::Lamport => write!(out, "{}", record.logical_time)?,
-            Field::Headers if record.headers.is_empty() => out.push('-'),
-            Field::Headers => self.write_words(&headers(record), out),
+            Field::Node => write!(out, "{}", self.words(&record.node))?,
+            Field::Headers if record.headers.is_empty() => out.push(b'-'),
+            Field::Headers => write!(out, "{}", self.words(&headers(record)))?,
             Field::Delivery => match record.delivery {
                 Some(delivery) => write!(out, "{delivery}")?,
-                None => out.push('-'),
+                None => out.push(b'-'),
             },
-            Field::Node => self.write_words(&record.node, out),
         }
         Ok(())
     }
 
     /// Somebody's words: on a terminal without controls, a line end in them being a blank.
-    fn write_words(&self, words: &str, out: &mut String) {
+    fn words<'a>(&self, words: &'a str) -> Cow<'a, str> {
         if !self.for_terminal {
-            out.push_str(words);
-            return;
+            return words.into();
         }
-        out.extend(words.chars().filter_map(|c| match c {
+        let shown = |c: char| match c {
             '\t' => Some('\t'),
             '\n' => Some(' '),
             c if c.is_control() => None,
             c => Some(c),
-        }));
+        };
+        words.chars().filter_map(shown).collect::<String>().into()
     }
 }
 

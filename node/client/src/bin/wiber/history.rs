@@ -10,7 +10,7 @@ use crate::{
     cli,
     format::{Format, FormatOptions},
     nodes::NodesOptions,
-    output::say,
+    output::say_bytes,
     topic, when,
 };
 
@@ -75,11 +75,11 @@ async fn show(options: &HistoryOptions, format: &Format, nodes: Vec<NodeSpec>) -
         .consistency(consistency);
     let mut pages = client.read_all(read);
     while let Some(records) = pages.next_page().await? {
-        let mut text = String::new();
+        let mut text = Vec::new();
         for record in &records {
             format.write(record, &mut text)?;
         }
-        if !say(&text)? {
+        if !say_bytes(&text)? {
             break;
         }
     }

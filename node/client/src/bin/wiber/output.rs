@@ -30,8 +30,13 @@ fn is_set(name: &str, counts: impl Fn(&OsStr) -> bool) -> bool {
 
 /// Writes all of it at once, so that a redrawn table does not flicker. False if nobody reads any more.
 pub(crate) fn say(text: &str) -> anyhow::Result<bool> {
+    say_bytes(text.as_bytes())
+}
+
+/// As [`say`], for what may have any bytes.
+pub(crate) fn say_bytes(bytes: &[u8]) -> anyhow::Result<bool> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
         Err(error) => Err(error).context("cannot write"),

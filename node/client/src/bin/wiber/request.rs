@@ -6,7 +6,7 @@ use clap::Args;
 use wiber_client::RecordLine;
 use wiber_protocol::config::NodeSpec;
 
-use crate::{cli, format::FormatOptions, nodes::NodesOptions, output::say, publish::patience, topic};
+use crate::{cli, format::FormatOptions, nodes::NodesOptions, output::say_bytes, publish::patience, topic};
 
 /// Of the reply, what matters.
 const TEXT: &str = "%s\\n";
@@ -41,9 +41,9 @@ pub(crate) fn run(options: &RequestOptions) -> ExitCode {
     };
     let asked = cli::block_on(async {
         let reply = ask(options, nodes).await?;
-        let mut text = String::new();
+        let mut text = Vec::new();
         format.write(&reply, &mut text)?;
-        say(&text)
+        say_bytes(&text)
     });
     match asked {
         Ok(_) => ExitCode::SUCCESS,

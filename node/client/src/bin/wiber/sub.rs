@@ -5,7 +5,7 @@
 
 mod group;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
@@ -18,7 +18,7 @@ use crate::{
     end::End,
     format::{Format, FormatOptions},
     nodes::NodesOptions,
-    output::{remark, say},
+    output::{remark, say_bytes},
     topic, when,
 };
 
@@ -48,6 +48,10 @@ pub(crate) struct SubOptions {
     /// Begin at this moment: a date (RFC 3339), Unix seconds, or how long ago, such as `10m`
     #[arg(long, value_name = "TIME", group = "from", value_parser = when::since, allow_hyphen_values = true)]
     since: Option<i64>,
+    /// Show records by their time of origin (cluster time where they were taken), holding each back for so long at most, such
+    /// as `500ms`; what comes later than that is shown at once, as late
+    #[arg(long, value_name = "TIME", value_parser = order)]
+    order: Option<Duration>,
     /// End after this many records
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
@@ -59,11 +63,21 @@ pub(crate) struct SubOptions {
     nodes: NodesOptions,
 }
 
+fn order(text: &str) -> Result<Duration, &'static str> {
+    let hold = when::length(text)?;
+    if (Duration::from_millis(1)..=Duration::from_mins(1)).contains(&hold) {
+        Ok(hold)
+    } else {
+        Err("from 1ms to 60s")
+    }
+}
+
 impl SubOptions {
     fn check(&self) -> Result<(), String> {
         let of_one_topic = self.offset.is_some() || self.last.is_some();
         match (topic::is_pattern(&self.topic), self.group.is_given()) {
             (true, true) => Err("a --group is of one topic".to_owned()),
+            (_, true) if self.order.is_some() => Err("--order is not for a --group".to_owned()),
             (true, false) if of_one_topic => Err("--offset and --last are for one topic".to_owned()),
             _ => Ok(()),
         }
@@ -104,14 +118,19 @@ async fn follow(options: &SubOptions, format: Format, nodes: Vec<NodeSpec>) -> a
         let records = Records::new(format, options.count);
         return group::follow(&options.topic, &options.group, start, &client, records, &mut end).await;
     }
+    let mut subscribe = Subscribe::new(&options.topic).start(start);
+    if let Some(hold) = options.order {
+        subscribe = subscribe.order(hold);
+    }
     let subscription = client
-        .subscribe_to(&Subscribe::new(&options.topic).start(start))
+        .subscribe_to(&subscribe)
         .map_err(|error| anyhow!(topic::in_words(error)))?;
     let format = if is_pattern { format.with_topics() } else { format };
     let mut shown = Shown {
         records: Records::new(format, options.count),
         connection: Connection::default(),
         is_pattern,
+        lag_records: 0,
     };
     show(subscription, &mut shown, &mut end).await
 }
@@ -150,6 +169,8 @@ struct Shown {
     records: Records,
     connection: Connection,
     is_pattern: bool,
+    /// How far behind it was when that was last told.
+    lag_records: u64,
 }
 
 impl Shown {
@@ -165,7 +186,10 @@ impl Shown {
                 self.connection.is_back(&format!("goes on from {node}"));
             }
             SubscriptionEvent::Lagging { records } => {
-                remark(&format!("{records} records behind what is committed"));
+                // Who catches up, as from the start on, need not hear it again and again.
+                if std::mem::replace(&mut self.lag_records, records) < records {
+                    remark(&format!("{records} records behind what is committed"));
+                }
             }
             SubscriptionEvent::Skipped { from, to } => remark(&skipped(self.is_pattern, from, to)),
             SubscriptionEvent::Disconnected { reason } => self.connection.is_lost(&reason),
@@ -197,7 +221,7 @@ impl Connection {
 /// Records that are written together.
 struct Records {
     format: Format,
-    unwritten: String,
+    unwritten: Vec<u8>,
     /// How many are still to come, if that is limited.
     left: Option<u64>,
 }
@@ -206,7 +230,7 @@ impl Records {
     fn new(format: Format, count: Option<u64>) -> Self {
         Self {
             format,
-            unwritten: String::new(),
+            unwritten: Vec::new(),
             left: count,
         }
     }
@@ -229,7 +253,7 @@ impl Records {
         if self.unwritten.is_empty() {
             return Ok(true);
         }
-        let is_read = say(&self.unwritten)?;
+        let is_read = say_bytes(&self.unwritten)?;
         self.unwritten.clear();
         Ok(is_read)
     }

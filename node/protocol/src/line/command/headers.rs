@@ -15,9 +15,13 @@ const TOO_MANY: LineError = LineError::Usage("a message has at most 32 headers w
 /// One header of a line, decoded.
 pub(super) fn parse_header(word: &str) -> Result<(String, String), LineError> {
     let (key, value) = word.split_once('=').ok_or(BAD_HEADER)?;
-    let value = decode(value).ok_or(BAD_HEADER)?;
     check_key(key)?;
-    Ok((key.to_owned(), value))
+    Ok((key.to_owned(), decode_header(value)?))
+}
+
+/// The value of a header as a line has it, decoded.
+pub fn decode_header(value: &str) -> Result<String, LineError> {
+    decode(value).ok_or(BAD_HEADER)
 }
 
 /// Appends ` --header key=value`.

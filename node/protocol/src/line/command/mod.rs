@@ -12,7 +12,7 @@ mod words;
 use std::fmt;
 
 pub use self::{
-    headers::check_headers,
+    headers::{check_headers, decode_header},
     publish::{PublishCommand, PublishError},
     read::{ReadCommand, ReadStart},
     subscribe::{Membership, SubscribeCommand, SubscribeStart},

@@ -3,6 +3,7 @@
 use crate::line::*;
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a list of every answer")]
 fn answers_have_the_contract_s_bytes() {
     let id = "m-1";
     let cases = [

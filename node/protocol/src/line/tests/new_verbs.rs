@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{answers, parse};
 use crate::{group_op::MAX_GROUP_BYTES, line::*};
 
-fn read<'a>(topic: &'a str, start: ReadStart) -> ReadCommand<'a> {
+fn read(topic: &str, start: ReadStart) -> ReadCommand<'_> {
     ReadCommand::new(topic, start)
 }
 

@@ -17,10 +17,10 @@ fn record(text: &str) -> RecordLine {
 }
 
 fn written(form: Form, for_terminal: bool, text: &str) -> String {
-    let mut out = String::new();
+    let mut out = Vec::new();
     let format = Format { form, for_terminal };
     format.write(&record(text), &mut out).unwrap();
-    out
+    String::from_utf8(out).unwrap()
 }
 
 fn by_template(template: &str, text: &str) -> Result<String, String> {
@@ -80,10 +80,10 @@ fn what_only_some_records_have_is_shown_where_they_have_it() {
         .into();
     record.delivery = Some(2);
     let written = |form| {
-        let mut out = String::new();
+        let mut out = Vec::new();
         let for_terminal = false;
         Format { form, for_terminal }.write(&record, &mut out).unwrap();
-        out
+        String::from_utf8(out).unwrap()
     };
     let template = parse("%B %h %d").unwrap();
     assert_eq!(written(Form::Template(template)), "1.000250 a=1,b=x y 2");
@@ -96,4 +96,22 @@ fn what_only_some_records_have_is_shown_where_they_have_it() {
         readable.ends_with("  lobby  delivery 2  a=1,b=x y  hi\n"),
         "{readable}"
     );
+}
+
+#[test]
+fn what_is_no_text_is_its_bytes_in_a_pipe_and_their_number_to_a_person() {
+    let record = RecordLine {
+        data: Some("/wA=".to_owned()),
+        ..record("\u{fffd}\0")
+    };
+    let written = |form, for_terminal| {
+        let mut out = Vec::new();
+        Format { form, for_terminal }.write(&record, &mut out).unwrap();
+        out
+    };
+    let template = || Form::Template(parse("%s").unwrap());
+    assert_eq!(written(template(), false), [0xff, 0]);
+    assert_eq!(written(template(), true), "\u{fffd}".as_bytes());
+    let readable = written(Form::Readable(Readable::default()), false);
+    assert!(readable.ends_with(b"  (2 bytes)\n"), "{readable:?}");
 }
