@@ -19,6 +19,8 @@ mod reads;
 #[path = "line/subscriptions.rs"]
 mod subscriptions;
 mod support;
+#[path = "line/topics.rs"]
+mod topics;
 
 use support::cluster::Cluster;
 

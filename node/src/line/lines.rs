@@ -40,15 +40,15 @@ impl Lines {
     }
 
     fn numbered(records: &[Committed], form: Form, first_offset: u64) -> Option<Self> {
-        let first = records.first()?;
+        let last = records.last()?;
         let (mut out, mut ends) = (Vec::new(), Vec::with_capacity(records.len()));
         for record in records {
             form.write(record, &mut out);
             ends.push(out.len());
         }
         Some(Self {
-            log_id: first.log_id,
-            last_lamport: records.last().map_or(first.lamport, |last| last.lamport),
+            log_id: last.log_id,
+            last_lamport: last.lamport,
             first_offset,
             bytes: out.into(),
             ends,

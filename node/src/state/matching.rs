@@ -282,11 +282,8 @@ mod tests {
 
     const TOPICS: [&str; 4] = ["a.x", "a.y", "b", "c.x"];
 
-    /// An entry, and its topics, each with the first offset it has there.
-    type Scanned = (u64, Vec<(Arc<str>, u64)>);
-
     /// What a reader of the whole log would find.
-    fn scanned(log: &[Vec<usize>], pattern: &Pattern) -> Vec<Scanned> {
+    fn scanned(log: &[Vec<usize>], pattern: &Pattern) -> Gathered {
         let mut ends = [0; TOPICS.len()];
         let mut found = Vec::new();
         for (index, records) in (0..).zip(log) {

@@ -104,13 +104,9 @@ impl Reader {
         let limit = self.dice.between(1, 30);
         let max_bytes = self.dice.permille(500).then(|| self.dice.between(0, 2_000));
         let is_json = self.dice.permille(300);
-        let mut command = format!("READ {topic} --from {from} --limit {limit} --local");
-        if let Some(bytes) = max_bytes {
-            command = format!("{command} --bytes {bytes}");
-        }
-        if is_json {
-            command.push_str(" --json");
-        }
+        let bytes = max_bytes.map_or_else(String::new, |bytes| format!(" --bytes {bytes}"));
+        let json = if is_json { " --json" } else { "" };
+        let command = format!("READ {topic} --from {from} --limit {limit} --local{bytes}{json}");
         let Some((answer, node)) = self.ask(&command).await else {
             // Below the log's start, and told so, is an answer, too.
             return self.wire.is_some();

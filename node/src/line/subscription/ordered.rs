@@ -62,6 +62,9 @@ impl Following {
             ordered.give(&cursor, |buffer| buffer.pop(now_us)).await?;
             if has_all {
                 ordered.wait(&mut cursor).await?;
+                if matches!(cursor, Cursor::Pattern(_)) {
+                    self.pause().await;
+                }
             }
         }
     }

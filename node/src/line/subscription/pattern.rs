@@ -78,7 +78,11 @@ impl PatternCursor {
                 let next = matched.note.log_index + 1;
                 let found = match group.hot_matched(&matched)? {
                     Some(found) => found,
-                    None => group.cold_matched(vec![matched], PAGE_BYTES).await?.concat(),
+                    None => match group.cold_matched(vec![matched], PAGE_BYTES).await?.pop() {
+                        Some(found) => found,
+                        // Retention dropped it: to look again tells.
+                        None => break,
+                    },
                 };
                 self.next = next;
                 let last = found.last().map_or(0, |record| record.lamport);
