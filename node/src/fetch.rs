@@ -31,7 +31,7 @@ pub use matching::{LogPlace, Matches};
 
 /// Entries looked up in the index at a time.
 const POSITIONS: usize = 256;
-/// A page of a history or read is closed when its bodies have this many bytes.
+/// A page of a history or read is closed when its records have this many bytes.
 pub const PAGE_BYTES: usize = 1 << 20;
 /// One read of the log while filling a page.
 const READ_BYTES: usize = 1 << 20;
@@ -96,7 +96,7 @@ impl Page {
         let entry = Entry::decode(entry).map_err(damaged)?;
         for committed in expand(&entry, position, &self.topic).map_err(damaged)? {
             if committed.offset >= self.next && !self.is_full() {
-                self.bytes += committed.record.body.len() + committed.record.id.len();
+                self.bytes += committed.record.size_bytes();
                 self.next = committed.offset + 1;
                 self.records.push(committed);
             }

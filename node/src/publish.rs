@@ -30,7 +30,7 @@ pub const QUEUED_FORWARDS: usize = 64;
 pub const FORWARDS_IN_FLIGHT: usize = 8;
 /// Batches of the leader that are not applied yet.
 pub const BATCHES_IN_FLIGHT: usize = 4;
-/// A batch is closed at this many records or bytes of bodies, whichever comes first; one submission is
+/// A batch is closed at this many records or bytes of them, whichever comes first; one submission is
 /// never split.
 pub const BATCH_RECORDS: usize = 4_096;
 pub const BATCH_BYTES: usize = 1 << 20;
@@ -77,10 +77,7 @@ impl Submission {
     }
 
     fn bytes(&self) -> usize {
-        self.records
-            .iter()
-            .map(|record| record.body.len() + record.id.len())
-            .sum()
+        self.records.iter().map(Record::size_bytes).sum()
     }
 
     /// Tells the submitter, if it still listens.
@@ -95,7 +92,7 @@ struct Together {
     /// Each with how many of the batch's records are its own.
     submissions: Vec<(usize, Submission)>,
     records: Vec<Record>,
-    /// Of bodies and ids.
+    /// Of the records.
     bytes: usize,
 }
 
@@ -234,5 +231,28 @@ impl Queues {
                 }
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_of_headers_is_closed_long_before_an_entry_is_full() {
+        let header = ("k".to_owned(), "v".repeat(8_000));
+        let record = Record {
+            headers: vec![header],
+            ..Record::default()
+        };
+        let mut batch = Together::default();
+        let mut fates = Vec::new();
+        while !batch.is_full() {
+            let (submission, fate) = Submission::new(1, vec![record.clone(); 32]);
+            batch.add(submission);
+            fates.push(fate);
+        }
+        let bytes = batch.encode(0).len();
+        assert!((BATCH_BYTES..2 * BATCH_BYTES).contains(&bytes), "{bytes}");
     }
 }

@@ -32,8 +32,9 @@ pub use splitter::{Line, LineSplitter};
 
 /// The longest line in bytes, its `\n` not counted: the longest message and room for verb, topic and id.
 pub const MAX_LINE_BYTES: usize = crate::record::MAX_BODY_BYTES + 4096;
-/// The longest answer line in bytes: JSON writes one byte of a message as up to six.
-pub const MAX_ANSWER_LINE_BYTES: usize = 6 * MAX_LINE_BYTES;
+/// The longest answer line in bytes. JSON writes one byte of a text as up to six, and says a message that is no text in base64 as
+/// well; the rest is for headers and names.
+pub const MAX_ANSWER_LINE_BYTES: usize = 8 * crate::record::MAX_BODY_BYTES + (64 << 10);
 /// The most records one `HISTORY` answers; a larger `n` means this one. It bounds how long an answer can keep
 /// a connection busy: records are to be sent as they are read, not gathered first.
 pub const MAX_HISTORY_RECORDS: u64 = 1_000_000;

@@ -78,6 +78,13 @@ pub struct Record {
 }
 
 impl Record {
+    /// What it takes in a batch and in memory, but for some bytes of numbers and its share of the names.
+    pub fn size_bytes(&self) -> usize {
+        let headers = self.headers.iter().map(|(key, value)| key.len() + value.len());
+        let group_op = self.group_op.as_ref().map_or(0, GroupOp::encoded_len);
+        self.body.len() + self.id.len() + headers.sum::<usize>() + group_op
+    }
+
     /// Whether it gets an offset and can be read. A record that only changes a group is decided on and left out.
     pub fn is_message(&self) -> bool {
         self.group_op

@@ -81,7 +81,9 @@ struct Shared {
 
 /// Where a member gets its orders.
 pub struct Seat {
+    id: MemberId,
     orders: mpsc::Receiver<Order>,
+    requests: mpsc::Sender<Request>,
     shared: Arc<Shared>,
 }
 
@@ -97,6 +99,23 @@ impl Seat {
             None => Err(self.shared.over.get().copied().unwrap_or(Over::NotLeader)),
         }
     }
+
+    /// Gives a record back that cannot be read.
+    pub async fn give_back(&self, offset: u64) {
+        give_back(&self.requests, self.id, offset).await;
+    }
+}
+
+/// Whether the member held it.
+async fn give_back(requests: &mpsc::Sender<Request>, member: MemberId, offset: u64) -> bool {
+    let (reply, answer) = oneshot::channel();
+    let request = Request::GiveBack {
+        member,
+        offset,
+        reply,
+    };
+    // A coordinator that has ended holds nothing for anybody.
+    requests.send(request).await.is_ok() && answer.await.unwrap_or(false)
 }
 
 /// One's being a member. Dropping it leaves the group.
@@ -109,14 +128,7 @@ pub struct Membership {
 impl Membership {
     /// Gives a record back; whether this member held it.
     pub async fn give_back(&self, offset: u64) -> bool {
-        let (reply, answer) = oneshot::channel();
-        let request = Request::GiveBack {
-            member: self.id,
-            offset,
-            reply,
-        };
-        // A coordinator that has ended holds nothing for anybody.
-        self.requests.send(request).await.is_ok() && answer.await.unwrap_or(false)
+        give_back(&self.requests, self.id, offset).await
     }
 }
 
@@ -211,13 +223,16 @@ impl Coordinators {
             }
             // Without an answer the coordinator ended first.
             let Ok(answer) = answer.await else { continue };
+            let id = answer?;
             let membership = Membership {
-                id: answer?,
-                requests: running.requests,
+                id,
+                requests: running.requests.clone(),
                 shared: shared.clone(),
             };
             let seat = Seat {
+                id,
                 orders: received,
+                requests: running.requests,
                 shared,
             };
             return Ok((membership, seat));

@@ -32,7 +32,8 @@ use super::Damage;
 use crate::state::{Checkpoint, PartMeta, PartTopic, Remembered, RunRange, SealedPart, Tables};
 
 const MAGIC: &[u8; 8] = b"WIBERPRT";
-const VERSION: u32 = 1;
+/// A part of another version is made again from the log: its ids have other keys, and its checkpoint another form.
+const VERSION: u32 = 2;
 const HEADER_BYTES: usize = 128;
 
 /// What the header says.

@@ -148,6 +148,10 @@ impl Reader {
                     Next::Drop => return false,
                 }
             }
+            // Before anything that may have to wait: others want to say something large, too.
+            if lines.buffer().len() < READ_BYTES {
+                self.large_input = None;
+            }
             // Nothing more is here yet: what waits goes out now.
             if self.submit().await.is_none() {
                 return false;
@@ -162,9 +166,7 @@ impl Reader {
 
     /// Waits for the next bytes.
     async fn receive(&mut self, input: &mut Input, lines: &mut LineSplitter) -> Next {
-        if lines.buffer().len() < READ_BYTES {
-            self.large_input = None;
-        } else if self.large_input.is_none() {
+        if lines.buffer().len() >= READ_BYTES && self.large_input.is_none() {
             let Some(share) = self.clients.room.for_large_input().await else {
                 return Next::Drop;
             };
@@ -330,7 +332,7 @@ impl Reader {
                 event.detail = Some(format!("{} {}", record.topic, record.id));
             });
         }
-        self.waiting_bytes += size_of(&record);
+        self.waiting_bytes += record.size_bytes();
         self.waiting.push(record);
     }
 
@@ -408,12 +410,6 @@ fn next_read_bytes(room_bytes: usize, read_bytes: usize) -> usize {
         room_bytes
     };
     room_bytes.clamp(IDLE_READ_BYTES, READ_BYTES)
-}
-
-/// What a record takes in memory, roughly.
-fn size_of(record: &Record) -> usize {
-    let headers = record.headers.iter().map(|(key, value)| key.len() + value.len());
-    record.body.len() + record.id.len() + headers.sum::<usize>()
 }
 
 fn finish(sent: Option<()>) -> Next {

@@ -40,7 +40,7 @@ impl Member {
     pub(super) async fn run(self, mut seat: Seat) {
         loop {
             let carried_out = match seat.next().await {
-                Ok(order) => self.carry_out(order).await,
+                Ok(order) => self.carry_out(order, &seat).await,
                 Err(over) => {
                     let reason = match over {
                         Over::NotLeader => Ended::NotLeader,
@@ -59,7 +59,7 @@ impl Member {
     }
 
     /// `None` when there is nobody to tell any more.
-    async fn carry_out(&self, order: Order) -> Option<()> {
+    async fn carry_out(&self, order: Order, seat: &Seat) -> Option<()> {
         if let Some((first, last)) = order.skipped {
             let skipped = Reply::Skipped {
                 topic: &self.key.0,
@@ -84,8 +84,14 @@ impl Member {
                     self.write(&page, rest).await?;
                     page.last().map_or(first.offset + 1, |last| last.offset + 1)
                 }
-                // Retention was faster. The coordinator sees that, too, and tells.
-                Err(FetchError::OutOfRange { start, .. }) => start.max(first.offset + 1),
+                // Retention was faster. Nobody can have them any more, which the coordinator tells.
+                Err(FetchError::OutOfRange { start, .. }) => {
+                    let next = start.max(first.offset + 1);
+                    for gone in rest.iter().take_while(|handed| handed.offset < next) {
+                        seat.give_back(gone.offset).await;
+                    }
+                    next
+                }
                 Err(FetchError::Io(error)) => {
                     let (topic, offset) = (&self.key.0, first.offset);
                     tracing::error!(target: "storage", "cannot read {topic} at offset {offset}: {error}");
@@ -98,15 +104,30 @@ impl Member {
         Some(())
     }
 
-    /// Writes those of a page that were handed out.
+    /// Which of a page's records are this member's: handed out to it, and neither done nor handed to another one since. Behind
+    /// a client that reads slowly much may have happened.
+    fn wanted(&self, page: &[Committed], handed: &[Handed]) -> Vec<Option<Handed>> {
+        let state = self.raft.state.read();
+        let group = state.groups.get(&self.key.0, &self.group);
+        let of = |committed: &Committed| {
+            let at = handed
+                .binary_search_by_key(&committed.offset, |handed| handed.offset)
+                .ok()?;
+            let is_current = |handed: &Handed| {
+                group.is_some_and(|group| group.deliveries(handed.offset) == handed.delivery)
+            };
+            Some(handed[at]).filter(is_current)
+        };
+        page.iter().map(of).collect()
+    }
+
+    /// Writes those of a page that are this member's.
     async fn write(&self, page: &[Committed], handed: &[Handed]) -> Option<()> {
         let (mut lines, mut count, mut last) = (Vec::new(), 0, None);
-        for committed in page {
-            let Ok(at) = handed.binary_search_by_key(&committed.offset, |handed| handed.offset) else {
-                continue;
-            };
+        for (committed, wanted) in page.iter().zip(self.wanted(page, handed)) {
+            let Some(wanted) = wanted else { continue };
             let how = HandedOut {
-                group: Some((&self.group, handed[at].delivery)),
+                group: Some((&self.group, wanted.delivery)),
                 late: false,
             };
             committed.view().write_record_with(how, &mut lines);

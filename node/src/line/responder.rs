@@ -281,6 +281,10 @@ impl Responder {
                 }
                 None => return self.flush().await,
             }
+            // However many commands come: what is subscribed to has its turn.
+            if let Ok(delivery) = deliveries.try_recv() {
+                self.deliver(&delivery)?;
+            }
             self.flush_if_idle(&steps, &deliveries).await?;
         }
     }

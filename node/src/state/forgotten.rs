@@ -75,6 +75,12 @@ impl Forgotten {
         }
     }
 
+    /// What it takes in memory, roughly.
+    pub fn size_bytes(&self) -> usize {
+        const BYTES_PER_PRODUCER: usize = 64;
+        self.through.len() * BYTES_PER_PRODUCER
+    }
+
     /// The same bytes for the same state: producers by age, and no ages.
     pub(super) fn encode(&self, out: &mut BytesMut) {
         put_varint(out, self.through.len() as u64);

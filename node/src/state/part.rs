@@ -367,5 +367,6 @@ impl SealedPart {
             + size_of_val(&*self.topics)
             + size_of_val(&*self.after.topics)
             + self.after.groups.size_bytes()
+            + self.after.producers.size_bytes()
     }
 }

@@ -79,6 +79,32 @@ fn headers_are_kept_and_belong_to_the_content() {
     assert_eq!(records.len(), 1);
 }
 
+/// Batches are closed by what headers take, too, or many of them would be more than an entry can hold.
+#[test]
+fn many_messages_that_are_all_headers_are_stored() {
+    const MESSAGES: usize = 3_000;
+    let cluster = one();
+    let mut conn = cluster.conn(0);
+    let line = format!("PUBLISH t 0 --header k={}\n", "v".repeat(8_000));
+    let (mut listener, mut speaker) = Conn::to(cluster.port(0)).split();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            for _ in 0..MESSAGES {
+                speaker.send(&line);
+            }
+        });
+        for at in 1..=MESSAGES {
+            let answer = listener.line();
+            assert_eq!(
+                answer.split(' ').nth(3),
+                Some(at.to_string().as_str()),
+                "{answer}"
+            );
+        }
+    });
+    assert_eq!(conn.history("t", MESSAGES as u64).len(), MESSAGES);
+}
+
 #[test]
 fn what_expects_another_end_is_not_stored() {
     let cluster = one();

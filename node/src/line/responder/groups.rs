@@ -53,8 +53,6 @@ impl Responder {
             self.cannot_open(error);
             return Ok(());
         }
-        // The earlier one lets go of what it holds before the new one gets anything.
-        self.subscriptions.remove(&key);
         let max_in_flight = member
             .max_in_flight
             .unwrap_or(DEFAULT_IN_FLIGHT)
@@ -90,6 +88,7 @@ impl Responder {
             task,
             membership: Some((member.group, membership)),
         };
+        // An earlier one lets go of what it holds.
         self.subscriptions.insert(key, subscribed);
         Ok(())
     }

@@ -87,7 +87,7 @@ impl PatternCursor {
                 self.next = next;
                 let last = found.last().map_or(0, |record| record.lamport);
                 for record in found.into_iter().filter(|record| record.lamport > self.after) {
-                    bytes += record.record.body.len() + record.record.id.len();
+                    bytes += record.record.size_bytes();
                     records.push(record);
                 }
                 self.after = self.after.max(last);

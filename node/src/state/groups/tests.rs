@@ -251,16 +251,6 @@ fn a_group_made_again_by_another_member_stays_as_it_is() {
     assert_eq!(log.group().next_offset(), 4, "no further than the topic's end");
 }
 
-#[test]
-fn a_checkpoint_from_before_there_were_groups_is_read() {
-    let log = Log::of(2);
-    let mut bytes = log.state.checkpoint().encode().to_vec();
-    assert_eq!(bytes.pop(), Some(0), "no producers");
-    assert_eq!(bytes.pop(), Some(0), "no groups");
-    bytes[0] = 2;
-    assert_eq!(Checkpoint::decode(bytes.into()), Ok(log.state.checkpoint()));
-}
-
 /// What may happen to a group. Offsets are of a topic of [`RECORDS`].
 #[derive(Clone, Debug)]
 enum Step {

@@ -362,6 +362,44 @@ fn a_record_line_says_what_there_is_to_say() {
 }
 
 #[test]
+fn the_longest_lines_are_within_their_bound() {
+    let word = "\u{1}".repeat(256);
+    let most = |byte: u8, body_end: u8| {
+        let mut body = vec![byte; crate::record::MAX_BODY_BYTES];
+        body[0] = body_end;
+        let headers: Vec<_> = (0..31)
+            .map(|at| (format!("{at:064}"), "\u{1}".repeat(8_192 / 31 - 64)))
+            .collect();
+        let view = RecordView {
+            topic: &word[..249],
+            id: &word,
+            node: "a-node-with-a-name-of-32-letters",
+            offset: u64::MAX,
+            ts_us: i64::MIN,
+            corrected_us: i64::MIN,
+            bound_us: Some(u64::MAX),
+            logical_time: u64::MAX,
+            log_index: u64::MAX,
+            headers: &headers,
+            body: &body,
+            binary_safe: true,
+        };
+        let how = HandedOut {
+            group: Some((&word[..64], u32::MAX)),
+            late: true,
+        };
+        let (record, fields) = (
+            written(|out| view.write_record_with(how, out)),
+            written(|out| view.write_msg(out)),
+        );
+        record.len().max(fields.len())
+    };
+    for longest in [most(0, 0xff), most(1, 1), most(0xff, 0xff), most(b'\\', b'\\')] {
+        assert!(longest <= MAX_ANSWER_LINE_BYTES, "{longest}");
+    }
+}
+
+#[test]
 fn listings_read_back() {
     let topic = TopicLine {
         topic: "a b\"".to_owned(),
