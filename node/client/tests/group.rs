@@ -83,6 +83,35 @@ async fn a_member_goes_where_the_leader_is_and_joins_again_when_it_is_lost() {
 }
 
 #[tokio::test]
+async fn a_new_group_whose_beginning_was_dropped_begins_with_what_is_kept() {
+    let node = FakeNode::start("n1").await;
+    let client = client(&[&node.spec], options());
+    let group = GroupOptions::new().start(SubscribeStart::From(3));
+    let mut member = client.join("t", "g", group).expect("a group");
+    let script = async {
+        let mut talk = node.accept().await;
+        talk.expect("SUBSCRIBE t --from 3 --group g").await;
+        talk.say("ERR offset_out_of_range 8 20").await;
+        talk.expect("SUBSCRIBE t --from 8 --group g").await;
+        // Still more was dropped meanwhile.
+        talk.say("ERR offset_out_of_range 9 20").await;
+        talk.expect("SUBSCRIBE t --from 9 --group g").await;
+        talk.say("OK subscribed t group g").await;
+        talk.say(&handed_out(9, 1)).await;
+        talk
+    };
+    let events = async {
+        for (first, last) in [(3, 7), (8, 8)] {
+            let skipped = MemberEvent::Skipped { first, last };
+            assert_eq!(soon(member.next()).await, Some(skipped));
+        }
+        expect_joined(&mut member, "n1").await;
+        assert_eq!(soon(member.next_record()).await.map(|record| record.offset), Some(9));
+    };
+    tokio::join!(script, events);
+}
+
+#[tokio::test]
 async fn records_can_be_given_back_by_who_takes_no_events_meanwhile() {
     let node = FakeNode::start("n1").await;
     let client = client(&[&node.spec], options());
