@@ -169,3 +169,34 @@ async fn an_acknowledgement_is_said_to_any_node_until_one_took_it() {
     };
     tokio::join!(script, calls);
 }
+
+/// A seek that took effect and is repeated hands out again what was done since.
+#[tokio::test]
+async fn a_seek_or_a_deletion_that_may_have_been_done_is_not_repeated() {
+    let nodes = [FakeNode::start("n1").await, FakeNode::start("n2").await];
+    let client = client(&[&nodes[0].spec, &nodes[1].spec], options());
+    let script = async {
+        let mut first = nodes[0].accept().await;
+        first.expect("GROUP t g --seek 7").await;
+        // That node did nothing, so another one is asked.
+        first.say("ERR not_leader").await;
+        let mut second = nodes[1].accept().await;
+        second.expect("GROUP t g --seek 7").await;
+        second.say("ERR timeout_waiting_commit").await;
+        first.expect("GROUP t g --delete").await;
+        first.say("ERR timeout_waiting_commit").await;
+        first.expect("ACK t g 3").await;
+        first.say("OK acked t g 3").await;
+        second
+    };
+    let calls = async {
+        let moved = soon(client.seek_group("t", "g", 7, support::DEADLINE)).await;
+        let reason = "n2: ERR timeout_waiting_commit".to_owned();
+        assert_eq!(moved, Err(AckError::Unknown(reason)));
+        let deleted = soon(client.delete_group("t", "g", support::DEADLINE)).await;
+        let reason = "n1: ERR timeout_waiting_commit".to_owned();
+        assert_eq!(deleted, Err(AckError::Unknown(reason)));
+        assert_eq!(soon(client.ack("t", "g", 3..=3, support::DEADLINE)).await, Ok(()));
+    };
+    tokio::join!(script, calls);
+}
