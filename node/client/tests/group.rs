@@ -106,7 +106,10 @@ async fn a_new_group_whose_beginning_was_dropped_begins_with_what_is_kept() {
             assert_eq!(soon(member.next()).await, Some(skipped));
         }
         expect_joined(&mut member, "n1").await;
-        assert_eq!(soon(member.next_record()).await.map(|record| record.offset), Some(9));
+        assert_eq!(
+            soon(member.next_record()).await.map(|record| record.offset),
+            Some(9)
+        );
     };
     tokio::join!(script, events);
 }
