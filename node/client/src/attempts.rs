@@ -1,7 +1,8 @@
 //! One command that changes something, said to one node after the other until one settles it or time is up.
 //!
-//! Commands that go this way may be repeated: a publish carries its id, and an acknowledgement of what is done changes
-//! nothing. What decides between *unavailable* and *unknown* at the end is whether any attempt may have arrived.
+//! What is repeated behind an attempt of unknown fate must change nothing if that one took effect: a publish carries its
+//! id, and what is acknowledged is acknowledged. What else there is, is given up then. What decides between *unavailable*
+//! and *unknown* at the end is whether any attempt may have arrived.
 
 use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -12,6 +13,15 @@ use crate::{
     backoff::Backoff,
     link::{Answer, Failure},
 };
+
+/// Whether a command may be said again when an attempt of it may have taken effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    /// A second time changes nothing.
+    Harmless,
+    /// A second time may undo what was done since the first.
+    Harmful,
+}
 
 /// What follows from one attempt.
 pub(crate) enum Outcome<T> {
@@ -42,6 +52,7 @@ impl Inner {
     pub(crate) async fn settle_by<T>(
         &self,
         command: &Bytes,
+        repeat: Repeat,
         until: Instant,
         judge: impl Fn(&Answer, bool) -> Outcome<T>,
     ) -> Result<T, GaveUp> {
@@ -65,7 +76,12 @@ impl Inner {
                     not_done = self.named(node, &reason);
                     next = hint.unwrap_or(next);
                 }
-                Outcome::Unknown { reason } => unknown = Some(self.named(node, &reason)),
+                Outcome::Unknown { reason } => {
+                    unknown = Some(self.named(node, &reason));
+                    if repeat == Repeat::Harmful {
+                        break;
+                    }
+                }
             }
             node = next;
             if attempt % self.nodes.len() == 0 {

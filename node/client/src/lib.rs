@@ -128,7 +128,9 @@ impl Client {
     }
 
     /// An id that no other publish has. For who must know it before the answer, to send the same again when its fate is
-    /// unknown; [`Client::send`] makes one by itself.
+    /// unknown; [`Client::send`] makes one by itself. The ids of a client are numbered upwards, and are to be used in that
+    /// order: one that is first published when the cluster has forgotten a higher one of the topic is refused, as
+    /// [`PublishError::IdExpired`]; see [`Publish::id`].
     pub fn make_id(&self) -> String {
         self.inner.make_id()
     }

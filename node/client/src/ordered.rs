@@ -191,7 +191,13 @@ impl Inner {
                 Outcome::Done(result) => {
                     settled.done += 1;
                     settled.was_taken |= result.is_ok();
-                    results[message.at] = Some(result);
+                    results[message.at] = Some(match (result, message.unknown) {
+                        // It may be that attempt which stored it before the id expired.
+                        (Err(PublishError::IdExpired { .. }), Some(reason)) => {
+                            Err(PublishError::Unknown(reason))
+                        }
+                        (result, _) => result,
+                    });
                     continue;
                 }
                 Outcome::NotDone { reason, hint } => (self.named(node, &reason), hint),

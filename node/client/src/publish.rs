@@ -14,7 +14,7 @@ use wiber_protocol::{
 
 use crate::{
     Client, Inner,
-    attempts::{GaveUp, Outcome},
+    attempts::{GaveUp, Outcome, Repeat},
     link::Answer,
 };
 
@@ -61,8 +61,11 @@ impl Publish {
         }
     }
 
-    /// Publishes it under this id: within the cluster's dedup window it is stored once however often it is sent.
-    /// Without one the client makes one up, and it can't be sent again by another call.
+    /// Publishes it under this id: within the cluster's dedup window, a million ids or ten minutes, it is stored once
+    /// however often it is sent. An id of the form `<16 hexadecimal digits>-<number>`, as [`Client::make_id`] makes them, is
+    /// safe beyond the window, too: it is refused then, as [`PublishError::IdExpired`], and so is every lower number of the
+    /// same digits. So who makes such ids numbers messages upwards, and starts each run with new digits. Without an id the
+    /// client makes one up, and it can't be sent again by another call.
     #[must_use]
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());
@@ -140,8 +143,8 @@ pub enum PublishError {
         /// The id.
         id: String,
     },
-    /// The id's number is older than what the cluster remembers of its producer: the message was stored under it long ago,
-    /// or never was, and is not stored now.
+    /// The id's number is not above what the cluster has forgotten of its producer. This call stored nothing; whether an
+    /// earlier one did under this id, nobody can tell any more.
     #[error("id_expired {id}: it is too old to tell whether the message was stored under it")]
     IdExpired {
         /// The id.
@@ -168,8 +171,8 @@ pub enum PublishError {
     /// The request itself is wrong; nothing was published.
     #[error("{0}")]
     Rejected(String),
-    /// The deadline passed and the message may or may not be committed, now or later. Publishing it again under
-    /// the same id is safe.
+    /// The message may or may not be committed, now or later: the deadline passed, or the id expired behind an attempt
+    /// of unknown fate. Publishing it again under the same id is safe.
     #[error("it is not known whether the message was published: {0}")]
     Unknown(String),
     /// The deadline passed and the message was certainly not published.
@@ -253,9 +256,13 @@ impl Inner {
                     reason: answer.reply.clone(),
                 }
             }
+            // Nothing is on its way any more that could be stored, but it may have been one of this call.
+            Outcome::Done(Err(PublishError::IdExpired { .. })) if may_be_stored => {
+                Outcome::Done(Err(PublishError::Unknown(answer.reply.clone())))
+            }
             outcome => outcome,
         };
-        self.settle_by(command, until, judge).await?
+        self.settle_by(command, Repeat::Harmless, until, judge).await?
     }
 
     pub(crate) fn judge_publish(&self, id: &str, answer: &Answer) -> Outcome<PublishResult> {

@@ -163,9 +163,7 @@ impl Client {
     /// # Errors
     /// See [`ReadError`].
     pub async fn read_page(&self, read: &Read) -> Result<ReadPage, ReadError> {
-        let command = read.command()?;
-        let judge = |answer| judge(&read.topic, answer);
-        self.inner.ask_in_turn(&command, read.consistency, judge).await
+        self.inner.read_page(read).await
     }
 
     /// As [`Client::read_page`], in one call.
@@ -188,6 +186,12 @@ impl Client {
 pub(crate) type Judged<T> = Result<Result<T, String>, ReadError>;
 
 impl Inner {
+    pub(crate) async fn read_page(&self, read: &Read) -> Result<ReadPage, ReadError> {
+        let command = read.command()?;
+        let judge = |answer| judge(&read.topic, answer);
+        self.ask_in_turn(&command, read.consistency, judge).await
+    }
+
     /// Asks each node once. Every node that is still to be asked gets an equal share of the time that is left.
     pub(crate) async fn ask_in_turn<T>(
         &self,

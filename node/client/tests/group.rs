@@ -83,6 +83,38 @@ async fn a_member_goes_where_the_leader_is_and_joins_again_when_it_is_lost() {
 }
 
 #[tokio::test]
+async fn a_new_group_whose_beginning_was_dropped_begins_with_what_is_kept() {
+    let node = FakeNode::start("n1").await;
+    let client = client(&[&node.spec], options());
+    let group = GroupOptions::new().start(SubscribeStart::From(3));
+    let mut member = client.join("t", "g", group).expect("a group");
+    let script = async {
+        let mut talk = node.accept().await;
+        talk.expect("SUBSCRIBE t --from 3 --group g").await;
+        talk.say("ERR offset_out_of_range 8 20").await;
+        talk.expect("SUBSCRIBE t --from 8 --group g").await;
+        // Still more was dropped meanwhile.
+        talk.say("ERR offset_out_of_range 9 20").await;
+        talk.expect("SUBSCRIBE t --from 9 --group g").await;
+        talk.say("OK subscribed t group g").await;
+        talk.say(&handed_out(9, 1)).await;
+        talk
+    };
+    let events = async {
+        for (first, last) in [(3, 7), (8, 8)] {
+            let skipped = MemberEvent::Skipped { first, last };
+            assert_eq!(soon(member.next()).await, Some(skipped));
+        }
+        expect_joined(&mut member, "n1").await;
+        assert_eq!(
+            soon(member.next_record()).await.map(|record| record.offset),
+            Some(9)
+        );
+    };
+    tokio::join!(script, events);
+}
+
+#[tokio::test]
 async fn records_can_be_given_back_by_who_takes_no_events_meanwhile() {
     let node = FakeNode::start("n1").await;
     let client = client(&[&node.spec], options());
@@ -137,6 +169,37 @@ async fn an_acknowledgement_is_said_to_any_node_until_one_took_it() {
         assert_eq!(soon(moved).await, Ok(()));
         let deleted = client.delete_group("t", "g", support::DEADLINE);
         assert_eq!(soon(deleted).await, Ok(()));
+    };
+    tokio::join!(script, calls);
+}
+
+/// A seek that took effect and is repeated hands out again what was done since.
+#[tokio::test]
+async fn a_seek_or_a_deletion_that_may_have_been_done_is_not_repeated() {
+    let nodes = [FakeNode::start("n1").await, FakeNode::start("n2").await];
+    let client = client(&[&nodes[0].spec, &nodes[1].spec], options());
+    let script = async {
+        let mut first = nodes[0].accept().await;
+        first.expect("GROUP t g --seek 7").await;
+        // That node did nothing, so another one is asked.
+        first.say("ERR not_leader").await;
+        let mut second = nodes[1].accept().await;
+        second.expect("GROUP t g --seek 7").await;
+        second.say("ERR timeout_waiting_commit").await;
+        first.expect("GROUP t g --delete").await;
+        first.say("ERR timeout_waiting_commit").await;
+        first.expect("ACK t g 3").await;
+        first.say("OK acked t g 3").await;
+        second
+    };
+    let calls = async {
+        let moved = soon(client.seek_group("t", "g", 7, support::DEADLINE)).await;
+        let reason = "n2: ERR timeout_waiting_commit".to_owned();
+        assert_eq!(moved, Err(AckError::Unknown(reason)));
+        let deleted = soon(client.delete_group("t", "g", support::DEADLINE)).await;
+        let reason = "n1: ERR timeout_waiting_commit".to_owned();
+        assert_eq!(deleted, Err(AckError::Unknown(reason)));
+        assert_eq!(soon(client.ack("t", "g", 3..=3, support::DEADLINE)).await, Ok(()));
     };
     tokio::join!(script, calls);
 }

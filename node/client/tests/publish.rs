@@ -383,3 +383,34 @@ async fn a_mismatch_behind_an_unknown_attempt_is_final_only_if_the_topic_is_past
     };
     tokio::join!(script, calls);
 }
+
+/// Without an attempt before it, `id_expired` says that this call stored nothing.
+#[tokio::test]
+async fn an_id_that_expired_behind_an_unknown_attempt_is_unknown() {
+    let node = FakeNode::start("n1").await;
+    let client = client(&[&node.spec], options());
+    let script = async {
+        let mut talk = node.accept().await;
+        for answer in [
+            "ERR id_expired m-1",
+            "ERR timeout_waiting_commit",
+            "ERR id_expired m-1",
+        ] {
+            talk.expect("PUB t --id m-1 hi").await;
+            talk.say(answer).await;
+        }
+    };
+    let calls = async {
+        let id = "m-1".to_owned();
+        assert_eq!(
+            publish(&client, DEADLINE).await,
+            Err(PublishError::IdExpired { id })
+        );
+        let reason = "ERR id_expired m-1".to_owned();
+        assert_eq!(
+            publish(&client, DEADLINE).await,
+            Err(PublishError::Unknown(reason))
+        );
+    };
+    tokio::join!(script, calls);
+}

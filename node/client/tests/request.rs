@@ -74,6 +74,46 @@ async fn a_reply_is_told_by_its_correlation_id_from_those_of_others() {
     tokio::join!(script, calls);
 }
 
+/// The inbox waited at its old place, and every reply of the new cluster went by.
+#[tokio::test]
+async fn replies_arrive_in_a_cluster_that_was_made_anew() {
+    let node = FakeNode::start("n1").await;
+    let client = client(&[&node.spec], options());
+    let script = async {
+        let mut inbox = node.accept().await;
+        let line = inbox.hear().await.expect("the inbox");
+        let topic = line.strip_prefix("SUBSCRIBE ").expect(&line).to_owned();
+        inbox.say(&format!("OK subscribed {topic} 8")).await;
+        let mut talk = node.accept().await;
+        let (_, id) = hear_request(&mut talk).await;
+        drop(inbox);
+        let mut inbox = node.accept().await;
+        inbox.expect(&format!("SUBSCRIBE {topic} --from 8")).await;
+        inbox.say(&format!("OK subscribed {topic} 8")).await;
+        let mut reads = node.accept().await;
+        reads.expect(&format!("READ {topic} --last 1 --strong")).await;
+        // No majority says it yet.
+        reads.say("ERR not_leader").await;
+        reads.expect(&format!("READ {topic} --last 1 --strong")).await;
+        reads.say(&record(&topic, 1)).await;
+        reads.say("OK read_end 1 1 strong 2").await;
+        inbox.expect_end().await;
+        let mut inbox = node.accept().await;
+        inbox.expect(&format!("SUBSCRIBE {topic} --start")).await;
+        inbox
+            .say(&format!("OK subscribed {topic} 1\n{}", record(&topic, 1)))
+            .await;
+        let reply = with_headers(&topic, 2, &[("correlation-id", &id)]);
+        inbox.say(&reply).await;
+        (inbox, talk)
+    };
+    let call = async {
+        let reply = soon(client.request("t", "hi", DEADLINE)).await.expect("a reply");
+        assert_eq!(reply.offset, 2);
+    };
+    tokio::join!(script, call);
+}
+
 #[tokio::test]
 async fn without_an_inbox_nothing_is_asked() {
     let dead = dead_node("n1");

@@ -69,7 +69,7 @@ impl From<AckError> for Refusal {
             AckError::NoSuchGroup => Self::new(StatusCode::NOT_FOUND, said),
             AckError::Rejected(why) => Self::unreadable(sentence(&why)),
             AckError::Unavailable(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, said),
-            AckError::Unknown(_) => unknown(format!("Unknown: {error}. It may be said again.")),
+            AckError::Unknown(_) => unknown(format!("Unknown: {error}.")),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! carried out beside the delivery, so that neither waits for the other; answers name their offset and come as they are
 //! ready. A browser that says more than is being carried out is not read from meanwhile.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::RangeInclusive};
 
 use async_stream::stream;
 use axum::extract::ws::Utf8Bytes;
@@ -82,8 +82,8 @@ impl Held {
         }
     }
 
-    fn acked(&mut self, first: u64, last: u64) {
-        self.0.retain(|offset| !(first..=last).contains(offset));
+    fn acked(&mut self, offsets: &RangeInclusive<u64>) {
+        self.0.retain(|offset| !offsets.contains(offset));
     }
 
     /// Whether it was there.
@@ -126,7 +126,7 @@ pub(super) fn frames(
                     None => return,
                 },
                 Some(answer) = socket.answers.join_next() => match answer {
-                    Ok(frame) => frame,
+                    Ok(answer) => socket.carried_out(answer),
                     Err(error) => Frame::Error { detail: format!("It is not known what became of it: {error}."), offset: None },
                 },
                 Some(text) = said.recv(), if socket.answers.len() < MAX_AT_ONCE => match socket.hear(&text) {
@@ -147,7 +147,14 @@ struct Socket {
     group: String,
     held: Held,
     /// What is being carried out. It ends with the socket, as nobody is there to be told what came of it.
-    answers: JoinSet<Frame>,
+    answers: JoinSet<CarriedOut>,
+}
+
+/// What came of a wish.
+struct CarriedOut {
+    frame: Frame,
+    /// What is acknowledged now, and so is not held any more.
+    acked: Option<RangeInclusive<u64>>,
 }
 
 impl Socket {
@@ -176,19 +183,33 @@ impl Socket {
         }
     }
 
+    fn carried_out(&mut self, CarriedOut { frame, acked }: CarriedOut) -> Frame {
+        if let Some(offsets) = acked {
+            self.held.acked(&offsets);
+        }
+        frame
+    }
+
     /// Begins to do what the browser wants, or says why not.
     fn hear(&mut self, text: &str) -> Result<(), Frame> {
         let wish = Wish::parse(text).map_err(|detail| Frame::Error { detail, offset: None })?;
         match wish {
             Wish::Ack { first, last } => {
-                self.held.acked(first, last);
                 let (client, topic, group) = (self.client.clone(), self.topic.clone(), self.group.clone());
                 self.answers.spawn(async move {
-                    match client.ack(&topic, &group, first..=last, CHANGE_WITHIN).await {
-                        Ok(()) => Frame::Acked { offset: last },
-                        Err(error) => Frame::Error {
-                            detail: Refusal::from(error).into_detail(),
-                            offset: Some(last),
+                    let offsets = first..=last;
+                    match client.ack(&topic, &group, offsets.clone(), CHANGE_WITHIN).await {
+                        Ok(()) => CarriedOut {
+                            frame: Frame::Acked { offset: last },
+                            acked: Some(offsets),
+                        },
+                        // Perhaps it is not done, so that it can still be given back.
+                        Err(error) => CarriedOut {
+                            frame: Frame::Error {
+                                detail: Refusal::from(error).into_detail(),
+                                offset: Some(last),
+                            },
+                            acked: None,
                         },
                     }
                 });
@@ -197,7 +218,10 @@ impl Socket {
                 let handle = self.handle.clone();
                 self.answers.spawn(async move {
                     handle.nack_offset(offset).await;
-                    Frame::Nacked { offset }
+                    CarriedOut {
+                        frame: Frame::Nacked { offset },
+                        acked: None,
+                    }
                 });
             }
             Wish::Nack { offset } => {
@@ -243,7 +267,7 @@ mod tests {
     fn what_was_got_can_be_given_back_once_and_the_oldest_is_forgotten() {
         let mut held = Held::default();
         (1..=5).for_each(|offset| held.got(offset));
-        held.acked(2, 3);
+        held.acked(&(2..=3));
         assert!(held.gave_back(1) && !held.gave_back(1) && !held.gave_back(2) && held.gave_back(4));
         let many = 10 + MAX_HELD as u64;
         (10..=many).for_each(|offset| held.got(offset));

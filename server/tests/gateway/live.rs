@@ -243,6 +243,12 @@ fn a_member_gives_back_what_it_holds_and_nothing_else() {
     let home = with_records("t", 1);
     let mut member = join(&home);
     expect_record(&mut member, 1, "1");
+    member.send(r#"{"ack":1,"through":7}"#);
+    assert_eq!(
+        member.json()["event"],
+        "error",
+        "7 was not handed out, so 1 is held yet"
+    );
     member.send(r#"{"nack":1}"#);
     let told = [member.json(), member.json()];
     assert!(

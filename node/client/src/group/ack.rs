@@ -1,4 +1,5 @@
-//! What changes a group: acknowledgements, its end, its place. Each may be said to any node, and said again.
+//! What changes a group: acknowledgements, its end, its place. Each may be said to any node. An acknowledgement is said
+//! again until its fate is known; the others are not, as a second time may undo what was done since the first.
 
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -7,7 +8,7 @@ use wiber_protocol::line::{Command, LineError, Reply};
 
 use crate::{
     Client,
-    attempts::{GaveUp, Outcome},
+    attempts::{GaveUp, Outcome, Repeat},
     link::Answer,
 };
 
@@ -29,7 +30,8 @@ pub enum AckError {
     /// The request itself is wrong.
     #[error("{0}")]
     Rejected(String),
-    /// The deadline passed, and it may or may not have been done, now or later. It is safe to say it again.
+    /// It may or may not have been done, now or later. An acknowledgement was tried until the deadline, and it is safe to
+    /// say it again; before a seek or a deletion is, look at the group ([`Client::groups`]).
     #[error("it is not known whether the group took it: {0}")]
     Unknown(String),
     /// The deadline passed, and it was certainly not done.
@@ -74,20 +76,22 @@ impl Client {
         self.change_group(&command, deadline).await
     }
 
-    /// Ends a group and forgets where it was; its members are told.
+    /// Ends a group and forgets where it was; its members are told. It is tried until `deadline` from now, but not again
+    /// once an attempt may have taken effect: a second one could end a group that was made anew meanwhile.
     ///
     /// # Errors
-    /// See [`AckError`]. When an attempt's answer was lost, the next one finds no such group.
+    /// See [`AckError`]; [`AckError::Unknown`] comes as soon as an attempt's answer is lost.
     pub async fn delete_group(&self, topic: &str, group: &str, deadline: Duration) -> Result<(), AckError> {
         self.change_group(&Command::DeleteGroup { topic, group }, deadline)
             .await
     }
 
     /// Makes a group go on at an offset: what it holds is forgotten, and what follows is handed out (again). Offsets
-    /// that are none are moved to the nearest one.
+    /// that are none are moved to the nearest one. It is tried until `deadline` from now, but not again once an attempt may
+    /// have taken effect: a second one would undo what was acknowledged since.
     ///
     /// # Errors
-    /// See [`AckError`].
+    /// See [`AckError`]; [`AckError::Unknown`] comes as soon as an attempt's answer is lost.
     pub async fn seek_group(
         &self,
         topic: &str,
@@ -106,19 +110,20 @@ impl Client {
     async fn change_group(&self, command: &Command<'_>, deadline: Duration) -> Result<(), AckError> {
         let mut line = Vec::new();
         command.write(&mut line)?;
-        let is_deletion = matches!(command, Command::DeleteGroup { .. });
-        let judge = |answer: &Answer, is_open: bool| match Reply::parse(&answer.reply) {
+        let repeat = match command {
+            Command::Ack { .. } => Repeat::Harmless,
+            _ => Repeat::Harmful,
+        };
+        let judge = |answer: &Answer, _| match Reply::parse(&answer.reply) {
             Some(Reply::Acked { .. } | Reply::GroupDeleted { .. } | Reply::GroupMoved { .. }) => {
                 Outcome::Done(Ok(()))
             }
             Some(Reply::NotDelivered { offset }) => Outcome::Done(Err(AckError::NotDelivered { offset })),
-            // Most likely it was this call's own first attempt that deleted it; now it is gone either way.
-            Some(Reply::NoSuchGroup { .. }) if is_deletion && is_open => Outcome::Done(Ok(())),
             Some(Reply::NoSuchGroup { .. }) => Outcome::Done(Err(AckError::NoSuchGroup)),
             Some(Reply::Refused { .. }) => Outcome::Done(Err(AckError::Rejected(answer.reply.clone()))),
             _ => self.inner.judge_failure(&answer.reply),
         };
         let until = Instant::now() + deadline;
-        self.inner.settle_by(&line.into(), until, judge).await?
+        self.inner.settle_by(&line.into(), repeat, until, judge).await?
     }
 }

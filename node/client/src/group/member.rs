@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::sleep};
 use wiber_protocol::{
     config::NodeSpec,
-    line::{Command, Ended, RecordLine, Reply},
+    line::{Command, Ended, RecordLine, Reply, SubscribeStart},
 };
 
 use super::{GroupOptions, MemberEvent};
@@ -113,9 +113,29 @@ impl MemberTask {
                 }
             };
             let line = std::str::from_utf8(&line).map_err(|_| "a line that is not UTF-8".to_owned())?;
+            if !*joined && let Some(Reply::OffsetOutOfRange { start, .. }) = Reply::parse(line) {
+                let event = self.skip_to(start)?;
+                wire.say(&self.options.command(&self.topic, &self.group))?;
+                self.tell_by(&mut wire, event).await?;
+                continue;
+            }
             if let Some(event) = self.understand(line, spec, joined)? {
                 self.tell_by(&mut wire, event).await?;
             }
+        }
+    }
+
+    /// A new group was to begin at an offset that is no longer kept: it begins where what is kept does.
+    fn skip_to(&mut self, start: u64) -> Result<MemberEvent, String> {
+        match self.options.start {
+            SubscribeStart::From(from) if from.max(1) < start => {
+                self.options.start = SubscribeStart::From(start);
+                Ok(MemberEvent::Skipped {
+                    first: from.max(1),
+                    last: start - 1,
+                })
+            }
+            asked => Err(format!("does not keep {asked:?}, but what begins at {start}")),
         }
     }
 

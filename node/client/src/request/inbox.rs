@@ -1,4 +1,8 @@
 //! Where a client's replies arrive: one subscription, made with the first request and kept with the client.
+//!
+//! A client may outlive the cluster's data. In a cluster that was made anew the inbox's place lies beyond its topic's end,
+//! and a node would wait there for the topic to grow, while replies go by. So after each lost connection a majority is asked
+//! where the topic ends; if that is before the place, all of the topic is new, and is taken from its beginning.
 
 use std::{
     collections::HashMap,
@@ -7,7 +11,7 @@ use std::{
 
 use tokio::{
     sync::{OnceCell, oneshot, watch},
-    time::{Instant, timeout_at},
+    time::{Instant, sleep, timeout_at},
 };
 use tokio_util::task::AbortOnDropHandle;
 use wiber_protocol::line::{HEADER_CORRELATION_ID, RecordLine, SubscribeStart};
@@ -15,6 +19,8 @@ use wiber_protocol::line::{HEADER_CORRELATION_ID, RecordLine, SubscribeStart};
 use super::RequestError;
 use crate::{
     Inner,
+    backoff::Backoff,
+    read::{Read, ReadFrom},
     subscribe::{Subscribe, Subscription, SubscriptionEvent},
 };
 
@@ -57,17 +63,19 @@ impl Inbox {
 impl Open {
     fn new(client: &Arc<Inner>) -> Self {
         let topic = format!("_inbox.{:02x}", client.producer & 0xff);
-        let subscribe = Subscribe::new(&topic).start(SubscribeStart::New);
-        let subscription =
-            Subscription::open(client, &subscribe).expect("an inbox's name is one that a topic can have");
         let waiting = Waiting::default();
         let (tell_ready, ready) = watch::channel(Err("no answer in time".to_owned()));
-        let task = dispatch(subscription, Arc::clone(&waiting), tell_ready);
+        let task = Dispatch {
+            client: Arc::clone(client),
+            topic: topic.clone(),
+            waiting: Arc::clone(&waiting),
+            ready: tell_ready,
+        };
         Self {
             topic,
             waiting,
             ready,
-            _task: AbortOnDropHandle::new(tokio::spawn(task)),
+            _task: AbortOnDropHandle::new(tokio::spawn(task.run())),
         }
     }
 
@@ -91,36 +99,75 @@ fn lock(
 }
 
 /// Hands every reply to who waits for it. What nobody waits for belongs to another client, or came too late.
-async fn dispatch(
-    mut subscription: Subscription,
+struct Dispatch {
+    client: Arc<Inner>,
+    topic: String,
     waiting: Waiting,
     ready: watch::Sender<Result<(), String>>,
-) {
-    loop {
-        match subscription.next().await {
-            SubscriptionEvent::Connected { .. } => {
-                ready.send_modify(|ready| *ready = Ok(()));
-            }
-            SubscriptionEvent::Record(record) => {
-                let id = record.headers.get(HEADER_CORRELATION_ID);
-                let asked = id.and_then(|id| lock(&waiting).remove(id));
-                if let Some(asked) = asked {
-                    let _ = asked.send(*record);
-                }
-            }
-            // Once it has a place, it goes on there by itself.
-            SubscriptionEvent::Disconnected { reason } => {
-                ready.send_if_modified(|ready| {
-                    let is_news = ready.is_err();
-                    if is_news {
-                        *ready = Err(reason);
+}
+
+impl Dispatch {
+    async fn run(self) {
+        let mut subscription = self.subscribe(SubscribeStart::New);
+        // Where it goes on, as long as that may be beyond the topic's end.
+        let mut doubted = None;
+        loop {
+            let event = tokio::select! {
+                event = subscription.next() => event,
+                is_gone = self.ends_before(doubted.unwrap_or(0)), if doubted.is_some() => {
+                    doubted = None;
+                    if is_gone {
+                        subscription = self.subscribe(SubscribeStart::Beginning);
                     }
-                    is_news
-                });
+                    continue;
+                }
+            };
+            match event {
+                SubscriptionEvent::Connected { next_offset, .. } => {
+                    let is_first = self.ready.borrow().is_err();
+                    doubted = (!is_first).then_some(next_offset);
+                    self.ready.send_modify(|ready| *ready = Ok(()));
+                }
+                SubscriptionEvent::Record(record) => {
+                    doubted = None;
+                    let id = record.headers.get(HEADER_CORRELATION_ID);
+                    let asked = id.and_then(|id| lock(&self.waiting).remove(id));
+                    if let Some(asked) = asked {
+                        let _ = asked.send(*record);
+                    }
+                }
+                // Once it has a place, it goes on there by itself.
+                SubscriptionEvent::Disconnected { reason } => {
+                    doubted = None;
+                    self.ready.send_if_modified(|ready| {
+                        let is_news = ready.is_err();
+                        if is_news {
+                            *ready = Err(reason);
+                        }
+                        is_news
+                    });
+                }
+                SubscriptionEvent::ConnectedAfter { .. }
+                | SubscriptionEvent::Lagging { .. }
+                | SubscriptionEvent::Skipped { .. } => {}
             }
-            SubscriptionEvent::ConnectedAfter { .. }
-            | SubscriptionEvent::Lagging { .. }
-            | SubscriptionEvent::Skipped { .. } => {}
+        }
+    }
+
+    fn subscribe(&self, start: SubscribeStart) -> Subscription {
+        Subscription::open(&self.client, &Subscribe::new(&self.topic).start(start))
+            .expect("an inbox's name is one that a topic can have")
+    }
+
+    /// Whether the topic has not even the offset before this one. Asks until a majority says it.
+    async fn ends_before(&self, next_offset: u64) -> bool {
+        let last = Read::new(&self.topic, ReadFrom::Last).limit(1);
+        let mut backoff = Backoff::new(&self.client.options);
+        loop {
+            if let Ok(page) = self.client.read_page(&last).await {
+                return page.high_watermark.saturating_add(1) < next_offset;
+            }
+            sleep(backoff.next()).await;
         }
     }
 }
