@@ -81,3 +81,37 @@ fn a_flood_that_no_majority_takes_waits_in_bounded_memory_and_is_answered() {
         "{stored} acknowledged, {unknown} unknown, {end} stored"
     );
 }
+
+/// A subscriber that waits is a cursor and a connection, and no buffer worth the name.
+#[test]
+fn a_subscriber_that_waits_takes_little_memory() {
+    const SUBSCRIBERS: usize = 400;
+    const BOUND_BYTES: u64 = 50_000;
+    let cluster = Cluster::start(1);
+    let subscribe = |at: usize| {
+        let mut conn = cluster.conn(0);
+        let command = if at.is_multiple_of(2) {
+            "SUBSCRIBE t"
+        } else {
+            "SUBSCRIBE t.>"
+        };
+        assert!(conn.ask(command).starts_with("OK subscribed "));
+        conn
+    };
+    // What the first ones make the node set up is not theirs.
+    let mut conns: Vec<Conn> = (0..20).map(subscribe).collect();
+    let before = cluster.resident_bytes(0);
+    conns.extend((0..SUBSCRIBERS).map(subscribe));
+    let each = |before: u64| cluster.resident_bytes(0).saturating_sub(before) / SUBSCRIBERS as u64;
+    assert!(each(before) <= BOUND_BYTES, "{} bytes each", each(before));
+    cluster.conn(0).ask("PUB t.u to one half");
+    cluster.conn(0).ask("PUB t to the other");
+    for conn in &mut conns {
+        assert!(conn.line().starts_with("RECORD "));
+    }
+    assert!(
+        each(before) <= BOUND_BYTES,
+        "{} bytes each after a record",
+        each(before)
+    );
+}
