@@ -26,6 +26,8 @@ pub struct Matches {
     pub entries: Vec<Matched>,
     /// Before this entry there are no others.
     pub next: u64,
+    /// Nor are there any from it on, yet.
+    pub is_end: bool,
 }
 
 impl Group {
@@ -48,10 +50,14 @@ impl Group {
                 if state.may_lack(pattern, from) {
                     Err(first)
                 } else {
-                    Ok((state.find_matching(pattern, from, limit), first))
+                    Ok((
+                        state.find_matching(pattern, from, limit),
+                        first,
+                        state.next_index(),
+                    ))
                 }
             };
-            let (found, first) = match found {
+            let (found, first, end) = match found {
                 Ok(found) => found,
                 // As on a node that was behind and got a snapshot: the reader had it all from another one.
                 Err(first) if self.lamport_of_cut().await? <= after => {
@@ -62,7 +68,13 @@ impl Group {
             };
             from = from.max(first);
             let (entries, next) = match found {
-                Matching::Here { entries, next } => return Ok(Matches { entries, next }),
+                Matching::Here { entries, next } => {
+                    return Ok(Matches {
+                        entries,
+                        next,
+                        is_end: next >= end,
+                    });
+                }
                 Matching::InPart { tables, shares } => {
                     let index = self.index.clone();
                     let find =
@@ -78,7 +90,11 @@ impl Group {
                 }
             };
             if !entries.is_empty() {
-                return Ok(Matches { entries, next });
+                return Ok(Matches {
+                    entries,
+                    next,
+                    is_end: false,
+                });
             }
             from = next;
         }

@@ -43,7 +43,6 @@ impl Following {
         let mut lag = Lag::default();
         loop {
             cursor.mark_unchanged();
-            let behind = self.behind(&lag, &cursor);
             let records = match cursor.records(self).await {
                 Ok(records) => records,
                 Err(error) => {
@@ -53,7 +52,7 @@ impl Following {
             };
             let has_all = records.is_empty();
             if !has_all {
-                self.tell_lag(&mut lag, behind).await?;
+                self.tell_lag(&mut lag, &cursor, records.len()).await?;
             }
             for record in records {
                 ordered.take(&record);
