@@ -217,12 +217,19 @@ impl Group {
         self.place_before(first).await
     }
 
-    /// The records of the first entry of `from..end` that holds any, and where that is.
-    async fn first_records(&self, from: u64, end: u64) -> Result<(u64, Vec<Committed>), FetchError> {
-        for index in from..end {
+    /// The records of the first entry of `from..end` that holds any, and where that is. The notes say which one it is, so
+    /// that of all those without records none is read.
+    async fn first_records(&self, mut from: u64, end: u64) -> Result<(u64, Vec<Committed>), FetchError> {
+        while from < end {
+            // Of an entry without records the next one's Lamport time is the same.
+            let index = self.entry_after(self.lamport_before(from).await?).await?;
+            // Retention may drop it meanwhile: then what is kept is later.
+            from = index.max(from) + 1;
+            if index >= end {
+                break;
+            }
             let Ok(note) = self.note(index).await? else { break };
             if note.log_index != index {
-                // Retention dropped it meanwhile: what is kept is later.
                 continue;
             }
             let log = self.log.log().clone();
