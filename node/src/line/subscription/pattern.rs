@@ -87,16 +87,15 @@ impl PatternCursor {
         let mut bytes = 0;
         while records.is_empty() && self.look(group).await? {
             while let Some(matched) = self.found.front() {
-                let found = match group.hot_matched(matched)? {
-                    Some(found) => found,
-                    None => match group.cold_matched(vec![matched.clone()], PAGE_BYTES).await?.pop() {
-                        Some(found) => found,
-                        None => {
-                            // Retention dropped it: to look again tells.
-                            self.found.clear();
-                            break;
-                        }
-                    },
+                let mut found = group.hot_matched(matched)?;
+                if found.is_none() {
+                    let cold = vec![matched.clone()];
+                    found = group.cold_matched(cold, PAGE_BYTES).await?.pop();
+                }
+                let Some(found) = found else {
+                    // Retention dropped it: to look again tells.
+                    self.found.clear();
+                    break;
                 };
                 let index = matched.note.log_index;
                 self.found.pop_front();
