@@ -149,6 +149,11 @@ impl<T> Reorder<T> {
         self.len() == 0
     }
 
+    /// For how many bytes the items count that are held and not late.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     fn is_passed(&self, corrected_us: i64) -> bool {
         let hold_us = i64::try_from(self.limits.hold_us).unwrap_or(i64::MAX);
         corrected_us.saturating_add(hold_us) <= self.newest_us

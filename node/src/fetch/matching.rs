@@ -26,6 +26,8 @@ pub struct Matches {
     pub entries: Vec<Matched>,
     /// Before this entry there are no others.
     pub next: u64,
+    /// Nor are there any from it on, yet.
+    pub is_end: bool,
 }
 
 impl Group {
@@ -48,10 +50,14 @@ impl Group {
                 if state.may_lack(pattern, from) {
                     Err(first)
                 } else {
-                    Ok((state.find_matching(pattern, from, limit), first))
+                    Ok((
+                        state.find_matching(pattern, from, limit),
+                        first,
+                        state.next_index(),
+                    ))
                 }
             };
-            let (found, first) = match found {
+            let (found, first, end) = match found {
                 Ok(found) => found,
                 // As on a node that was behind and got a snapshot: the reader had it all from another one.
                 Err(first) if self.lamport_of_cut().await? <= after => {
@@ -62,7 +68,13 @@ impl Group {
             };
             from = from.max(first);
             let (entries, next) = match found {
-                Matching::Here { entries, next } => return Ok(Matches { entries, next }),
+                Matching::Here { entries, next } => {
+                    return Ok(Matches {
+                        entries,
+                        next,
+                        is_end: next >= end,
+                    });
+                }
                 Matching::InPart { tables, shares } => {
                     let index = self.index.clone();
                     let find =
@@ -78,7 +90,11 @@ impl Group {
                 }
             };
             if !entries.is_empty() {
-                return Ok(Matches { entries, next });
+                return Ok(Matches {
+                    entries,
+                    next,
+                    is_end: false,
+                });
             }
             from = next;
         }
@@ -201,12 +217,19 @@ impl Group {
         self.place_before(first).await
     }
 
-    /// The records of the first entry of `from..end` that holds any, and where that is.
-    async fn first_records(&self, from: u64, end: u64) -> Result<(u64, Vec<Committed>), FetchError> {
-        for index in from..end {
+    /// The records of the first entry of `from..end` that holds any, and where that is. The notes say which one it is, so
+    /// that of all those without records none is read.
+    async fn first_records(&self, mut from: u64, end: u64) -> Result<(u64, Vec<Committed>), FetchError> {
+        while from < end {
+            // Of an entry without records the next one's Lamport time is the same.
+            let index = self.entry_after(self.lamport_before(from).await?).await?;
+            // Retention may drop it meanwhile: then what is kept is later.
+            from = index.max(from) + 1;
+            if index >= end {
+                break;
+            }
             let Ok(note) = self.note(index).await? else { break };
             if note.log_index != index {
-                // Retention dropped it meanwhile: what is kept is later.
                 continue;
             }
             let log = self.log.log().clone();

@@ -35,7 +35,8 @@ const PENDING_PAGES: usize = 2;
 const START_PATIENCE: Duration = Duration::from_secs(5);
 /// Topics one connection may subscribe to.
 const MAX_SUBSCRIPTIONS: usize = 1_024;
-/// How long a read waits for this node to apply what the same connection published through the leader.
+/// How long a read waits for this node to apply what the same connection published through the leader, to however many
+/// topics.
 const OWN_WRITE_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a subscription "from now on" waits for a majority to say what is old.
 const FRESH_PATIENCE: Duration = Duration::from_millis(200);
@@ -337,6 +338,16 @@ impl Responder {
             // Past that the node is behind, and a local read says what it has.
             drop(timeout(OWN_WRITE_PATIENCE, group.await_offset(topic, *offset)).await);
         }
+    }
+
+    /// As [`Self::await_own_writes`], to all of these topics together.
+    async fn await_all_own_writes(&self, group: &Group, is_asked_for: impl Fn(&str) -> bool) {
+        let all = async {
+            for (topic, offset) in self.own_writes.iter().filter(|(topic, _)| is_asked_for(topic)) {
+                group.await_offset(topic, *offset).await;
+            }
+        };
+        drop(timeout(OWN_WRITE_PATIENCE, all).await);
     }
 
     fn group(&mut self) -> Option<Arc<Group>> {

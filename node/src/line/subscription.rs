@@ -98,6 +98,14 @@ impl Cursor {
         }
     }
 
+    /// Whether there was more than the last page held, as far as that is known without looking for it.
+    fn has_more(&self, group: &Group) -> bool {
+        match self {
+            Self::Topic(cursor) => cursor.behind(group) > 0,
+            Self::Pattern(cursor) => cursor.has_more(),
+        }
+    }
+
     fn behind(&self, group: &Group) -> u64 {
         match self {
             Self::Topic(cursor) => cursor.behind(group),
@@ -196,7 +204,6 @@ impl Following {
         loop {
             // Seen before the state is read: what comes after wakes this task again.
             cursor.mark_unchanged();
-            let behind = self.behind(&lag, &cursor);
             let page = match cursor.page(self).await {
                 Ok(page) => page,
                 Err(error) => return self.end(error, &cursor.place()).await,
@@ -209,7 +216,7 @@ impl Following {
                 }
                 continue;
             };
-            self.tell_lag(&mut lag, behind).await?;
+            self.tell_lag(&mut lag, &cursor, page.count).await?;
             self.deliver(Some(page.lines), false).await?;
             self.note(page.count, page.last, || cursor.place());
             if !page.is_full {
@@ -218,17 +225,15 @@ impl Following {
         }
     }
 
-    /// How far behind the cursor is, if that is worth looking.
-    fn behind(&self, lag: &Lag, cursor: &Cursor) -> u64 {
-        if self.key.1 == Form::Record && lag.may_be_told(Instant::now()) {
-            cursor.behind(&self.group)
-        } else {
-            0
+    /// Tells how far behind the client is, with `page` records that the cursor has passed and the client has not got yet.
+    /// For a pattern that goes through all topics, so it is done only where a page did not hold all there was.
+    async fn tell_lag(&self, lag: &mut Lag, cursor: &Cursor, page: usize) -> Option<()> {
+        let now = Instant::now();
+        if self.key.1 != Form::Record || !lag.is_due(now) || !cursor.has_more(&self.group) {
+            return Some(());
         }
-    }
-
-    async fn tell_lag(&self, lag: &mut Lag, behind: u64) -> Option<()> {
-        match lag.line(Instant::now(), &self.key.0, behind) {
+        let behind = cursor.behind(&self.group) + page as u64;
+        match lag.seen(now, &self.key.0, behind) {
             Some(line) => self.deliver(Some(line), false).await,
             None => Some(()),
         }

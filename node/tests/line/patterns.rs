@@ -96,8 +96,20 @@ fn a_pattern_brings_what_matches_in_the_order_of_the_log_and_topics_made_later()
 fn a_pattern_begins_at_a_moment() {
     let cluster = one();
     let (mut publisher, mut conn) = (cluster.conn(0), cluster.conn(0));
+    let mut member = cluster.conn(0);
+    member.check("SUBSCRIBE t.0 --group g --start", "OK subscribed t.0 group g");
     for at in 0..10 {
         publish(&mut publisher, &[format!("t.{}", at % 3), "other".to_owned()]);
+        if at % 3 == 0 {
+            // Some entries without messages between them.
+            let offset = record(&member.line())["offset"].to_string();
+            for _ in 0..3 {
+                member.check(
+                    &format!("ACK t.0 g {offset}"),
+                    &format!("OK acked t.0 g {offset}"),
+                );
+            }
+        }
     }
     follow(&mut conn, "t.*", "--start");
     let records: Vec<Value> = (0..10).map(|_| record(&conn.line())).collect();

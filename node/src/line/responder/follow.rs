@@ -109,9 +109,8 @@ impl Responder {
         let known = group.state.read().next_index();
         let Ok(Ok(old)) = timeout(FRESH_PATIENCE, group.read_index()).await else {
             // What this connection published before is not "from now on".
-            for (topic, _) in self.own_writes.iter().filter(|(topic, _)| pattern.matches(topic)) {
-                self.await_own_writes(group, topic).await;
-            }
+            self.await_all_own_writes(group, |topic| pattern.matches(topic))
+                .await;
             let next = group.state.read().next_index();
             return group.place_before(next).await;
         };

@@ -22,9 +22,7 @@ impl Responder {
             after.is_none_or(|after| name > after)
                 && pattern.as_ref().is_none_or(|pattern| pattern.matches(name))
         };
-        for (topic, _) in self.own_writes.iter().filter(|(topic, _)| is_asked_for(topic)) {
-            self.await_own_writes(&group, topic).await;
-        }
+        self.await_all_own_writes(&group, is_asked_for).await;
         let mut lines: Vec<TopicLine> = {
             let state = group.state.read();
             let topics = state.topics.iter().filter(|(name, _)| is_asked_for(name));

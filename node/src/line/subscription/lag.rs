@@ -7,28 +7,28 @@ use wiber_protocol::line::Reply;
 
 /// A subscriber that has more records than this before it is behind …
 const LAG_RECORDS: u64 = 4_096;
-/// … and is told so no more often than this.
+/// … and is told so no more often than this, nor is it looked at more often.
 const BETWEEN: Duration = Duration::from_secs(1);
 
-/// What one subscriber was told.
+/// When it was last looked at how far behind one subscriber is.
 #[derive(Debug, Default)]
 pub(super) struct Lag {
-    told: Option<Instant>,
+    looked: Option<Instant>,
 }
 
 impl Lag {
-    /// Whether it was not told a moment ago.
-    pub(super) fn may_be_told(&self, now: Instant) -> bool {
-        self.told
-            .is_none_or(|told| now.saturating_duration_since(told) >= BETWEEN)
+    /// Whether it was not looked at a moment ago.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.looked
+            .is_none_or(|looked| now.saturating_duration_since(looked) >= BETWEEN)
     }
 
-    /// What to tell a subscriber so many records behind, if anything.
-    pub(super) fn line(&mut self, now: Instant, pattern: &str, records: u64) -> Option<Vec<u8>> {
-        if records <= LAG_RECORDS || !self.may_be_told(now) {
+    /// What to tell a subscriber that is now seen so many records behind, if anything.
+    pub(super) fn seen(&mut self, now: Instant, pattern: &str, records: u64) -> Option<Vec<u8>> {
+        self.looked = Some(now);
+        if records <= LAG_RECORDS {
             return None;
         }
-        self.told = Some(now);
         let mut line = Vec::new();
         Reply::Lag { pattern, records }.write(&mut line);
         Some(line)
@@ -40,13 +40,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_subscriber_that_is_behind_is_told_so_once_a_second() {
+    fn a_subscriber_that_is_behind_is_told_so() {
         let now = Instant::now();
         let mut lag = Lag::default();
-        assert_eq!(lag.line(now, "t", LAG_RECORDS), None);
-        assert_eq!(lag.line(now, "t", 4_097).as_deref(), Some(&b"LAG t 4097\n"[..]));
-        assert_eq!(lag.line(now, "t", 9_999), None);
-        assert!(lag.line(now + BETWEEN, "t", 9_999).is_some());
-        assert!(!lag.may_be_told(now + BETWEEN));
+        assert_eq!(lag.seen(now, "t", LAG_RECORDS), None);
+        assert_eq!(lag.seen(now, "t", 4_097).as_deref(), Some(&b"LAG t 4097\n"[..]));
+    }
+
+    /// One that keeps up was looked at before every page.
+    #[test]
+    fn it_is_looked_at_once_a_second_whatever_was_seen() {
+        let now = Instant::now();
+        let mut lag = Lag::default();
+        for records in [0, 9_999] {
+            assert!(lag.is_due(now));
+            lag.seen(now, "t", records);
+            assert!(!lag.is_due(now));
+            assert!(lag.is_due(now + BETWEEN));
+            lag = Lag::default();
+        }
     }
 }

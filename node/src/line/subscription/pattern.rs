@@ -3,7 +3,7 @@
 //! It is woken whenever an entry took effect and asks the index which of the new ones hold anything that matches, so it
 //! need not know its topics, and topics made later are followed like any other.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use tokio::sync::watch;
 use wiber_protocol::pattern::Pattern;
@@ -16,14 +16,24 @@ use crate::{
     state::Matched,
 };
 
-/// Entries looked up at a time.
-const ENTRIES: usize = 32;
+/// Entries looked up at a time. That goes through all topics, so one of them serves several pages.
+const ENTRIES: usize = 256;
+/// Topics in all entries that are kept from that, but one entry at least: some 100 KiB. The others are looked up again.
+const PLACES: usize = 4_096;
+/// Entries asked for at a time when they are in files.
+const COLD_ENTRIES: usize = 32;
 
 /// Where a subscription stands.
 pub(in crate::line) struct PatternCursor {
     pattern: Pattern,
     /// The next entry to look at.
     next: u64,
+    /// Entries from there on that hold matching records, not delivered yet …
+    found: VecDeque<Matched>,
+    /// … and all of them before this one.
+    found_up_to: u64,
+    /// When they were looked up there were no others.
+    is_end: bool,
     /// How many of its matching records were delivered.
     given: usize,
     /// Everything up to this Lamport time was delivered, or is not to be.
@@ -36,6 +46,9 @@ impl PatternCursor {
         Self {
             pattern,
             next: place.next_index,
+            found: VecDeque::new(),
+            found_up_to: place.next_index,
+            is_end: false,
             given: 0,
             after: place.lamport,
             changed: group.watermarks.applied(),
@@ -52,9 +65,15 @@ impl PatternCursor {
         self.changed.changed().await.ok()
     }
 
+    /// Whether it knows of more, or has not looked up to the end of the log.
+    pub(super) fn has_more(&self) -> bool {
+        !self.found.is_empty() || !self.is_end
+    }
+
     /// Matching records from here to the end of the log; of those in files an estimate.
     pub(super) fn behind(&self, group: &Group) -> u64 {
-        group.state.read().matching_records(&self.pattern, self.next)
+        let records = group.state.read().matching_records(&self.pattern, self.next);
+        records.saturating_sub(self.given as u64)
     }
 
     pub(super) fn place(&self) -> String {
@@ -66,25 +85,21 @@ impl PatternCursor {
         let group = &following.group;
         let mut records = Vec::new();
         let mut bytes = 0;
-        loop {
-            let matches = group
-                .matching(&self.pattern, self.next, self.after, ENTRIES)
-                .await?;
-            if matches.entries.is_empty() {
-                self.next = matches.next;
-                return Ok(records);
-            }
-            for matched in matches.entries {
-                let next = matched.note.log_index + 1;
-                let found = match group.hot_matched(&matched)? {
-                    Some(found) => found,
-                    None => match group.cold_matched(vec![matched], PAGE_BYTES).await?.pop() {
-                        Some(found) => found,
-                        // Retention dropped it: to look again tells.
-                        None => break,
-                    },
+        while records.is_empty() && self.look(group).await? {
+            while let Some(matched) = self.found.front() {
+                let mut found = group.hot_matched(matched)?;
+                if found.is_none() {
+                    let cold = vec![matched.clone()];
+                    found = group.cold_matched(cold, PAGE_BYTES).await?.pop();
+                }
+                let Some(found) = found else {
+                    // Retention dropped it: to look again tells.
+                    self.found.clear();
+                    break;
                 };
-                self.next = next;
+                let index = matched.note.log_index;
+                self.found.pop_front();
+                self.pass(index);
                 let last = found.last().map_or(0, |record| record.lamport);
                 for record in found.into_iter().filter(|record| record.lamport > self.after) {
                     bytes += record.record.size_bytes();
@@ -95,67 +110,102 @@ impl PatternCursor {
                     return Ok(records);
                 }
             }
-            if !records.is_empty() {
-                return Ok(records);
-            }
         }
+        Ok(records)
     }
 
     /// The next lines; `None` when there are none yet. Moves the cursor.
     pub(super) async fn page(&mut self, following: &Following) -> Result<Option<Page>, FetchError> {
-        loop {
-            let matches = following
-                .group
-                .matching(&self.pattern, self.next, self.after, ENTRIES)
-                .await?;
-            if matches.entries.is_empty() {
-                (self.next, self.given) = (matches.next, 0);
-                return Ok(None);
+        while self.look(&following.group).await? {
+            let mut page = self.hot_page(following)?;
+            // What memory gave is delivered first.
+            if page.as_ref().is_none_or(|page| page.count == 0) && !self.found.is_empty() {
+                page = self.cold_page(following).await?;
             }
-            let mut page = None;
-            let mut entries = matches.entries.into_iter();
-            let mut first_cold = None;
-            for matched in entries.by_ref() {
-                let Some(lines) = self.hot_lines(following, &matched)? else {
-                    first_cold = Some(matched);
-                    break;
-                };
-                if self.add(&mut page, &matched, &lines) {
-                    return Ok(page);
-                }
-            }
-            if let Some(first) = first_cold {
-                // What memory gave is delivered first.
-                if page.as_ref().is_none_or(|page| page.count == 0) {
-                    let cold = std::iter::once(first).chain(entries).collect();
-                    page = self.cold_page(following, cold).await?;
-                }
-            } else {
-                (self.next, self.given) = (matches.next, 0);
-            }
-            if page.as_ref().is_some_and(|page| page.count > 0) {
-                return Ok(page);
+            if let Some(mut page) = page.filter(|page| page.count > 0) {
+                page.is_full |= self.has_more();
+                return Ok(Some(page));
             }
         }
+        Ok(None)
     }
 
-    async fn cold_page(
-        &mut self,
-        following: &Following,
-        cold: Vec<Matched>,
-    ) -> Result<Option<Page>, FetchError> {
+    /// Looks for the next entries unless some are known; whether there are any.
+    async fn look(&mut self, group: &Group) -> Result<bool, FetchError> {
+        if !self.found.is_empty() {
+            return Ok(true);
+        }
+        let matches = group
+            .matching(&self.pattern, self.next, self.after, ENTRIES)
+            .await?;
+        self.is_end = matches.is_end;
+        self.found_up_to = matches.next;
+        self.found = matches.entries.into();
+        let Some(first) = self.found.front() else {
+            (self.next, self.given) = (matches.next, 0);
+            return Ok(false);
+        };
+        let mut places = first.topics.len();
+        let others = self.found.iter().skip(1).take_while(|matched| {
+            places += matched.topics.len();
+            places <= PLACES
+        });
+        let kept = 1 + others.count();
+        if let Some(beyond) = self.found.get(kept) {
+            self.found_up_to = beyond.note.log_index;
+            self.is_end = false;
+            self.found.truncate(kept);
+        }
+        Ok(true)
+    }
+
+    fn hot_page(&mut self, following: &Following) -> Result<Option<Page>, FetchError> {
+        let mut page: Option<Page> = None;
+        while page.as_ref().is_none_or(|page| !page.is_full)
+            && let Some(matched) = self.found.pop_front()
+        {
+            let Some(lines) = self.hot_lines(following, &matched)? else {
+                self.found.push_front(matched);
+                break;
+            };
+            self.add(&mut page, matched, &lines);
+        }
+        Ok(page)
+    }
+
+    async fn cold_page(&mut self, following: &Following) -> Result<Option<Page>, FetchError> {
+        let cold: Vec<_> = self.found.iter().take(COLD_ENTRIES).cloned().collect();
+        let read = following.group.cold_matched(cold, PAGE_BYTES).await?;
+        if read.is_empty() {
+            // Retention dropped it: to look again tells.
+            self.found.clear();
+        }
         let mut page = None;
-        let read = following.group.cold_matched(cold.clone(), PAGE_BYTES).await?;
-        for (matched, records) in cold.iter().zip(read) {
-            self.skip(matched, &records);
-            match Lines::of_entry(&records, following.key.1) {
-                Some(lines) if self.add(&mut page, matched, &lines) => break,
-                Some(_) => {}
+        for records in read {
+            let Some(matched) = self.found.pop_front() else {
+                break;
+            };
+            self.skip(&matched, &records);
+            let Some(lines) = Lines::of_entry(&records, following.key.1) else {
                 // The index says otherwise, but to look again would not help.
-                None => (self.next, self.given) = (matched.note.log_index + 1, 0),
+                self.pass(matched.note.log_index);
+                continue;
+            };
+            if self.add(&mut page, matched, &lines) {
+                break;
             }
         }
         Ok(page)
+    }
+
+    /// Goes behind the entry that was taken out of those found.
+    fn pass(&mut self, index: u64) {
+        self.given = 0;
+        self.next = if self.found.is_empty() {
+            self.found_up_to
+        } else {
+            index + 1
+        };
     }
 
     /// An entry's lines, if it is in memory, sharing the work with others who follow the same pattern.
@@ -190,8 +240,9 @@ impl PatternCursor {
         self.given = self.given.max(before);
     }
 
-    /// Adds what fits of an entry's lines; whether the page is full.
-    fn add(&mut self, page: &mut Option<Page>, matched: &Matched, lines: &Lines) -> bool {
+    /// Adds what fits of the entry that was taken out of those found, and puts it back if some is left; whether the page is
+    /// full.
+    fn add(&mut self, page: &mut Option<Page>, matched: Matched, lines: &Lines) -> bool {
         let index = matched.note.log_index;
         if index != self.next {
             (self.next, self.given) = (index, 0);
@@ -199,8 +250,9 @@ impl PatternCursor {
         let given = Page::add(page, lines, self.given as u64);
         if given < lines.next_offset() {
             self.given = usize::try_from(given).unwrap_or(usize::MAX);
+            self.found.push_front(matched);
         } else {
-            (self.next, self.given) = (index + 1, 0);
+            self.pass(index);
             self.after = self.after.max(lines.last_lamport);
         }
         page.as_ref().is_some_and(|page| page.is_full)
