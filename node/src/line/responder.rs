@@ -5,25 +5,23 @@ mod follow;
 mod groups;
 mod publishes;
 mod reads;
+mod steps;
 mod topics;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use tokio::{
-    io::AsyncWriteExt,
-    sync::{mpsc, oneshot},
-    task::AbortHandle,
-    time::{Instant, timeout},
-};
-use wiber_protocol::line::{Command, Consistency, ReadStart, Reply, SubscribeStart};
+use tokio::{io::AsyncWriteExt, sync::mpsc, task::AbortHandle, time::timeout};
+use wiber_protocol::line::Reply;
+
+use self::steps::{MemberStep, ReadStep, SubscribeStep};
+pub(super) use self::steps::{PublishStep, Step};
 
 use super::{
     Clients,
     connection::{self, Output},
-    named::Named,
     subscription::{Cursor, Following, Form, Subscription, TopicCursor},
 };
-use crate::{group::Group, groups::Membership, publish::Fate};
+use crate::{group::Group, groups::Membership};
 
 /// Written out when this much has gathered, or when there is nothing more to do at once.
 const FLUSH_BYTES: usize = 64 << 10;
@@ -45,136 +43,6 @@ const CATCH_UP_PATIENCE: Duration = Duration::from_secs(1);
 const NOT_LOADED: &str = "this node has not loaded its log yet, or is not in a cluster";
 /// Topics whose own writes are remembered for that.
 const OWN_WRITE_TOPICS: usize = 64;
-
-/// One thing to answer.
-pub(super) enum Step {
-    Line(Vec<u8>),
-    Publish(PublishStep),
-    Sub {
-        topic: String,
-    },
-    Subscribe(SubscribeStep),
-    Unsub {
-        pattern: String,
-    },
-    History {
-        topic: String,
-        count: u64,
-    },
-    Read(ReadStep),
-    Nack {
-        topic: String,
-        group: String,
-        offset: u64,
-    },
-    Topics {
-        pattern: Option<String>,
-        after: Option<String>,
-        limit: u64,
-    },
-    Groups {
-        pattern: Option<String>,
-    },
-    Quit,
-}
-
-/// A `READ`, see [`wiber_protocol::line::ReadCommand`].
-pub(super) struct ReadStep {
-    pub topic: String,
-    pub start: ReadStart,
-    pub limit: u64,
-    pub max_bytes: usize,
-    pub consistency: Consistency,
-    pub json: bool,
-}
-
-/// A `SUBSCRIBE`, see [`wiber_protocol::line::SubscribeCommand`].
-pub(super) struct SubscribeStep {
-    pub pattern: String,
-    pub start: SubscribeStart,
-    pub order: Option<Duration>,
-    pub member: Option<MemberStep>,
-}
-
-pub(super) struct MemberStep {
-    pub group: String,
-    pub ack_timeout: Option<Duration>,
-    pub max_deliveries: Option<u32>,
-    pub max_in_flight: Option<u32>,
-}
-
-/// Publishes that were submitted together.
-pub(super) struct PublishStep {
-    pub named: Named,
-    pub fate: oneshot::Receiver<Fate>,
-    pub deadline: Instant,
-}
-
-impl Step {
-    /// What the responder does; `None` for what the reader does itself.
-    pub(super) fn of(command: &Command<'_>) -> Option<Self> {
-        let owned = |text: &str| text.to_owned();
-        Some(match command {
-            Command::Ping => Self::line(Reply::Pong),
-            Command::Sub { topic } => Self::Sub { topic: owned(topic) },
-            Command::Subscribe(subscribe) => Self::Subscribe(SubscribeStep {
-                pattern: owned(subscribe.pattern),
-                start: subscribe.start,
-                order: subscribe.order,
-                member: subscribe.group.as_ref().map(|member| MemberStep {
-                    group: owned(member.group),
-                    ack_timeout: member.ack_timeout,
-                    max_deliveries: member.max_deliveries,
-                    max_in_flight: member.max_in_flight,
-                }),
-            }),
-            Command::Unsub { pattern } => Self::Unsub {
-                pattern: owned(pattern),
-            },
-            Command::History { topic, count } => Self::History {
-                topic: owned(topic),
-                count: *count,
-            },
-            Command::Read(read) => Self::Read(ReadStep {
-                topic: owned(read.topic),
-                start: read.start,
-                limit: read.limit,
-                max_bytes: read.max_bytes,
-                consistency: read.consistency,
-                json: read.json,
-            }),
-            Command::Nack { topic, group, offset } => Self::Nack {
-                topic: owned(topic),
-                group: owned(group),
-                offset: *offset,
-            },
-            Command::Topics {
-                pattern,
-                after,
-                limit,
-            } => Self::Topics {
-                pattern: pattern.map(owned),
-                after: after.map(owned),
-                limit: *limit,
-            },
-            Command::Groups { pattern } => Self::Groups {
-                pattern: pattern.map(owned),
-            },
-            Command::Quit => Self::Quit,
-            Command::Pub { .. }
-            | Command::Publish(_)
-            | Command::Ack { .. }
-            | Command::DeleteGroup { .. }
-            | Command::SeekGroup { .. } => return None,
-        })
-    }
-
-    pub(super) fn line(reply: Reply<'_>) -> Self {
-        let mut line = Vec::new();
-        reply.write(&mut line);
-        Self::Line(line)
-    }
-}
 
 /// The client cannot be written to any more.
 struct Gone;
