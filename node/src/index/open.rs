@@ -12,7 +12,7 @@ use wiber_storage::{Disk, Log, Stamp};
 use super::{Damage, Index, Written, file, ids_at, part_name};
 use crate::{
     folder::REBUILD,
-    small_files::{TEMPORARY_EXTENSION, at},
+    small_files::{TEMPORARY_EXTENSION, at, sync_dir},
     state::{Checkpoint, Job, PartLimits, PartMeta, PartTopic, Snapshot, State},
 };
 
@@ -48,6 +48,9 @@ pub fn open(
             disk.unlink(&path).map_err(|e| at(&path, "cannot remove", &e))?;
         }
     }
+    // An earlier process may have ended between the rename of a file and its sync. What is read here is relied upon, and the
+    // log let go of for it, so it must not be gone after a power loss.
+    sync_dir(&*disk, &dir)?;
     let mut index = Index {
         dir,
         disk,
