@@ -235,6 +235,11 @@ impl Records {
         }
     }
 
+    /// Whether only so many are wanted.
+    fn are_counted(&self) -> bool {
+        self.left.is_some()
+    }
+
     /// False when this was the last one wanted, or nobody reads any more.
     fn take(&mut self, record: &RecordLine) -> anyhow::Result<bool> {
         self.format.write(record, &mut self.unwritten)?;

@@ -28,7 +28,8 @@ pub(crate) struct PubOptions {
     /// The topic
     #[arg(value_parser = topic::topic_name)]
     pub(super) topic: String,
-    /// The message, its words joined by blanks; without one, or for `-`, stdin is read: one message a line
+    /// The message, its words joined by blanks; without one, or for `-`, stdin is read: one message a line, UTF-8 text without
+    /// the white space at its ends and not empty (see --whole for anything else)
     message: Vec<String>,
     /// Publish the lines of this file
     #[arg(long, value_name = "FILE", conflicts_with = "message")]

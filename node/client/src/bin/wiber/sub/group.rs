@@ -29,7 +29,7 @@ pub(crate) struct GroupArgs {
     /// Put aside what was handed out so often [default: as the group has it, or 5]
     #[arg(long, value_name = "N", requires = "group", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     max_deliveries: Option<u32>,
-    /// Hold so many records at once [default: 64]
+    /// Hold so many records at once [default: 64, or 1 with --count]
     #[arg(long, value_name = "N", requires = "group", value_parser = clap::value_parser!(u32).range(1..=1_024))]
     max_in_flight: Option<u32>,
 }
@@ -39,7 +39,7 @@ impl GroupArgs {
         self.group.is_some()
     }
 
-    fn options(&self, start: SubscribeStart) -> GroupOptions {
+    fn options(&self, start: SubscribeStart, is_counted: bool) -> GroupOptions {
         let mut options = GroupOptions::new().start(start);
         if let Some(timeout) = self.ack_timeout {
             options = options.ack_timeout(timeout);
@@ -47,7 +47,10 @@ impl GroupArgs {
         if let Some(deliveries) = self.max_deliveries {
             options = options.max_deliveries(deliveries);
         }
-        if let Some(records) = self.max_in_flight {
+        // What is handed out and never shown has cost the record one of its deliveries. So who wants some records only gets
+        // one at a time.
+        let one_at_a_time = is_counted.then_some(1);
+        if let Some(records) = self.max_in_flight.or(one_at_a_time) {
             options = options.max_in_flight(records);
         }
         options
@@ -64,7 +67,7 @@ pub(super) async fn follow(
 ) -> anyhow::Result<()> {
     let group = args.group.as_deref().unwrap_or_default();
     let mut member = client
-        .join(topic, group, args.options(start))
+        .join(topic, group, args.options(start, records.are_counted()))
         .map_err(|error| anyhow!(topic::in_words(error)))?;
     let mut connection = Connection::default();
     loop {
