@@ -235,9 +235,9 @@ impl Records {
         }
     }
 
-    /// Whether only so many are wanted.
-    fn are_counted(&self) -> bool {
-        self.left.is_some()
+    /// How many are still to come, if that is limited.
+    fn left(&self) -> Option<u64> {
+        self.left
     }
 
     /// False when this was the last one wanted, or nobody reads any more.

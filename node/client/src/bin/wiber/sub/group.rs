@@ -8,6 +8,8 @@ use wiber_client::{
     AckError, Client, DEFAULT_ACK_DEADLINE, GroupOptions, Member, MemberEvent, SubscribeStart,
 };
 
+use wiber_protocol::line::MAX_IN_FLIGHT;
+
 use super::{Connection, Records};
 use crate::{end::End, output::remark, topic, when};
 
@@ -29,7 +31,7 @@ pub(crate) struct GroupArgs {
     /// Put aside what was handed out so often [default: as the group has it, or 5]
     #[arg(long, value_name = "N", requires = "group", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     max_deliveries: Option<u32>,
-    /// Hold so many records at once [default: 64, or 1 with --count]
+    /// Hold so many records at once [default: 64, or with --count no more than are shown]
     #[arg(long, value_name = "N", requires = "group", value_parser = clap::value_parser!(u32).range(1..=1_024))]
     max_in_flight: Option<u32>,
 }
@@ -39,7 +41,7 @@ impl GroupArgs {
         self.group.is_some()
     }
 
-    fn options(&self, start: SubscribeStart, is_counted: bool) -> GroupOptions {
+    fn options(&self, start: SubscribeStart, count: Option<u64>) -> GroupOptions {
         let mut options = GroupOptions::new().start(start);
         if let Some(timeout) = self.ack_timeout {
             options = options.ack_timeout(timeout);
@@ -48,9 +50,12 @@ impl GroupArgs {
             options = options.max_deliveries(deliveries);
         }
         // What is handed out and never shown has cost the record one of its deliveries. So who wants some records only gets
-        // one at a time.
-        let one_at_a_time = is_counted.then_some(1);
-        if let Some(records) = self.max_in_flight.or(one_at_a_time) {
+        // one at a time, or as many as are wanted if none is acknowledged.
+        let few = count.map(|count| match u32::try_from(count) {
+            Ok(count) if self.no_ack => count.min(MAX_IN_FLIGHT),
+            _ => 1,
+        });
+        if let Some(records) = self.max_in_flight.or(few) {
             options = options.max_in_flight(records);
         }
         options
@@ -67,7 +72,7 @@ pub(super) async fn follow(
 ) -> anyhow::Result<()> {
     let group = args.group.as_deref().unwrap_or_default();
     let mut member = client
-        .join(topic, group, args.options(start, records.are_counted()))
+        .join(topic, group, args.options(start, records.left()))
         .map_err(|error| anyhow!(topic::in_words(error)))?;
     let mut connection = Connection::default();
     loop {
