@@ -10,7 +10,7 @@ use crate::{
     cli,
     format::{Format, FormatOptions},
     nodes::NodesOptions,
-    output::say_bytes,
+    output::{remark, say_bytes},
     topic, when,
 };
 
@@ -74,7 +74,16 @@ async fn show(options: &HistoryOptions, format: &Format, nodes: Vec<NodeSpec>) -
         .limit(options.count.unwrap_or(all))
         .consistency(consistency);
     let mut pages = client.read_all(read);
+    let mut wanted = options.offset.map(|offset| offset.max(1));
     while let Some(records) = pages.next_page().await? {
+        if let (Some(wanted), Some(first)) = (wanted.take(), records.first())
+            && wanted < first.offset
+        {
+            remark(&format!(
+                "offsets {wanted} to {} are no longer kept",
+                first.offset - 1
+            ));
+        }
         let mut text = Vec::new();
         for record in &records {
             format.write(record, &mut text)?;
