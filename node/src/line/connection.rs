@@ -138,6 +138,8 @@ impl Reader {
         let mut is_first = true;
         loop {
             while let Some(line) = lines.next_line() {
+                // What was large is whole. To carry it out may take a wait, and others want to say something large, too.
+                self.large_input = None;
                 let next = match line {
                     Line::Body(body) => self.body(body).await,
                     line => self.line(line, std::mem::take(&mut is_first), &mut lines).await,
@@ -147,10 +149,6 @@ impl Reader {
                     Next::Finish => return true,
                     Next::Drop => return false,
                 }
-            }
-            // Before anything that may have to wait: others want to say something large, too.
-            if lines.buffer().len() < READ_BYTES {
-                self.large_input = None;
             }
             // Nothing more is here yet: what waits goes out now.
             if self.submit().await.is_none() {
