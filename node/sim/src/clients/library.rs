@@ -30,22 +30,43 @@ pub(super) struct Program {
 }
 
 impl Clients {
-    /// Starts the programs.
+    /// Starts the programs of this run: each kind is in some runs only, so that a run does not take too long.
     pub(super) fn start_library(&self) {
-        for number in 0..2 {
+        let dice = self.dice("programs", 0);
+        let is_in = |chance| dice.permille(chance);
+        if is_in(600) {
             self.busy.fetch_add(1, Relaxed);
-            tokio::spawn(self.program("lpub", number).publish());
+            tokio::spawn(self.program("lpub", 0).publish());
         }
-        self.busy.fetch_add(1, Relaxed);
-        tokio::spawn(self.program("lask", 0).ask());
-        for number in 0..2 {
-            tokio::spawn(self.program("lsrv", number).serve());
-            tokio::spawn(self.program("lmem", number).work());
+        if self.has_servers() {
+            self.busy.fetch_add(1, Relaxed);
+            tokio::spawn(self.program("lask", 0).ask());
+            for number in 0..2 {
+                tokio::spawn(self.program("lsrv", number).serve());
+            }
         }
-        tokio::spawn(self.program("lread", 0).read());
-        tokio::spawn(self.program("lsub", 0).follow_topic(TOPICS[0]));
-        tokio::spawn(self.program("lpat", 0).follow_pattern(PATTERNS[1]));
-        tokio::spawn(self.program("lord", 0).follow_by_origin(PATTERNS[0]));
+        if is_in(300) {
+            for number in 0..2 {
+                tokio::spawn(self.program("lmem", number).work());
+            }
+        }
+        if is_in(500) {
+            tokio::spawn(self.program("lread", 0).read());
+        }
+        if is_in(500) {
+            tokio::spawn(self.program("lsub", 0).follow_topic(TOPICS[0]));
+        }
+        if is_in(300) {
+            tokio::spawn(self.program("lpat", 0).follow_pattern(PATTERNS[1]));
+        }
+        if is_in(300) {
+            tokio::spawn(self.program("lord", 0).follow_by_origin(PATTERNS[0]));
+        }
+    }
+
+    /// Whether somebody answers requests in this run.
+    fn has_servers(&self) -> bool {
+        self.dice("servers", 0).permille(400)
     }
 
     fn program(&self, kind: &str, number: u64) -> Program {

@@ -20,8 +20,11 @@ const TOPIC: &str = "ask.lib";
 const GROUP: &str = "servers";
 
 impl Clients {
-    /// Asks until there is a reply.
+    /// Asks until there is a reply, if somebody replies in this run.
     pub async fn get_reply(&self) {
+        if !self.has_servers() {
+            return;
+        }
         let program = self.program("lask", self.probe());
         let made = AtomicU64::new(0);
         while !program.ask_once(&made).await {}
@@ -32,7 +35,7 @@ impl Program {
     pub(super) async fn ask(self) {
         let made = AtomicU64::new(0);
         while !self.clients.is_winding_down() {
-            tokio::time::sleep(self.dice.pause(5, 300)).await;
+            tokio::time::sleep(self.dice.pause(5, 800)).await;
             self.ask_once(&made).await;
         }
         self.clients.busy.fetch_sub(1, Relaxed);
