@@ -7,8 +7,8 @@ use crate::{Client, ReadError, link::Answer, read::Judged, reasons::Reason};
 
 impl Client {
     /// One page of the topics that match `pattern` (all without one; see [`wiber_protocol::pattern`]), sorted by name:
-    /// those behind the name `after`, at most `limit` and [`MAX_LISTED`] of them. It is what one node has; rates are its
-    /// own measurement.
+    /// those behind the name `after`, at most `limit`, which is not 0, and [`MAX_LISTED`] of them. Fewer are the last page.
+    /// It is what one node has; rates are its own measurement.
     ///
     /// # Errors
     /// See [`ReadError`].
