@@ -40,6 +40,22 @@ fn a_message_is_published_once_under_its_id_and_read_back() {
 }
 
 #[test]
+fn the_longest_name_of_a_topic_makes_its_own_line_long_and_no_other() {
+    let cluster = Cluster::start(1);
+    let longest = "x".repeat(249);
+    for topic in ["short", &longest] {
+        cluster.says(&["pub", topic, "hi"]);
+        cluster.says(&["sub", topic, "--group", "g", "--from-start", "--count", "1"]);
+    }
+    for list in ["topics", "groups"] {
+        let table = cluster.says(&[list]);
+        let widths: Vec<usize> = table.lines().map(str::len).collect();
+        assert_eq!(widths.len(), 3, "{table}");
+        assert!(widths[0] < 140 && widths[1] < 140 && widths[2] > 249, "{table}");
+    }
+}
+
+#[test]
 fn a_message_of_any_bytes_has_headers_and_is_stored_only_where_it_is_expected() {
     let cluster = Cluster::start(1);
     let bytes: Vec<u8> = (0..=255).cycle().take(100_000).collect();

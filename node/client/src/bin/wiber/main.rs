@@ -14,6 +14,7 @@ mod format;
 mod grid;
 mod groups;
 mod history;
+mod listing;
 mod nodes;
 mod output;
 mod publish;
