@@ -20,9 +20,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, Args)]
 #[command(
     disable_help_subcommand = true,
-    after_help = "Examples:\n  wiber groups\n  wiber groups 'orders.>' --json\n  wiber groups seek orders billing 1\n  \
-                  wiber groups delete orders billing\n\n\
-                  Exit code: 0 if it was told or done; 1 if not; 2 if the command line or the configuration is wrong."
+    after_help = concat!(
+        "Examples:\n  wiber groups\n  wiber groups 'orders.>' --json\n  wiber groups seek orders billing 1\n  \
+         wiber groups delete orders billing\n\n",
+        cli::exit_codes!("if it was told or done", "if not")
+    )
 )]
 pub(crate) struct GroupsOptions {
     #[command(subcommand)]

@@ -19,9 +19,10 @@ const DEFAULT_RECORDS: u64 = 10;
 
 #[derive(Clone, Debug, Args)]
 #[command(
-    after_help = "Examples:\n  wiber history lobby -n 100\n  wiber history orders --since 10m --json\n  wiber history orders --offset 5000 -n 20\n\n\
-                  Exit code: 0 if it was read, also when there is nothing; 1 if not; 2 if the command line or the \
-                  configuration is wrong."
+    after_help = concat!(
+        "Examples:\n  wiber history lobby -n 100\n  wiber history orders --since 10m --json\n  wiber history orders --offset 5000 -n 20\n\n",
+        cli::exit_codes!("if it was read, also when there is nothing", "if not")
+    )
 )]
 pub(crate) struct HistoryOptions {
     /// The topic

@@ -16,9 +16,11 @@ use crate::{
 
 #[derive(Clone, Debug, Args)]
 #[command(
-    after_help = "Examples:\n  wiber topics\n  wiber topics 'orders.>' --json\n\n\
-                  Rates are what the node that is asked, the leader if it is found, saw in the last ten seconds.\n\n\
-                  Exit code: 0 if a node told its topics; 1 if not; 2 if the command line or the configuration is wrong."
+    after_help = concat!(
+        "Examples:\n  wiber topics\n  wiber topics 'orders.>' --json\n\n\
+         Rates are what the node that is asked, the leader if it is found, saw in the last ten seconds.\n\n",
+        cli::exit_codes!("if a node told its topics", "if not")
+    )
 )]
 pub(crate) struct TopicsOptions {
     /// Only the topics that match this name or pattern, such as `orders.*`
