@@ -40,6 +40,28 @@ fn a_message_is_published_once_under_its_id_and_read_back() {
 }
 
 #[test]
+fn a_history_of_a_pattern_is_refused_unless_a_topic_has_that_name() {
+    let cluster = Cluster::start(1);
+    cluster.says(&["pub", "orders.eu", "hi"]);
+    for pattern in ["orders.*", "orders.>"] {
+        let (code, out, complaint) = cluster.tells(&["history", pattern]);
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{complaint}");
+        assert_eq!(
+            complaint,
+            format!(
+                "wiber: `{pattern}` is a pattern, and a history is of one topic: \
+                 wiber sub '{pattern}' --from-start shows all that match\n"
+            )
+        );
+    }
+    cluster.says(&["pub", "orders.*", "of an odd name"]);
+    assert_eq!(
+        cluster.says(&["history", "orders.*", "-f", "%s\n"]),
+        "of an odd name\n"
+    );
+}
+
+#[test]
 fn the_longest_name_of_a_topic_makes_its_own_line_long_and_no_other() {
     let cluster = Cluster::start(1);
     let longest = "x".repeat(249);

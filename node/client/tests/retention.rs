@@ -5,13 +5,22 @@ mod library;
 
 use std::time::Duration;
 
-use cluster::{Cluster, PATIENCE};
+use cluster::{Cluster, PATIENCE, wait_for};
 use library::{all, client, in_time};
 use tokio::time::sleep;
 use wiber_client::{
-    Consistency, GroupOptions, MemberEvent, Publish, Read, ReadFrom, Subscribe, SubscribeStart, Subscription,
-    SubscriptionEvent,
+    Client, Consistency, GroupOptions, MemberEvent, Publish, Read, ReadFrom, Subscribe, SubscribeStart,
+    Subscription, SubscriptionEvent,
 };
+
+/// 80 messages: more than a node keeps at least.
+async fn publish_large(client: &Client, topic: &str) {
+    let large = vec![0xff; (1 << 20) - 1_000];
+    for _ in 0..80 {
+        let message = Publish::new(topic, large.clone()).deadline(PATIENCE);
+        client.send(&message).await.expect("published");
+    }
+}
 
 /// The next event that is not about the connection.
 async fn next_of(subscription: &mut Subscription) -> SubscriptionEvent {
@@ -36,11 +45,7 @@ async fn what_retention_dropped_is_told_and_everything_else_is_given() {
         Some(MemberEvent::Joined { .. })
     ));
     drop(member);
-    let large = vec![0xff; (1 << 20) - 1_000];
-    for _ in 0..80 {
-        let message = Publish::new("a.large", large.clone()).deadline(PATIENCE);
-        client.send(&message).await.expect("published");
-    }
+    publish_large(&client, "a.large").await;
     let start = in_time(async {
         loop {
             let page = client
@@ -87,4 +92,37 @@ async fn what_retention_dropped_is_told_and_everything_else_is_given() {
     );
     let record = in_time(member.next_record()).await.expect("a record");
     assert_eq!(record.offset, start);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_of_what_was_all_dropped_is_empty_and_says_where_the_topic_goes_on() {
+    let cluster = Cluster::start_with(1, "retention: { max_bytes: 1MiB }\n");
+    for text in ["a", "b"] {
+        let said = cluster.says(&["pub", "old", text]);
+        assert!(said.starts_with("published "), "{said}");
+    }
+    publish_large(&client(&cluster), "large").await;
+    wait_for("all of it is dropped", PATIENCE, || {
+        let (_, out, _) = cluster.tells(&["history", "old"]);
+        out.is_empty().then_some(())
+    });
+    for words in [
+        &[][..],
+        &["--json"],
+        &["--local"],
+        &["--offset", "1"],
+        &["--since", "1h"],
+    ] {
+        let (code, out, complaint) = cluster.tells(&[&["history", "old"], words].concat());
+        assert_eq!((code, out.as_str()), (Some(0), ""), "{words:?}");
+        assert_eq!(
+            complaint, "wiber: offsets 1 to 2 are no longer kept: old goes on at 3\n",
+            "{words:?}"
+        );
+    }
+    cluster.says(&["pub", "old", "c"]);
+    let (code, out, complaint) = cluster.tells(&["history", "old", "-f", "%o %s\\n"]);
+    assert_eq!((code, out.as_str(), complaint.as_str()), (Some(0), "3 c\n", ""));
+    let nothing = cluster.tells(&["history", "none"]);
+    assert_eq!(nothing, (Some(0), String::new(), String::new()));
 }
