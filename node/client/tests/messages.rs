@@ -2,7 +2,11 @@
 
 mod cluster;
 
-use std::process::Command;
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    process::Command,
+};
 
 use cluster::{Cluster, numbered, told};
 use serde_json::Value;
@@ -18,7 +22,7 @@ fn a_message_is_published_once_under_its_id_and_read_back() {
     let said = cluster.says(&["pub", "lobby", "hello", "there", "--id", "m-1"]);
     assert!(said.starts_with("published m-1 offset 1 lamport "), "{said}");
     let again = cluster.says(&["pub", "lobby", "hello there", "--id", "m-1"]);
-    assert_eq!(again, "duplicate m-1\n");
+    assert_eq!(again, "duplicate m-1 offset 1\n");
     let (code, out, complaint) = cluster.tells(&["pub", "lobby", "else", "--id", "m-1"]);
     assert_eq!((code, out.as_str()), (Some(1), ""));
     assert!(complaint.contains("id_conflict m-1"), "{complaint}");
@@ -37,6 +41,26 @@ fn a_message_is_published_once_under_its_id_and_read_back() {
         readable.starts_with("     1  20") && readable.ends_with("  hello there\n"),
         "{readable}"
     );
+}
+
+/// What a verb that carries any bytes stored, the nine-field lines of old show with escapes.
+#[test]
+fn a_message_of_the_command_line_is_shown_as_it_was_said_in_every_form_of_a_record() {
+    let cluster = Cluster::start(1);
+    for text in ["plain", r"back\slash", "a\rb"] {
+        cluster.says(&["pub", "t", text]);
+    }
+    assert_eq!(
+        cluster.says(&["history", "t", "-f", "%s\n"]),
+        "plain\nback\\slash\na\rb\n"
+    );
+    let mut node = TcpStream::connect(cluster.address(0)).expect("a node");
+    node.write_all(b"HISTORY t 3\nQUIT\n").expect("it reads");
+    let mut shown = String::new();
+    node.read_to_string(&mut shown).expect("UTF-8");
+    for text in ["plain", r"back\slash", "a\rb"] {
+        assert!(shown.contains(&format!(" logical {text}\n")), "{shown:?}");
+    }
 }
 
 #[test]
