@@ -11,6 +11,7 @@ use wiber_protocol::line::Reply;
 use crate::{
     Inner,
     link::{Answer, Failure},
+    reasons::{Reason, Reasons},
 };
 
 /// Whether a command may be said again when an attempt of it may have taken effect.
@@ -27,16 +28,28 @@ pub(crate) enum Outcome<T> {
     Done(T),
     /// Nothing was done; perhaps that node can.
     NotDone {
-        reason: String,
+        reason: Reason,
         hint: Option<usize>,
     },
     /// It may have been done.
     Unknown {
-        reason: String,
+        reason: Reason,
     },
 }
 
-/// Nothing settled it in time; the last reason of the kind.
+impl<T> From<Failure> for Outcome<T> {
+    fn from(failure: Failure) -> Self {
+        let is_lost = matches!(failure, Failure::Lost(_));
+        let reason = failure.into();
+        if is_lost {
+            Self::Unknown { reason }
+        } else {
+            Self::NotDone { reason, hint: None }
+        }
+    }
+}
+
+/// Nothing settled it in time. Says what each node came to, as [`Reasons`] have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum GaveUp {
     /// Certainly nothing was done.
@@ -56,15 +69,14 @@ impl Inner {
         judge: impl Fn(&Answer, bool) -> Outcome<T>,
     ) -> Result<T, GaveUp> {
         let mut backoff = self.backoff();
-        let mut unknown = None;
-        let mut not_done = "no time was given".to_owned();
+        let mut reasons = Reasons::default();
+        let mut is_open = false;
         let mut node = self.preferred();
         for attempt in 1_usize.. {
             if Instant::now() >= until {
                 break;
             }
             let mut next = self.after(node);
-            let is_open = unknown.is_some();
             let judge = |answer: &Answer| judge(answer, is_open);
             match self.attempt(node, command.clone(), until, judge).await {
                 Outcome::Done(result) => {
@@ -72,11 +84,12 @@ impl Inner {
                     return Ok(result);
                 }
                 Outcome::NotDone { reason, hint } => {
-                    not_done = self.named(node, &reason);
+                    reasons.note(node, reason);
                     next = hint.unwrap_or(next);
                 }
                 Outcome::Unknown { reason } => {
-                    unknown = Some(self.named(node, &reason));
+                    reasons.note_open(node, reason);
+                    is_open = true;
                     if repeat == Repeat::Harmful {
                         break;
                     }
@@ -88,9 +101,11 @@ impl Inner {
                 sleep(backoff.next().min(left)).await;
             }
         }
-        Err(match unknown {
-            Some(reason) => GaveUp::Unknown(reason),
-            None => GaveUp::Unavailable(not_done),
+        let reasons = self.in_words(&reasons);
+        Err(if is_open {
+            GaveUp::Unknown(reasons)
+        } else {
+            GaveUp::Unavailable(reasons)
         })
     }
 
@@ -104,10 +119,9 @@ impl Inner {
         let until = until.min(Instant::now() + self.options.attempt_timeout);
         match timeout_at(until, self.nodes[node].publishes.ask(command)).await {
             Ok(Ok(answer)) => judge(&answer),
-            Ok(Err(Failure::NotSent(reason))) => Outcome::NotDone { reason, hint: None },
-            Ok(Err(Failure::Lost(reason))) => Outcome::Unknown { reason },
+            Ok(Err(failure)) => Outcome::from(failure),
             Err(_) => Outcome::Unknown {
-                reason: "no answer in time".to_owned(),
+                reason: Reason::no_answer_in_time(),
             },
         }
     }
@@ -115,18 +129,18 @@ impl Inner {
     /// What an answer means that any change can get: that another node is to be asked, or nothing that is known.
     pub(crate) fn judge_failure<T>(&self, line: &str) -> Outcome<T> {
         let not_done = |hint| Outcome::NotDone {
-            reason: line.to_owned(),
+            reason: Reason::said(line),
             hint,
         };
         match Reply::parse(line) {
             Some(Reply::Redirect { host, port }) => not_done(self.position_of(host, port)),
             Some(Reply::NotLeader | Reply::Unavailable { .. }) => not_done(None),
             Some(Reply::TimeoutWaitingCommit) => Outcome::Unknown {
-                reason: line.to_owned(),
+                reason: Reason::said(line),
             },
             // An answer to something else: whatever this node did with the command, it did not say.
             _ => Outcome::Unknown {
-                reason: format!("an answer that does not fit: `{line}`"),
+                reason: Reason::Said(format!("an answer that does not fit: `{line}`")),
             },
         }
     }
@@ -135,6 +149,11 @@ impl Inner {
     pub(crate) fn position_of(&self, host: &str, port: u16) -> Option<usize> {
         let is_it = |node: &crate::Node| node.spec.port == port && node.spec.host == host;
         self.nodes.iter().position(is_it)
+    }
+
+    /// What the nodes came to, by their names.
+    pub(crate) fn in_words(&self, reasons: &Reasons) -> String {
+        reasons.in_words(|node| self.nodes[node].spec.id.as_str())
     }
 
     /// A reason and whose it is.

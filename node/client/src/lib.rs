@@ -3,7 +3,8 @@
 //! A caller of this library should not have to know which node leads, or that it just changed. A publish is
 //! retried under one id until its deadline, so it is one record however often it was sent; a read asks the nodes
 //! in turn; a subscription goes on at the next offset wherever it was cut off. What cannot be known (did the
-//! lost node commit it?) is said to be unknown and never guessed.
+//! lost node commit it?) is said to be unknown and never guessed. And where nothing came of it, an error names what the
+//! nodes that live say of the cluster before those that cannot be reached.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -40,6 +41,7 @@ mod outside;
 mod publish;
 mod read;
 mod read_all;
+mod reasons;
 mod request;
 mod subscribe;
 mod wire;

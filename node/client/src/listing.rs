@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use wiber_protocol::line::{Command, Consistency, GroupLine, LineError, MAX_LISTED, Reply, TopicLine};
 
-use crate::{Client, ReadError, link::Answer, read::Judged};
+use crate::{Client, ReadError, link::Answer, read::Judged, reasons::Reason};
 
 impl Client {
     /// One page of the topics that match `pattern` (all without one; see [`wiber_protocol::pattern`]), sorted by name:
-    /// those behind the name `after`, at most `limit` and [`MAX_LISTED`] of them. It is what one node has; rates are its
-    /// own measurement.
+    /// those behind the name `after`, at most `limit`, which is not 0, and [`MAX_LISTED`] of them. Fewer are the last page.
+    /// It is what one node has; rates are its own measurement.
     ///
     /// # Errors
     /// See [`ReadError`].
@@ -70,7 +70,7 @@ impl Client {
                     return Ok(Ok(groups));
                 }
                 without_members = Some(groups);
-                Ok(Err("it does not lead".to_owned()))
+                Ok(Err(Reason::Said("it does not lead".to_owned())))
             }
             _ => other(reply),
         };
@@ -92,6 +92,6 @@ fn line(command: &Command<'_>) -> Result<Bytes, LineError> {
 fn other<T>(reply: String) -> Judged<T> {
     match Reply::parse(&reply) {
         Some(Reply::Refused { .. }) => Err(ReadError::Rejected(reply)),
-        _ => Ok(Err(reply)),
+        _ => Ok(Err(Reason::said(&reply))),
     }
 }

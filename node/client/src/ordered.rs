@@ -20,6 +20,7 @@ use crate::{
     attempts::Outcome,
     link::{self, Failure},
     publish::{PublishResult, with_body},
+    reasons::{Reason, Reasons},
 };
 
 /// How many messages go out together at most.
@@ -106,11 +107,11 @@ impl OrderedPublisher {
                 Err(error) => results[at] = Some(Err(PublishError::Rejected(error.to_string()))),
             }
         }
-        let reason = self.publish_pending(&mut pending, &mut results, patience).await;
+        let reasons = self.publish_pending(&mut pending, &mut results, patience).await;
         for left in pending {
             results[left.at] = Some(Err(match left.unknown {
-                Some(reason) => PublishError::Unknown(reason),
-                None => PublishError::Unavailable(reason.clone()),
+                Some(_) => PublishError::Unknown(reasons.clone()),
+                None => PublishError::Unavailable(reasons.clone()),
             }));
         }
         let each = results.into_iter();
@@ -118,7 +119,7 @@ impl OrderedPublisher {
             .collect()
     }
 
-    /// Moves from `pending` to `results` what is done. If some are left, the last reason is why.
+    /// Moves from `pending` to `results` what is done. If some are left, what the nodes came to is why.
     async fn publish_pending(
         &mut self,
         pending: &mut Vec<Pending>,
@@ -127,7 +128,7 @@ impl OrderedPublisher {
     ) -> String {
         let inner = &self.client.inner;
         let mut backoff = inner.backoff();
-        let mut reason = "no time was given".to_owned();
+        let mut reasons = Reasons::default();
         let mut until = Instant::now() + patience;
         let mut node = inner.preferred();
         let mut failures = 0_usize;
@@ -138,11 +139,11 @@ impl OrderedPublisher {
                 1
             };
             let outcomes = inner.attempt_all(node, &pending[..together], until).await;
-            let settled = inner.settle(node, pending, outcomes, results);
+            let settled = inner.settle(node, pending, outcomes, results, &mut reasons);
             if settled.done > 0 {
                 until = Instant::now() + patience;
             }
-            let Some((why, next)) = settled.failed else {
+            let Some(next) = settled.failed else {
                 inner.prefer(node);
                 if settled.was_taken {
                     self.proven = Some(node);
@@ -151,7 +152,6 @@ impl OrderedPublisher {
                 continue;
             };
             self.proven = None;
-            reason = why;
             node = next;
             failures += 1;
             if failures.is_multiple_of(inner.nodes.len()) {
@@ -159,7 +159,7 @@ impl OrderedPublisher {
                 sleep(backoff.next().min(left)).await;
             }
         }
-        reason
+        inner.in_words(&reasons)
     }
 }
 
@@ -170,8 +170,8 @@ struct Settled {
     done: usize,
     /// Whether one of them is stored.
     was_taken: bool,
-    /// Why some are still pending, and which node to ask next.
-    failed: Option<(String, usize)>,
+    /// Which node to ask next, if some are still pending.
+    failed: Option<usize>,
 }
 
 impl Inner {
@@ -182,12 +182,14 @@ impl Inner {
         pending: &mut Vec<Pending>,
         outcomes: Vec<Outcome<PublishResult>>,
         results: &mut [Option<PublishResult>],
+        reasons: &mut Reasons,
     ) -> Settled {
         let mut settled = Settled::default();
         let mut left = Vec::new();
         for (mut message, outcome) in pending.drain(..outcomes.len()).zip(outcomes) {
-            let (reason, hint) = match outcome {
+            let hint = match outcome {
                 Outcome::Done(result) => {
+                    reasons.clear();
                     settled.done += 1;
                     settled.was_taken |= result.is_ok();
                     results[message.at] = Some(match (result, message.unknown) {
@@ -199,15 +201,19 @@ impl Inner {
                     });
                     continue;
                 }
-                Outcome::NotDone { reason, hint } => (self.named(node, &reason), hint),
+                Outcome::NotDone { reason, hint } => {
+                    reasons.note(node, reason);
+                    hint
+                }
                 Outcome::Unknown { reason } => {
-                    let reason = self.named(node, &reason);
-                    message.unknown = Some(reason.clone());
-                    (reason, None)
+                    message.unknown = Some(self.named(node, &reason.to_string()));
+                    reasons.note_open(node, reason);
+                    None
                 }
             };
-            let next = hint.unwrap_or_else(|| self.after(node));
-            settled.failed.get_or_insert((reason, next));
+            settled
+                .failed
+                .get_or_insert(hint.unwrap_or_else(|| self.after(node)));
             left.push(message);
         }
         pending.splice(..0, left);
@@ -225,34 +231,28 @@ impl Inner {
         let commands: Vec<&[u8]> = messages.iter().map(|message| &message.command[..]).collect();
         let commands = Bytes::from(commands.concat());
         let link = &self.nodes[node].publishes;
-        let unknown = |reason: &str| Outcome::Unknown {
-            reason: reason.to_owned(),
-        };
-        let not_published = |reason: &str| Outcome::NotDone {
-            reason: reason.to_owned(),
-            hint: None,
-        };
+        let not_published = |reason: Reason| Outcome::NotDone { reason, hint: None };
         let answers = match timeout_at(until, link.ask_all(commands, messages.len())).await {
             Ok(Ok(answers)) => answers,
-            Ok(Err(Failure::NotSent(reason) | Failure::Lost(reason))) => {
-                return messages.iter().map(|_| not_published(&reason)).collect();
+            Ok(Err(failure)) => {
+                let reason = Reason::from(failure);
+                return messages.iter().map(|_| not_published(reason.clone())).collect();
             }
             // The queue was full all the time.
             Err(_) => {
-                return messages
-                    .iter()
-                    .map(|_| not_published("no room in time"))
-                    .collect();
+                let reason = Reason::Silent("no room in time".to_owned());
+                return messages.iter().map(|_| not_published(reason.clone())).collect();
             }
         };
         let mut outcomes = Vec::with_capacity(messages.len());
         for (message, answer) in messages.iter().zip(answers) {
             outcomes.push(match timeout_at(until, answer).await {
                 Ok(Ok(Ok(answer))) => self.judge_publish(&message.id, &answer),
-                Ok(Ok(Err(Failure::NotSent(reason)))) => not_published(&reason),
-                Ok(Ok(Err(Failure::Lost(reason)))) => unknown(&reason),
-                Ok(Err(_)) => unknown(link::ENDED),
-                Err(_) => unknown("no answer in time"),
+                Ok(Ok(Err(failure))) => failure.into(),
+                Ok(Err(_)) => Failure::Lost(link::ENDED.to_owned()).into(),
+                Err(_) => Outcome::Unknown {
+                    reason: Reason::no_answer_in_time(),
+                },
             });
         }
         outcomes

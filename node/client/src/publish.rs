@@ -16,6 +16,7 @@ use crate::{
     Client, Inner,
     attempts::{GaveUp, Outcome, Repeat},
     link::Answer,
+    reasons::Reason,
 };
 
 /// How long a [`Publish`] is tried if nothing else is said.
@@ -172,10 +173,12 @@ pub enum PublishError {
     #[error("{0}")]
     Rejected(String),
     /// The message may or may not be committed, now or later: the deadline passed, or the id expired behind an attempt
-    /// of unknown fate. Publishing it again under the same id is safe.
+    /// of unknown fate. Publishing it again under the same id is safe. Says what each node came to, those first that may
+    /// have published it.
     #[error("it is not known whether the message was published: {0}")]
     Unknown(String),
-    /// The deadline passed and the message was certainly not published.
+    /// The deadline passed and the message was certainly not published. Says what each node came to: what those that
+    /// live said of the cluster, as that it has no leader, before who cannot be reached.
     #[error("no node could take the message: {0}")]
     Unavailable(String),
 }
@@ -253,7 +256,7 @@ impl Inner {
                 if may_be_stored && expect.is_some_and(|expect| end < expect) =>
             {
                 Outcome::Unknown {
-                    reason: answer.reply.clone(),
+                    reason: Reason::said(&answer.reply),
                 }
             }
             // Nothing is on its way any more that could be stored, but it may have been one of this call.

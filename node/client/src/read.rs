@@ -9,7 +9,8 @@ use wiber_protocol::line::{
 
 use crate::{
     Client, Inner,
-    link::{Answer, Failure},
+    link::Answer,
+    reasons::{Reason, Reasons},
 };
 
 /// Where reading begins.
@@ -145,7 +146,8 @@ pub enum ReadError {
         /// The newest.
         end: u64,
     },
-    /// No node gave an answer that is as sure as asked; the last reason.
+    /// No node gave an answer that is as sure as asked. Says what each came to: what those that live said of the cluster
+    /// before who cannot be reached.
     #[error("no node could answer the read: {0}")]
     Unavailable(String),
 }
@@ -183,7 +185,7 @@ impl Client {
 }
 
 /// What an answer to a read comes to: `Ok(Err)` is why another node should be asked, `Err` why none should.
-pub(crate) type Judged<T> = Result<Result<T, String>, ReadError>;
+pub(crate) type Judged<T> = Result<Result<T, Reason>, ReadError>;
 
 impl Inner {
     pub(crate) async fn read_page(&self, read: &Read) -> Result<ReadPage, ReadError> {
@@ -199,7 +201,7 @@ impl Inner {
         consistency: Consistency,
         mut judge: impl FnMut(Answer) -> Judged<T>,
     ) -> Result<T, ReadError> {
-        let mut reason = String::new();
+        let mut reasons = Reasons::default();
         let mut node = self.preferred();
         let until = Instant::now() + self.options.read_timeout;
         for left in (1..=self.nodes.len()).rev() {
@@ -208,19 +210,19 @@ impl Inner {
             let asked = timeout(share, self.nodes[node].reads(consistency).ask(command.clone())).await;
             let found = match asked {
                 Ok(Ok(answer)) => judge(answer)?,
-                Ok(Err(Failure::NotSent(reason) | Failure::Lost(reason))) => Err(reason),
-                Err(_) => Err("no answer in time".to_owned()),
+                Ok(Err(failure)) => Err(failure.into()),
+                Err(_) => Err(Reason::no_answer_in_time()),
             };
             match found {
                 Ok(found) => {
                     self.prefer(node);
                     return Ok(found);
                 }
-                Err(why) => reason = self.named(node, &why),
+                Err(reason) => reasons.note(node, reason),
             }
             node = self.after(node);
         }
-        Err(ReadError::Unavailable(reason))
+        Err(ReadError::Unavailable(self.in_words(&reasons)))
     }
 }
 
@@ -242,9 +244,11 @@ fn judge(topic: &str, Answer { records, reply, .. }: Answer) -> Judged<ReadPage>
             return Err(ReadError::OffsetOutOfRange { start, end });
         }
         // That node's disk; another one has the records, too.
-        Some(Reply::Refused { text }) if text.starts_with("cannot_read") => return Ok(Err(reply)),
+        Some(Reply::Refused { text }) if text.starts_with("cannot_read") => {
+            return Ok(Err(Reason::said(&reply)));
+        }
         Some(Reply::Refused { .. }) => return Err(ReadError::Rejected(reply)),
-        _ => return Ok(Err(reply)),
+        _ => return Ok(Err(Reason::said(&reply))),
     };
     let offsets = page.records.iter().map(|record| record.offset);
     let ends = offsets.clone().skip(1).chain([page.next_offset]);
@@ -252,7 +256,8 @@ fn judge(topic: &str, Answer { records, reply, .. }: Answer) -> Judged<ReadPage>
         .zip(ends)
         .all(|(offset, next)| offset.checked_add(1) == Some(next));
     if !consecutive || page.records.iter().any(|record| record.topic != topic) {
-        return Ok(Err("a page whose records do not belong together".to_owned()));
+        let why = "a page whose records do not belong together";
+        return Ok(Err(Reason::Said(why.to_owned())));
     }
     Ok(Ok(page))
 }

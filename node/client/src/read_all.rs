@@ -1,6 +1,6 @@
 //! Any number of records of one topic, a page at a time, so that they fit into memory.
 
-use std::vec;
+use std::{ops::RangeInclusive, vec};
 
 use wiber_protocol::line::{Consistency, RecordLine};
 
@@ -13,6 +13,8 @@ pub struct ReadAll {
     read: Read,
     /// The newest offset when it began, once that is known; then `read` is from an offset.
     end: Option<u64>,
+    /// What was kept of the topic then.
+    kept: Option<RangeInclusive<u64>>,
     page: vec::IntoIter<RecordLine>,
 }
 
@@ -36,6 +38,7 @@ impl Client {
             client: self.clone(),
             read,
             end: None,
+            kept: None,
             page: Vec::new().into_iter(),
         }
     }
@@ -90,6 +93,12 @@ impl ReadAll {
         Ok(Some(page.records))
     }
 
+    /// The offsets of the topic that were kept when the read began, once that is known. If there are none, `1..=0` is a
+    /// topic without any record yet, and a later start is what it goes on with: retention dropped all before.
+    pub fn kept(&self) -> Option<RangeInclusive<u64>> {
+        self.kept.clone()
+    }
+
     /// Finds where the read begins and ends.
     async fn begin(&mut self) -> Result<u64, ReadError> {
         let look = self.read.clone().limit(1);
@@ -104,6 +113,7 @@ impl ReadAll {
         };
         self.read.from = ReadFrom::Offset(first);
         self.end = Some(page.high_watermark);
+        self.kept = Some(page.log_start_offset.max(1)..=page.high_watermark);
         Ok(page.high_watermark)
     }
 

@@ -1,77 +1,20 @@
-//! The library against real nodes whose leader is killed in the middle.
+//! The library against real nodes whose leader is killed in the middle: publishing, reading, following, asking.
 
 mod cluster;
+mod library;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
     time::Duration,
 };
 
 use cluster::{Cluster, PATIENCE};
-use tokio::{
-    task::JoinHandle,
-    time::{sleep, timeout},
-};
+use library::{all, body, client, in_time, kill_leader, publish_all};
+use tokio::time::sleep;
 use wiber_client::{
-    Client, ClientOptions, Consistency, GroupOptions, Member, MemberEvent, Publish, PublishError, Read,
-    ReadFrom, RecordLine, Subscribe, SubscribeStart, Subscription, SubscriptionEvent,
+    Client, Consistency, GroupOptions, Publish, PublishError, Read, ReadFrom, RecordLine, Subscribe,
+    SubscribeStart, SubscriptionEvent,
 };
-use wiber_protocol::config::ClusterConfig;
-
-fn client(cluster: &Cluster) -> Client {
-    let config = std::fs::read(cluster.config()).expect("a configuration");
-    let config = ClusterConfig::parse_bytes(&config, "cluster.yaml").expect("a configuration");
-    let options = ClientOptions {
-        read_timeout: Duration::from_secs(10),
-        ..ClientOptions::default()
-    };
-    Client::new(&config, options)
-}
-
-async fn in_time<T>(what: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, what).await.expect("it happens in time")
-}
-
-/// Kills the leader in the middle of the work and starts it again when another one leads.
-fn kill_leader<T>(cluster: &mut Cluster, work: &[JoinHandle<T>]) {
-    let leader = cluster.leader();
-    cluster.kill(leader);
-    assert!(work.iter().any(|task| !task.is_finished()), "it is the middle");
-    cluster.leader();
-    cluster.start_node(leader);
-}
-
-fn body(number: usize) -> Vec<u8> {
-    format!("{number}")
-        .into_bytes()
-        .into_iter()
-        .chain([0, 0xff, b'\n'])
-        .collect()
-}
-
-async fn publish_all(client: &Client, topic: &str, numbers: std::ops::Range<usize>) {
-    for number in numbers {
-        let message = Publish::new(topic, body(number))
-            .id(format!("m-{number}"))
-            .header("number", number.to_string())
-            .deadline(PATIENCE);
-        let published = client.send(&message).await.expect("published");
-        assert!(published.offset.is_some(), "whichever node was asked");
-    }
-}
-
-async fn all(client: &Client, read: Read) -> Vec<RecordLine> {
-    let mut records = client.read_all(read);
-    let mut all = Vec::new();
-    while let Some(record) = records.next().await.expect("a record") {
-        all.push(record);
-    }
-    all
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_of_any_bytes_are_stored_once_whatever_happens_to_the_leader() {
@@ -228,106 +171,6 @@ async fn subscriptions_to_a_topic_and_to_a_pattern_miss_nothing_and_repeat_nothi
     assert_eq!(times(&by_origin), times(&many), "each once");
 }
 
-/// Works until `done`; what it got is in `seen`. Says how often it lost the leader.
-async fn work(mut member: Member, seen: Arc<Mutex<BTreeSet<u64>>>, done: Arc<AtomicBool>) -> u32 {
-    let mut losses = 0;
-    while !done.load(Ordering::Relaxed) {
-        let Ok(event) = timeout(Duration::from_millis(50), member.next()).await else {
-            continue;
-        };
-        match event.expect("the group stays") {
-            MemberEvent::Record(record) => {
-                seen.lock().expect("no panic").insert(record.offset);
-                member.ack(&record).await.expect("acknowledged");
-            }
-            MemberEvent::Ended { reason } => panic!("{reason}"),
-            MemberEvent::Disconnected { .. } => losses += 1,
-            _ => {}
-        }
-    }
-    losses
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn members_of_a_group_get_every_record_although_their_leader_is_killed() {
-    const RECORDS: usize = 600;
-    let mut cluster = Cluster::start(3);
-    let (seen, done) = (Arc::default(), Arc::new(AtomicBool::new(false)));
-    let options = GroupOptions::new()
-        .start(SubscribeStart::Beginning)
-        .max_in_flight(16);
-    let workers: Vec<_> = (0..3)
-        .map(|_| {
-            let member = client(&cluster).join("t", "g", options).expect("a group");
-            tokio::spawn(work(member, Arc::clone(&seen), Arc::clone(&done)))
-        })
-        .collect();
-    let publisher = client(&cluster);
-    let publishing = [tokio::spawn(async move {
-        publish_all(&publisher, "t", 0..RECORDS).await;
-    })];
-    sleep(Duration::from_millis(150)).await;
-    kill_leader(&mut cluster, &publishing);
-    for task in publishing {
-        in_time(task).await.expect("no panic");
-    }
-    let client = client(&cluster);
-    let group = in_time(async {
-        loop {
-            match &client.groups(Some("t")).await.expect("a list")[..] {
-                [group] if group.lag == 0 && group.next_offset == RECORDS as u64 + 1 => {
-                    break group.clone();
-                }
-                _ => sleep(Duration::from_millis(50)).await,
-            }
-        }
-    })
-    .await;
-    assert_eq!((group.outstanding, group.dead_letters), (0, 0));
-    assert_eq!(group.members, Some(3));
-    done.store(true, Ordering::Relaxed);
-    for worker in workers {
-        let losses = in_time(worker).await.expect("no panic");
-        assert!(losses > 0, "every member lost the leader");
-    }
-    let seen = seen.lock().expect("no panic").clone();
-    assert_eq!(seen, (1..=RECORDS as u64).collect());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_record_given_back_too_often_is_put_aside_and_a_group_can_be_moved_and_ended() {
-    let cluster = Cluster::start(1);
-    let client = client(&cluster);
-    publish_all(&client, "t", 0..3).await;
-    let options = GroupOptions::new()
-        .start(SubscribeStart::Beginning)
-        .max_in_flight(1)
-        .max_deliveries(2);
-    let mut member = client.join("t", "g", options).expect("a group");
-    for delivery in [1, 2] {
-        let record = in_time(member.next_record()).await.expect("a record");
-        assert_eq!((record.offset, record.delivery), (1, Some(delivery)));
-        member.nack(&record).await;
-    }
-    let mut next = async || in_time(member.next_record()).await;
-    let second = next().await.expect("a record");
-    assert_eq!((second.offset, second.delivery), (2, Some(1)));
-    let dead = all(&client, Read::new("dead.t.g", ReadFrom::Last)).await;
-    assert_eq!(dead.len(), 1);
-    assert_eq!(dead[0].body().expect("base64"), body(0));
-    let header = |key: &str| dead[0].headers.get(key).map(String::as_str);
-    assert_eq!((header("dead-offset"), header("number")), (Some("1"), Some("0")));
-    client.seek_group("t", "g", 1, PATIENCE).await.expect("moved");
-    let again = next().await.expect("a record");
-    assert_eq!((again.offset, again.delivery), (1, Some(1)));
-    client.delete_group("t", "g", PATIENCE).await.expect("deleted");
-    in_time(async { while next().await.is_some() {} }).await;
-    let left = client.groups(None).await.expect("a list");
-    assert_eq!(left, []);
-    let topics = client.topics(Some("dead.>")).await.expect("a list");
-    assert_eq!(topics.len(), 1);
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_are_answered_although_the_leader_is_killed() {
     const REQUESTS: usize = 150;
@@ -378,80 +221,4 @@ async fn requests_are_answered_although_the_leader_is_killed() {
         REQUESTS,
         "each is asked once"
     );
-}
-
-/// The next event that is not about the connection.
-async fn next_of(subscription: &mut Subscription) -> SubscriptionEvent {
-    loop {
-        match in_time(subscription.next()).await {
-            SubscriptionEvent::Connected { .. }
-            | SubscriptionEvent::ConnectedAfter { .. }
-            | SubscriptionEvent::Lagging { .. } => {}
-            event => return event,
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_retention_dropped_is_told_and_everything_else_is_given() {
-    let cluster = Cluster::start_with(1, "retention: { max_bytes: 1MiB }\n");
-    let client = client(&cluster);
-    let from_start = GroupOptions::new().start(SubscribeStart::Beginning);
-    let mut member = client.join("a.large", "g", from_start).expect("a group");
-    assert!(matches!(
-        in_time(member.next()).await,
-        Some(MemberEvent::Joined { .. })
-    ));
-    drop(member);
-    let large = vec![0xff; (1 << 20) - 1_000];
-    for _ in 0..80 {
-        let message = Publish::new("a.large", large.clone()).deadline(PATIENCE);
-        client.send(&message).await.expect("published");
-    }
-    let start = in_time(async {
-        loop {
-            let page = client
-                .read("a.large", ReadFrom::Last, 1, Consistency::Strong)
-                .await;
-            match page.expect("a page").log_start_offset {
-                0 | 1 => sleep(Duration::from_millis(50)).await,
-                start => break start,
-            }
-        }
-    })
-    .await;
-    let kept = all(&client, Read::new("a.large", ReadFrom::Offset(1))).await;
-    assert_eq!(kept.first().map(|record| record.offset), Some(start));
-    assert_eq!(kept.last().map(|record| record.offset), Some(80));
-
-    let mut topic = client.subscribe("a.large", Some(1)).expect("a topic");
-    let skipped = SubscriptionEvent::Skipped {
-        from: Some(1),
-        to: start,
-    };
-    assert_eq!(next_of(&mut topic).await, skipped);
-    let pattern = Subscribe::new("a.*").start(SubscribeStart::After(0));
-    let mut pattern = client.subscribe_to(&pattern).expect("a pattern");
-    let SubscriptionEvent::Skipped { from: Some(0), to } = next_of(&mut pattern).await else {
-        panic!("not all is kept")
-    };
-    assert!(to < kept[0].logical_time, "everything that is kept comes");
-    for record in &kept {
-        let given = SubscriptionEvent::Record(Box::new(record.clone()));
-        assert!(next_of(&mut topic).await == given, "offset {}", record.offset);
-        assert!(next_of(&mut pattern).await == given, "offset {}", record.offset);
-    }
-
-    let mut member = client.join("a.large", "g", from_start).expect("a group");
-    assert!(matches!(
-        in_time(member.next()).await,
-        Some(MemberEvent::Joined { .. })
-    ));
-    let last = start - 1;
-    assert_eq!(
-        in_time(member.next()).await,
-        Some(MemberEvent::Skipped { first: 1, last })
-    );
-    let record = in_time(member.next_record()).await.expect("a record");
-    assert_eq!(record.offset, start);
 }

@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use support::{DEADLINE, FakeNode, client, dead_node, options, soon};
-use wiber_client::{Client, ClientOptions, Publish, PublishError, Published};
+use wiber_client::{Client, ClientOptions, PublishError, Published};
 
 /// Publishes `hi` to `t` under `m-1`, in the background.
 async fn publish(client: &Client, deadline: Duration) -> Result<Published, PublishError> {
@@ -196,9 +196,32 @@ async fn what_may_have_been_published_is_unknown_at_the_deadline() {
     let (count, result) = tokio::join!(script, call);
     assert_eq!(
         result,
-        Err(PublishError::Unknown("n1: ERR timeout_waiting_commit".to_owned()))
+        Err(PublishError::Unknown(
+            "n1: not committed in time; n2: cannot be reached".to_owned()
+        ))
     );
     assert!(count > 1, "it went on trying");
+}
+
+/// The dead nodes were asked last, and are not what is wrong.
+#[tokio::test]
+async fn without_a_leader_a_publish_fails_for_what_the_live_node_says() {
+    let (node, a, b) = (FakeNode::start("n1").await, dead_node("n2"), dead_node("n3"));
+    let client = client(&[&node.spec, &a.spec, &b.spec], options());
+    let script = async {
+        let mut talk = node.accept().await;
+        while talk.hear().await.is_some() {
+            talk.say("ERR not_leader").await;
+        }
+    };
+    let call = async {
+        let result = publish(&client, Duration::from_millis(150)).await;
+        drop(client);
+        result
+    };
+    let ((), result) = tokio::join!(script, call);
+    let reason = "n1: no leader is known; n2, n3: cannot be reached".to_owned();
+    assert_eq!(result, Err(PublishError::Unavailable(reason)));
 }
 
 #[tokio::test]
@@ -212,7 +235,11 @@ async fn what_never_left_is_unavailable_at_the_deadline() {
     let Err(PublishError::Unavailable(reason)) = result else {
         panic!("{result:?}")
     };
-    assert!(reason.contains("cannot connect to 127.0.0.1:"), "{reason}");
+    let said = |port: u16| format!("cannot connect to 127.0.0.1:{port}: ");
+    assert!(
+        reason.contains(&said(a.spec.port)) && reason.contains(&said(b.spec.port)),
+        "{reason}"
+    );
 }
 
 #[tokio::test]
@@ -309,79 +336,6 @@ async fn dropping_the_client_closes_its_connections() {
         drop(client);
     };
     tokio::join!(script, call);
-}
-
-fn message() -> Publish {
-    Publish::new("t", "hi").id("m-1").deadline(DEADLINE)
-}
-
-#[tokio::test]
-async fn a_body_goes_behind_its_line_and_every_refusal_is_told_apart() {
-    let node = FakeNode::start("n1").await;
-    let client = client(&[&node.spec], options());
-    let id = || "m-1".to_owned();
-    let conflict = PublishError::IdConflict { id: id() };
-    let expired = PublishError::IdExpired { id: id() };
-    let answers = [
-        ("ERR offset_mismatch 9", PublishError::OffsetMismatch { end: 9 }),
-        ("ERR too_large 1", PublishError::TooLarge { max_bytes: 1 }),
-        ("ERR too_many_topics 2", PublishError::TooManyTopics { max: 2 }),
-        ("ERR id_conflict m-1", conflict),
-        ("ERR id_expired m-1", expired),
-    ];
-    let script = async {
-        let mut talk = node.accept().await;
-        let lines = answers.iter().map(|(line, _)| *line);
-        for answer in lines.chain(["OK duplicate m-1 7"]) {
-            talk.expect("PUBLISH t 2 --id m-1 --header a=%25 --expect 7")
-                .await;
-            talk.expect("hi").await;
-            talk.say(answer).await;
-        }
-    };
-    let calls = async {
-        let message = message().header("a", "%").expect(7);
-        for (_, error) in &answers {
-            assert_eq!(soon(client.send(&message)).await.as_ref(), Err(error));
-        }
-        let stored = soon(client.send(&message)).await.expect("published");
-        assert_eq!((stored.offset, stored.duplicate), (Some(7), true));
-    };
-    tokio::join!(script, calls);
-}
-
-/// An attempt that is on its way is stored when the topic reaches the expected offset after all.
-#[tokio::test]
-async fn a_mismatch_behind_an_unknown_attempt_is_final_only_if_the_topic_is_past_it() {
-    let node = FakeNode::start("n1").await;
-    let client = client(&[&node.spec], options());
-    let script = async {
-        let mut talk = node.accept().await;
-        for answers in [
-            &["ERR timeout_waiting_commit", "ERR offset_mismatch 9"][..],
-            &[
-                "ERR timeout_waiting_commit",
-                "ERR offset_mismatch 6",
-                "OK duplicate m-1 8",
-            ],
-        ] {
-            for answer in answers {
-                talk.expect("PUBLISH t 2 --id m-1 --expect 7").await;
-                talk.expect("hi").await;
-                talk.say(answer).await;
-            }
-        }
-    };
-    let calls = async {
-        let message = message().expect(7);
-        let mismatch = PublishError::OffsetMismatch { end: 9 };
-        assert_eq!(soon(client.send(&message)).await, Err(mismatch));
-        assert_eq!(
-            soon(client.send(&message)).await.expect("published").offset,
-            Some(8)
-        );
-    };
-    tokio::join!(script, calls);
 }
 
 /// Without an attempt before it, `id_expired` says that this call stored nothing.

@@ -107,6 +107,34 @@ async fn without_a_node_that_answers_the_read_is_unavailable() {
     tokio::join!(script, calls);
 }
 
+/// The dead nodes were asked last, and are not what is wrong.
+#[tokio::test]
+async fn without_a_majority_a_read_fails_for_what_the_live_node_says() {
+    let (node, a, b) = (FakeNode::start("n2").await, dead_node("n1"), dead_node("n3"));
+    let client = client(&[&a.spec, &node.spec, &b.spec], options());
+    let script = async {
+        let mut talk = node.accept().await;
+        talk.expect("READ t --last 9 --strong").await;
+        talk.say("ERR unavailable no majority answered in time").await;
+        let mut talk = node.accept().await;
+        talk.expect("TOPICS").await;
+        talk.say("ERR unavailable this node has not loaded its log yet")
+            .await;
+        talk.expect("GROUPS").await;
+        talk.say("ERR unavailable this node has not loaded its log yet")
+            .await;
+    };
+    let calls = async {
+        let read = soon(client.read("t", ReadFrom::Last, 9, Consistency::Strong)).await;
+        let failed = |why: &str| ReadError::Unavailable(format!("n2: {why}; n1, n3: cannot be reached"));
+        assert_eq!(read, Err(failed("no majority answered in time")));
+        let why = "this node has not loaded its log yet";
+        assert_eq!(soon(client.topics(None)).await, Err(failed(why)));
+        assert_eq!(soon(client.groups(None)).await, Err(failed(why)));
+    };
+    tokio::join!(script, calls);
+}
+
 #[tokio::test]
 async fn silent_nodes_do_not_make_a_read_longer_than_its_time() {
     let nodes = [FakeNode::start("n1").await, FakeNode::start("n2").await];
@@ -129,7 +157,7 @@ async fn silent_nodes_do_not_make_a_read_longer_than_its_time() {
     let (_, (result, took)) = tokio::join!(script, call);
     assert_eq!(
         result,
-        Err(ReadError::Unavailable("n2: no answer in time".to_owned()))
+        Err(ReadError::Unavailable("n1, n2: no answer in time".to_owned()))
     );
     assert!(
         took >= Duration::from_millis(300),

@@ -14,6 +14,11 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use wiber_app::service::ServiceError;
 
+use super::{
+    body,
+    params::{FromParams, Params},
+};
+
 /// A status and a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
@@ -74,9 +79,10 @@ impl<S: Send + Sync> FromRequest<S> for RawBody {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
         let bytes = Bytes::from_request(request, state).await;
-        bytes
-            .map(Self)
-            .map_err(|rejection| Refusal::new(rejection.status(), rejection.body_text()))
+        bytes.map(Self).map_err(|rejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => body::too_large(),
+            status => Refusal::new(status, "The body broke off, or came too slowly."),
+        })
     }
 }
 
@@ -84,18 +90,12 @@ impl<S: Send + Sync> FromRequest<S> for RawBody {
 /// that is refused by [`super::access`] before.
 pub(super) struct JsonBody<T>(pub(super) T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
+impl<T: FromParams, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
         let RawBody(bytes) = RawBody::from_request(request, state).await?;
-        // A list of the fields in their order would be read, too.
-        if bytes.trim_ascii_start().first() != Some(&b'{') {
-            return Err(Refusal::unreadable("The body is no JSON object.".to_owned()));
-        }
-        serde_json::from_slice(&bytes)
-            .map(Self)
-            .map_err(|error| Refusal::unreadable(format!("The body is not what is asked for here: {error}.")))
+        Params::read_json(&bytes).map(Self)
     }
 }
 
@@ -107,21 +107,21 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for PathOf<
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         let path = Path::from_request_parts(parts, state).await;
+        // They are texts, so that nothing else can be wrong with them.
         path.map(|Path(value)| Self(value))
-            .map_err(|rejection| Refusal::unreadable(rejection.body_text()))
+            .map_err(|_| Refusal::unreadable("What the path writes with % is no UTF-8."))
     }
 }
 
-/// The variables of the query.
+/// The parameters of the query.
 pub(crate) struct QueryOf<T>(pub(crate) T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for QueryOf<T> {
+impl<T: FromParams, S: Send + Sync> FromRequestParts<S> for QueryOf<T> {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
-        let query = Query::from_request_parts(parts, state).await;
-        query
-            .map(|Query(value)| Self(value))
-            .map_err(|rejection| Refusal::unreadable(rejection.body_text()))
+        let pairs = Query::from_request_parts(parts, state).await;
+        let Query(pairs) = pairs.map_err(|_| Refusal::unreadable("The query is no list of `name=value`."))?;
+        Params::of_query(pairs).read().map(Self)
     }
 }

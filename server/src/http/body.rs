@@ -22,8 +22,7 @@ const PIECE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Refuses a body that says it is too large, and ends one that turns out to be.
 pub(super) async fn bound(request: Request, next: Next) -> Response {
     if request.body().size_hint().lower() > MAX_BODY_BYTES as u64 {
-        let why = format!("A body has at most {MAX_BODY_BYTES} bytes.");
-        return Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, why).into_response();
+        return too_large().into_response();
     }
     let bounded = |body| {
         Body::new(Limited::new(
@@ -32,4 +31,9 @@ pub(super) async fn bound(request: Request, next: Next) -> Response {
         ))
     };
     next.run(request.map(bounded)).await
+}
+
+pub(super) fn too_large() -> Refusal {
+    let why = format!("A body has at most {MAX_BODY_BYTES} bytes.");
+    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, why)
 }

@@ -34,9 +34,18 @@ fn unknown(said: String) -> Refusal {
     Refusal::new(StatusCode::GATEWAY_TIMEOUT, said).with("unknown", true)
 }
 
-/// A node's answer, or a mistake found before one was asked, for people.
-fn sentence(why: &str) -> &str {
-    why.strip_prefix("ERR usage: ").unwrap_or(why)
+/// A node's answer, or a mistake found before one was asked, for people, and in the words of these forms: what the line
+/// protocol calls `--max-in-flight` is a parameter `max_in_flight` here.
+pub(super) fn sentence(why: &str) -> String {
+    let why = why.strip_prefix("ERR usage: ").unwrap_or(why);
+    let words = why.split(' ').map(|word| {
+        let option = word.strip_prefix("--").unwrap_or_default();
+        match option.trim_end_matches(|c: char| !c.is_ascii_alphanumeric()) {
+            "" => word.to_owned(),
+            name => format!("`{}`{}", name.replace('-', "_"), &option[name.len()..]),
+        }
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 impl From<LineError> for Refusal {
@@ -88,5 +97,28 @@ impl From<RequestError> for Refusal {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, format!("Not published: {said}"))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_of_the_line_protocol_are_named_as_parameters() {
+        let check = |why: &str, expected: &str| assert_eq!(sentence(why), expected);
+        check(
+            "ERR usage: --from and --group are for one topic; a pattern begins with --after, --since or --start",
+            "`from` and `group` are for one topic; a pattern begins with `after`, `since` or `start`",
+        );
+        check(
+            "ERR usage: --max-in-flight is 1 to 1024 records",
+            "`max_in_flight` is 1 to 1024 records",
+        );
+        check("a topic has 1 to 249 bytes", "a topic has 1 to 249 bytes");
+        check(
+            "what begins with --, as its options do",
+            "what begins with --, as its options do",
+        );
     }
 }

@@ -5,11 +5,11 @@ use axum::{
     extract::State,
     routing::{delete, get, post},
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use wiber_client::{GroupLine, TopicLine};
-use wiber_protocol::line::MAX_LISTED;
+use wiber_protocol::line::{MAX_LISTED, check_pattern, check_topic};
 
-use super::{Gateway, PathOf, QueryOf, Refusal, answer::JsonBody};
+use super::{FromParams, Gateway, Params, PathOf, QueryOf, Refusal, answer::JsonBody};
 use crate::messages::CHANGE_WITHIN;
 
 pub(super) fn routes() -> Router<Gateway> {
@@ -21,12 +21,23 @@ pub(super) fn routes() -> Router<Gateway> {
         .route("/api/groups/{topic}/{group}/ack", post(ack))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct TopicsQuery {
     pattern: Option<String>,
     after: Option<String>,
-    limit: Option<u64>,
+    limit: u64,
+}
+
+impl FromParams for TopicsQuery {
+    const NAMES: &'static [&'static str] = &["pattern", "after", "limit"];
+
+    fn from_params(params: &Params) -> Result<Self, Refusal> {
+        Ok(Self {
+            pattern: params.checked("pattern", check_pattern)?,
+            after: params.checked("after", check_topic)?,
+            // Nobody could tell an empty page from the last one.
+            limit: params.number_in("limit", 1..=u64::MAX)?.unwrap_or(MAX_LISTED),
+        })
+    }
 }
 
 #[derive(Serialize)]
@@ -40,7 +51,7 @@ async fn topics(
     State(gateway): State<Gateway>,
     QueryOf(query): QueryOf<TopicsQuery>,
 ) -> Result<Json<Topics>, Refusal> {
-    let limit = query.limit.unwrap_or(MAX_LISTED).min(MAX_LISTED);
+    let limit = query.limit.min(MAX_LISTED);
     let client = gateway.messages.reach()?;
     let topics = client.topics_page(query.pattern.as_deref(), query.after.as_deref(), limit);
     let topics = topics.await?;
@@ -49,10 +60,18 @@ async fn topics(
     Ok(Json(Topics { topics, next_after }))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct GroupsQuery {
     pattern: Option<String>,
+}
+
+impl FromParams for GroupsQuery {
+    const NAMES: &'static [&'static str] = &["pattern"];
+
+    fn from_params(params: &Params) -> Result<Self, Refusal> {
+        Ok(Self {
+            pattern: params.checked("pattern", check_pattern)?,
+        })
+    }
 }
 
 #[derive(Serialize)]
@@ -95,10 +114,18 @@ async fn end(
     }))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Seek {
     next_offset: u64,
+}
+
+impl FromParams for Seek {
+    const NAMES: &'static [&'static str] = &["next_offset"];
+
+    fn from_params(params: &Params) -> Result<Self, Refusal> {
+        Ok(Self {
+            next_offset: params.required_number("next_offset")?,
+        })
+    }
 }
 
 async fn seek(
@@ -118,12 +145,21 @@ async fn seek(
     }))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Ack {
     offset: u64,
     /// The last of several; without it `offset` alone.
     through: Option<u64>,
+}
+
+impl FromParams for Ack {
+    const NAMES: &'static [&'static str] = &["offset", "through"];
+
+    fn from_params(params: &Params) -> Result<Self, Refusal> {
+        Ok(Self {
+            offset: params.required_number("offset")?,
+            through: params.number("through")?,
+        })
+    }
 }
 
 async fn ack(

@@ -10,6 +10,7 @@ mod headers;
 mod listing;
 mod message_headers;
 mod page;
+mod params;
 mod records;
 mod rest;
 mod serve;
@@ -27,6 +28,7 @@ use wiber_app::service::ClusterService;
 pub(crate) use self::page::options as leptos_options;
 pub(crate) use self::{
     answer::{PathOf, QueryOf, Refusal},
+    params::{FromParams, Params},
     serve::serve,
 };
 use crate::{

@@ -8,11 +8,16 @@ use axum::{
     http::HeaderMap,
     routing::{get, post},
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use wiber_client::{Consistency, Publish, Read, ReadFrom, ReadPage, RecordLine};
-use wiber_protocol::line::{DEFAULT_READ_RECORDS, parse_seconds};
+use wiber_protocol::{
+    line::{DEFAULT_READ_RECORDS, check_id},
+    pattern::Pattern,
+};
 
-use super::{Gateway, PathOf, QueryOf, Refusal, answer::RawBody, failure, message_headers};
+use super::{
+    FromParams, Gateway, Params, PathOf, QueryOf, Refusal, answer::RawBody, failure, message_headers,
+};
 use crate::messages::CHANGE_WITHIN;
 
 /// How long a reply is waited for if nothing is said.
@@ -26,12 +31,21 @@ pub(super) fn routes() -> Router<Gateway> {
         .route("/api/topics/{topic}/request", post(request))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct PublishQuery {
     id: Option<String>,
     /// The topic's newest offset, if it is to be stored behind that one only.
     expect: Option<u64>,
+}
+
+impl FromParams for PublishQuery {
+    const NAMES: &'static [&'static str] = &["id", "expect"];
+
+    fn from_params(params: &Params) -> Result<Self, Refusal> {
+        Ok(Self {
+            id: params.checked("id", check_id)?,
+            expect: params.number("expect")?,
+        })
+    }
 }
 
 #[derive(Serialize)]
@@ -72,18 +86,32 @@ async fn publish(
     }))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct ReadQuery {
     /// The newest so many. It, `from` and `since` exclude each other; without them it is [`DEFAULT_READ_RECORDS`].
     last: Option<u64>,
     /// From this offset on.
     from: Option<u64>,
-    /// From this moment on: Unix seconds, decimals allowed.
-    since: Option<String>,
+    /// From this moment on, microseconds since the Unix epoch.
+    since: Option<i64>,
     limit: Option<u64>,
-    bytes: Option<usize>,
+    bytes: Option<u64>,
     consistency: Option<Consistency>,
+}
+
+impl FromParams for ReadQuery {
+    const NAMES: &'static [&'static str] = &["last", "from", "since", "limit", "bytes", "consistency"];
+
+    fn from_params(params: &Params) -> Result<Self, Refusal> {
+        let sure = [Consistency::Strong, Consistency::Local];
+        Ok(Self {
+            last: params.number("last")?,
+            from: params.number("from")?,
+            since: params.seconds("since")?,
+            limit: params.number("limit")?,
+            bytes: params.number("bytes")?,
+            consistency: params.one_of("consistency", &sure.map(|how| (how.as_str(), how)))?,
+        })
+    }
 }
 
 impl ReadQuery {
@@ -91,7 +119,7 @@ impl ReadQuery {
         let limit = self.limit.unwrap_or(u64::MAX);
         let (from, limit) = match (self.last, self.from, self.since) {
             (None, Some(offset), None) => (ReadFrom::Offset(offset), limit),
-            (None, None, Some(since)) => (ReadFrom::Since(parse_seconds(&since)?), limit),
+            (None, None, Some(since)) => (ReadFrom::Since(since), limit),
             (last, None, None) => (ReadFrom::Last, limit.min(last.unwrap_or(DEFAULT_READ_RECORDS))),
             _ => {
                 return Err(Refusal::unreadable(
@@ -103,7 +131,7 @@ impl ReadQuery {
             .limit(limit)
             .consistency(self.consistency.unwrap_or(Consistency::Strong));
         if let Some(bytes) = self.bytes {
-            read = read.max_bytes(bytes);
+            read = read.max_bytes(usize::try_from(bytes).unwrap_or(usize::MAX));
         }
         Ok(read)
     }
@@ -124,6 +152,7 @@ async fn read(
     PathOf(topic): PathOf<String>,
     QueryOf(query): QueryOf<ReadQuery>,
 ) -> Result<Json<Page>, Refusal> {
+    let is_pattern = Pattern::new(&topic).is_ok_and(|pattern| !pattern.is_literal());
     let read = query.read(topic)?;
     let ReadPage {
         records,
@@ -132,6 +161,13 @@ async fn read(
         consistency,
         next_offset,
     } = gateway.messages.reach()?.read_page(&read).await?;
+    // A topic may have such a name, but there is none.
+    if is_pattern && high_watermark == 0 {
+        return Err(Refusal::unreadable(
+            "That is a pattern, and this is the place of one topic: \
+             the socket /live/records/{pattern}?start=true delivers the records of all that match.",
+        ));
+    }
     Ok(Json(Page {
         records,
         high_watermark,
@@ -141,15 +177,19 @@ async fn read(
     }))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct RequestQuery {
-    #[serde(default = "default_reply_ms")]
     timeout_ms: u64,
 }
 
-fn default_reply_ms() -> u64 {
-    DEFAULT_REPLY_MS
+impl FromParams for RequestQuery {
+    const NAMES: &'static [&'static str] = &["timeout_ms"];
+
+    fn from_params(params: &Params) -> Result<Self, Refusal> {
+        let timeout_ms = params.number_in("timeout_ms", 1..=MAX_REPLY_MS)?;
+        Ok(Self {
+            timeout_ms: timeout_ms.unwrap_or(DEFAULT_REPLY_MS),
+        })
+    }
 }
 
 async fn request(
@@ -159,10 +199,6 @@ async fn request(
     headers: HeaderMap,
     RawBody(body): RawBody,
 ) -> Result<Json<RecordLine>, Refusal> {
-    if !(1..=MAX_REPLY_MS).contains(&timeout_ms) {
-        let why = format!("`timeout_ms` is 1 to {MAX_REPLY_MS}.");
-        return Err(Refusal::unreadable(why));
-    }
     if !message_headers::of(&headers)?.is_empty() {
         return Err(Refusal::unreadable(
             "A request has no headers but those that its reply needs.",

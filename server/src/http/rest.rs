@@ -7,7 +7,7 @@ use axum::{
     response::IntoResponse,
     routing::{get, post},
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use wiber_app::{
     service::{
         ActionReport, HistoryPage, MessageView, NodeAction, PublishReport, PublishRequest, StartReport,
@@ -17,7 +17,7 @@ use wiber_app::{
 use wiber_protocol::status::Role;
 
 use super::{
-    Gateway,
+    FromParams, Gateway, Params,
     answer::{JsonBody, PathOf, QueryOf, Refusal},
 };
 
@@ -101,6 +101,19 @@ async fn cluster(State(gateway): State<Gateway>) -> Json<ClusterView> {
     Json(gateway.service.view())
 }
 
+impl FromParams for PublishRequest {
+    const NAMES: &'static [&'static str] = &["message", "sender", "message_id"];
+    const PASSES_OVER_OTHERS: bool = true;
+
+    fn from_params(params: &Params) -> Result<Self, Refusal> {
+        Ok(Self {
+            message: params.required_text("message")?,
+            sender: params.text("sender")?,
+            message_id: params.text("message_id")?,
+        })
+    }
+}
+
 async fn publish(
     State(gateway): State<Gateway>,
     PathOf(convo): PathOf<String>,
@@ -109,15 +122,23 @@ async fn publish(
     Ok(Json(gateway.service.publish(convo, request).await?))
 }
 
-#[derive(Deserialize)]
+/// How many records a history has if nothing is said.
+const DEFAULT_COUNT: u64 = 50;
+
 struct HistoryQuery {
     /// How many of the newest records; more than [`wiber_app::api::HISTORY_LIMIT`] means that many.
-    #[serde(default = "default_count")]
     count: u64,
 }
 
-fn default_count() -> u64 {
-    50
+impl FromParams for HistoryQuery {
+    const NAMES: &'static [&'static str] = &["count"];
+    const PASSES_OVER_OTHERS: bool = true;
+
+    fn from_params(params: &Params) -> Result<Self, Refusal> {
+        Ok(Self {
+            count: params.number("count")?.unwrap_or(DEFAULT_COUNT),
+        })
+    }
 }
 
 async fn history(

@@ -4,27 +4,36 @@ use std::{io, time::Duration};
 
 use async_stream::stream;
 use axum::{extract::State, response::Response};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::{task::spawn_blocking, time::sleep};
 
 use super::{Upgrade, json};
 use crate::{
-    http::{Gateway, PathOf, QueryOf, Refusal},
+    http::{FromParams, Gateway, Params, PathOf, QueryOf, Refusal},
     tail::{Look, Tail},
 };
 
 /// How often the file is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-#[derive(Deserialize)]
+/// The last lines that come first if nothing is said.
+const DEFAULT_TAIL: u64 = 200;
+
 pub(super) struct Lines {
     /// How many of the last lines come first, at most [`crate::tail::MAX_TAIL_LINES`].
-    #[serde(default = "default_tail")]
     tail: usize,
 }
 
-fn default_tail() -> usize {
-    200
+impl FromParams for Lines {
+    const NAMES: &'static [&'static str] = &["tail"];
+    const PASSES_OVER_OTHERS: bool = true;
+
+    fn from_params(params: &Params) -> Result<Self, Refusal> {
+        let tail = params.number("tail")?.unwrap_or(DEFAULT_TAIL);
+        Ok(Self {
+            tail: usize::try_from(tail).unwrap_or(usize::MAX),
+        })
+    }
 }
 
 #[derive(Serialize)]

@@ -9,13 +9,12 @@ use std::{collections::BTreeSet, ops::RangeInclusive};
 use async_stream::stream;
 use axum::extract::ws::Utf8Bytes;
 use futures_util::Stream;
-use serde::Deserialize;
 use tokio::{sync::mpsc, task::JoinSet};
 use wiber_client::{Client, GroupOptions, LineError, MemberEvent, MemberHandle};
 
 use super::{json, records::Frame};
 use crate::{
-    http::Refusal,
+    http::{FromParams, Params, Refusal},
     messages::{CHANGE_WITHIN, Messages},
 };
 
@@ -28,13 +27,24 @@ const MAX_AT_ONCE: usize = 64;
 const MAX_HELD: usize = 1_024;
 
 /// What a browser says.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug)]
 struct Said {
     ack: Option<u64>,
     /// With `ack`: all from there to here.
     through: Option<u64>,
     nack: Option<u64>,
+}
+
+impl FromParams for Said {
+    const NAMES: &'static [&'static str] = &["ack", "through", "nack"];
+
+    fn from_params(params: &Params) -> Result<Self, Refusal> {
+        Ok(Self {
+            ack: params.number("ack")?,
+            through: params.number("through")?,
+            nack: params.number("nack")?,
+        })
+    }
 }
 
 /// The same, understood.
@@ -46,9 +56,8 @@ enum Wish {
 
 impl Wish {
     fn parse(text: &str) -> Result<Self, String> {
-        let said: Said =
-            serde_json::from_str(text).map_err(|error| format!("That is not understood: {error}."))?;
-        match said {
+        let said = Params::read_json::<Said>(text.as_bytes());
+        match said.map_err(Refusal::into_detail)? {
             Said {
                 ack: Some(first),
                 through,

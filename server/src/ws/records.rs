@@ -5,22 +5,19 @@ use std::time::Duration;
 
 use axum::{extract::State, response::Response};
 use futures_util::StreamExt as _;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use wiber_client::{GroupOptions, RecordLine, Subscribe, SubscribeStart, SubscriptionEvent};
-use wiber_protocol::line::parse_seconds;
+use wiber_protocol::line::check_group;
 
 use super::{Upgrade, json, member};
-use crate::http::{Gateway, PathOf, QueryOf, Refusal};
+use crate::http::{FromParams, Gateway, Params, PathOf, QueryOf, Refusal};
 
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct RecordsQuery {
     /// Where it begins; one of these four, or with what is published next.
     from: Option<u64>,
-    #[serde(default)]
     start: bool,
-    /// Unix seconds, decimals allowed.
-    since: Option<String>,
+    /// Microseconds since the Unix epoch.
+    since: Option<i64>,
     after: Option<u64>,
     /// By time of origin, holding each record for so many milliseconds at most.
     order: Option<u64>,
@@ -31,13 +28,46 @@ pub(super) struct RecordsQuery {
     max_in_flight: Option<u32>,
 }
 
+impl FromParams for RecordsQuery {
+    const NAMES: &'static [&'static str] = &[
+        "from",
+        "start",
+        "since",
+        "after",
+        "order",
+        "group",
+        "ack_timeout",
+        "max_deliveries",
+        "max_in_flight",
+    ];
+
+    fn from_params(params: &Params) -> Result<Self, Refusal> {
+        // What is out of its bounds, the library refuses.
+        let count = |name: &str| -> Result<Option<u32>, Refusal> {
+            let number = params.number(name)?;
+            Ok(number.map(|number| u32::try_from(number).unwrap_or(u32::MAX)))
+        };
+        Ok(Self {
+            from: params.number("from")?,
+            start: params.flag("start")?,
+            since: params.seconds("since")?,
+            after: params.number("after")?,
+            order: params.number("order")?,
+            group: params.checked("group", check_group)?,
+            ack_timeout: params.number("ack_timeout")?,
+            max_deliveries: count("max_deliveries")?,
+            max_in_flight: count("max_in_flight")?,
+        })
+    }
+}
+
 impl RecordsQuery {
     fn start(&self) -> Result<SubscribeStart, Refusal> {
-        Ok(match (self.from, self.start, &self.since, self.after) {
+        Ok(match (self.from, self.start, self.since, self.after) {
             (None, false, None, None) => SubscribeStart::New,
             (Some(offset), false, None, None) => SubscribeStart::From(offset),
             (None, true, None, None) => SubscribeStart::Beginning,
-            (None, false, Some(since), None) => SubscribeStart::Since(parse_seconds(since)?),
+            (None, false, Some(since), None) => SubscribeStart::Since(since),
             (None, false, None, Some(logical_time)) => SubscribeStart::After(logical_time),
             _ => {
                 let why = "`from`, `start`, `since` and `after` exclude each other.";

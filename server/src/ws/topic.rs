@@ -3,19 +3,29 @@
 
 use axum::{extract::State, response::Response};
 use futures_util::StreamExt as _;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use wiber_app::service::MessageView;
 
 use super::{Upgrade, json};
 use crate::{
-    http::{Gateway, PathOf, QueryOf, Refusal},
+    http::{FromParams, Gateway, Params, PathOf, QueryOf, Refusal},
     messages::Followed,
 };
 
-#[derive(Deserialize)]
 pub(super) struct From {
     /// The first offset wanted; without it the last fifty records come first.
     from: Option<u64>,
+}
+
+impl FromParams for From {
+    const NAMES: &'static [&'static str] = &["from"];
+    const PASSES_OVER_OTHERS: bool = true;
+
+    fn from_params(params: &Params) -> Result<Self, Refusal> {
+        Ok(Self {
+            from: params.number("from")?,
+        })
+    }
 }
 
 #[derive(Serialize)]

@@ -42,7 +42,13 @@ fn topics_are_listed_by_name_a_page_at_a_time() {
     assert_eq!(second["next_after"], Value::Null);
     let part = home.get("/api/topics?pattern=orders.*").json();
     assert_eq!(names(&part["topics"], "topic"), ["orders.eu", "orders.us"]);
-    for query in ["?pattern=%3E.a", "?limit=x", "?after=two%20words", "?patern=x"] {
+    for query in [
+        "?pattern=%3E.a",
+        "?limit=x",
+        "?limit=0",
+        "?after=two%20words",
+        "?patern=x",
+    ] {
         home.get(&format!("/api/topics{query}")).refusal(422);
     }
 }

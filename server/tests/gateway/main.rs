@@ -21,6 +21,7 @@ mod http_doc;
 mod live;
 mod processes;
 mod records;
+mod refusals;
 mod rest;
 mod socket;
 mod sockets;

@@ -240,6 +240,42 @@ fn what_the_cluster_can_not_take_is_told_with_what_is_known() {
     );
 }
 
+/// The dead node is named, too, but it is not what is wrong.
+#[test]
+fn without_a_majority_it_is_told_what_the_live_node_says() {
+    let home = Home::new(2);
+    home.post("/api/nodes/n1/start", "");
+    home.tell("n1", "no_leader");
+    home.tell("n1", "no_strong");
+    let path = "/api/topics/t/records";
+    assert_eq!(
+        publish(&home, path, &[], "hi").refusal(503),
+        "Not published: no node could take the message: n1: no leader is known; n2: cannot be reached."
+    );
+    assert_eq!(
+        home.get(path).refusal(503),
+        "Not read: no node could answer the read: n1: no majority answers; n2: cannot be reached."
+    );
+}
+
+#[test]
+fn a_pattern_is_read_only_where_a_topic_has_that_name() {
+    let home = started();
+    publish(&home, "/api/topics/orders.eu/records", &[], "hi");
+    for pattern in ["orders.*", "orders.%3E", "*"] {
+        let why = home.get(&format!("/api/topics/{pattern}/records")).refusal(422);
+        assert!(
+            why.starts_with("That is a pattern, ") && why.contains("/live/records/{pattern}?start=true"),
+            "{why}"
+        );
+    }
+    publish(&home, "/api/topics/orders.*/records", &[], "of an odd name");
+    let page = home.get("/api/topics/orders.*/records").json();
+    assert_eq!(page["records"][0]["text"], "of an odd name");
+    let none = home.get("/api/topics/none/records").json();
+    assert_eq!(none["records"], json!([]));
+}
+
 #[test]
 fn a_read_is_as_sure_as_was_asked_or_refused() {
     let home = started();

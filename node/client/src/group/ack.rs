@@ -31,10 +31,12 @@ pub enum AckError {
     #[error("{0}")]
     Rejected(String),
     /// It may or may not have been done, now or later. An acknowledgement was tried until the deadline, and it is safe to
-    /// say it again; before a seek or a deletion is, look at the group ([`Client::groups`]).
+    /// say it again; before a seek or a deletion is, look at the group ([`Client::groups`]). Says what each node came to,
+    /// those first that may have done it.
     #[error("it is not known whether the group took it: {0}")]
     Unknown(String),
-    /// The deadline passed, and it was certainly not done.
+    /// The deadline passed, and it was certainly not done. Says what each node came to: what those that live said of the
+    /// cluster before who cannot be reached.
     #[error("no node could take it: {0}")]
     Unavailable(String),
 }

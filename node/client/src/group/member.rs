@@ -9,7 +9,7 @@ use wiber_protocol::{
 };
 
 use super::{GroupOptions, MemberEvent};
-use crate::{Inner, wire::Wire};
+use crate::{Inner, reasons::Reason, wire::Wire};
 
 pub(super) struct MemberTask {
     pub(super) client: Arc<Inner>,
@@ -172,7 +172,7 @@ impl MemberTask {
                 return Err(Left::Ended(line.to_owned()));
             }
             None if *joined => MemberEvent::Record(Box::new(self.record(line)?)),
-            _ => return Err(format!("answered `{line}`").into()),
+            _ => return Err(Reason::said(line).to_string().into()),
         };
         Ok(Some(event))
     }

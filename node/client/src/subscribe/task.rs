@@ -12,7 +12,7 @@ use wiber_protocol::{
 };
 
 use super::{SubscriptionEvent, order::Order, position::Position};
-use crate::{Inner, wire::Wire};
+use crate::{Inner, reasons::Reason, wire::Wire};
 
 /// Why a connection is not followed any more.
 enum Left {
@@ -149,7 +149,7 @@ impl SubscriptionTask {
                     self.pass(record).await?;
                     continue;
                 }
-                _ => return Err(format!("answered `{line}`").into()),
+                _ => return Err(Reason::said(line).to_string().into()),
             };
             self.tell(event).await?;
         }

@@ -9,6 +9,7 @@ mod process;
 
 use std::{
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     thread,
@@ -41,7 +42,7 @@ pub(crate) struct Cluster {
     /// By position: node 0 is `n1`.
     nodes: Vec<Option<Process>>,
     folder: TempDir,
-    _block: Block,
+    block: Block,
 }
 
 impl Cluster {
@@ -67,7 +68,7 @@ impl Cluster {
         let mut cluster = Self {
             nodes: (0..count).map(|_| None).collect(),
             folder,
-            _block: block,
+            block,
         };
         for at in 0..count {
             cluster.start_node(at);
@@ -100,6 +101,12 @@ impl Cluster {
         let mut node = self.nodes[at].take().expect("a running node");
         node.kill();
         node.wait();
+    }
+
+    /// Where a node speaks the line protocol.
+    pub(crate) fn address(&self, at: usize) -> (&'static str, u16) {
+        let at = u16::try_from(at).expect("few nodes");
+        ("127.0.0.1", self.block.first + at)
     }
 
     pub(crate) fn config(&self) -> PathBuf {
@@ -147,10 +154,30 @@ impl Cluster {
         self.command(words).output().expect("the command runs")
     }
 
+    /// What it ends with and says.
+    pub(crate) fn tells(&self, words: &[&str]) -> (Option<i32>, String, String) {
+        told(&self.wiber(words))
+    }
+
+    /// The same of `wiber pub`, which reads `input`.
+    pub(crate) fn publish_lines(&self, words: &[&str], input: &[u8]) -> (Option<i32>, String, String) {
+        let mut child = self
+            .command(&[&["pub"], words].concat())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let mut stdin = child.stdin.take().expect("piped");
+        stdin.write_all(input).expect("it reads");
+        drop(stdin);
+        told(&child.wait_with_output().expect("it ends"))
+    }
+
     /// What it says, when all goes well.
     #[track_caller]
     pub(crate) fn says(&self, words: &[&str]) -> String {
-        let (code, out, complaint) = told(&self.wiber(words));
+        let (code, out, complaint) = self.tells(words);
         assert_eq!(code, Some(0), "{complaint}");
         out
     }
@@ -159,6 +186,11 @@ impl Cluster {
 pub(crate) fn told(output: &Output) -> (Option<i32>, String, String) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
     (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+/// Lines to publish.
+pub(crate) fn numbered(count: u32) -> String {
+    (1..=count).fold(String::new(), |text, number| text + &format!("line {number}\n"))
 }
 
 /// A command that goes on by itself, ended with the value at the latest.

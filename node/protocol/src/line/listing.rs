@@ -1,6 +1,6 @@
 //! What `TOPICS` and `GROUPS` list, a JSON document a line.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{RecordLineError, push_fmt};
 
@@ -15,9 +15,17 @@ pub struct TopicLine {
     /// Bytes of the message bodies that can be read.
     pub bytes: u64,
     /// Records that the node asked saw committed, a second, of late.
+    #[serde(serialize_with = "to_hundredths")]
     pub records_per_s: f64,
     /// Bytes of their bodies, a second.
+    #[serde(serialize_with = "to_hundredths")]
     pub bytes_per_s: f64,
+}
+
+/// A rate is no more exact than that, and more digits are what arithmetic on binary fractions leaves behind.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn to_hundredths<S: Serializer>(per_s: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((per_s * 100.0).round() / 100.0)
 }
 
 /// One consumer group of one topic: a `GROUP` line.

@@ -2,6 +2,7 @@
 
 mod answers;
 mod bodies;
+mod listings;
 mod new_verbs;
 mod properties;
 

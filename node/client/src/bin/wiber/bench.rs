@@ -33,6 +33,7 @@ const MAX_CONNS: u64 = 1024;
 const DEFAULT_COUNT: u64 = 1_000_000;
 
 #[derive(Clone, Debug, Args)]
+#[command(after_help = cli::exit_codes!("if every message is stored", "if one failed"))]
 pub(crate) struct BenchOptions {
     /// Bytes of each message
     #[arg(long, value_name = "BYTES", default_value_t = 256,

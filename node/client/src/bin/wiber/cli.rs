@@ -14,9 +14,39 @@ use crate::{
 /// The exit code of a command line that could not be understood.
 pub(crate) const REFUSED: u8 = 2;
 
+/// What the end of a command's help says of its exit codes: of 0 and 1 what they mean here. A command that only Ctrl-C ends
+/// takes that for its good end; the others are killed by it, which a shell shows as 130.
+macro_rules! exit_codes {
+    ($good:literal, $bad:literal) => {
+        concat!(
+            "Exit code: 0 ",
+            $good,
+            "; 1 ",
+            $bad,
+            "; 2 if the command line or the configuration is wrong; 130 if Ctrl-C ended it before."
+        )
+    };
+    ($good:literal, $bad:literal, goes_on) => {
+        concat!(
+            "Exit code: 0 after Ctrl-C, ",
+            $good,
+            "; 1 ",
+            $bad,
+            "; 2 if the command line or the configuration is wrong."
+        )
+    };
+}
+pub(crate) use exit_codes;
+
 /// Talks to a Wiber cluster.
 #[derive(Debug, Parser)]
-#[command(name = "wiber", version)]
+#[command(
+    name = "wiber",
+    version,
+    after_help = "Exit code: 0 if all is done; 1 if something failed; 2 if the command line or the configuration is wrong; \
+                  130 if Ctrl-C ended it before. sub, reply and --watch end well by Ctrl-C, with 0. Each command's --help \
+                  says more."
+)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -113,7 +143,27 @@ pub(crate) fn one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
+
+    #[test]
+    fn every_command_s_help_says_what_its_exit_codes_mean() {
+        let check = |mut command: clap::Command| {
+            let help = one_line(&command.render_help().to_string());
+            let (_, codes) = help.split_once("Exit code: 0 ").expect(&help);
+            assert!(codes.contains("; 1 ") && codes.contains("; 2 if "), "{help}");
+            assert!(
+                codes.contains("; 130 if ") || codes.starts_with("after Ctrl-C, "),
+                "{help}"
+            );
+        };
+        let all = Args::command();
+        all.get_subcommands()
+            .filter(|command| !command.is_hide_set())
+            .for_each(|command| check(command.clone()));
+        check(all);
+    }
 
     fn bench(words: &[&str]) -> Result<BenchOptions, String> {
         match Args::try_parse_from([&["wiber", "bench"], words].concat()) {

@@ -8,6 +8,7 @@ use clap_complete::{Shell, generate};
 use crate::{cli, output::say};
 
 #[derive(Clone, Debug, Args)]
+#[command(after_help = cli::exit_codes!("if it is written", "if not"))]
 pub(crate) struct CompletionsOptions {
     /// For this shell
     shell: ForShell,

@@ -26,6 +26,9 @@ pub(crate) const BAD: Look = AnsiColor::Red.on_default().effects(Effects::BOLD);
 pub(crate) const FAINT: Look = Look::new().effects(Effects::DIMMED);
 const HEAD: Look = Look::new().effects(Effects::BOLD);
 
+/// A cell with more characters does not make its column wider: it makes its own line longer, and the others stay in view.
+const MAX_COUNTED_CHARS: usize = 40;
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Column {
     head: &'static str,
@@ -98,7 +101,7 @@ impl Cell {
 }
 
 /// A head line and a line for each row. A row's last cell may be as long as it likes, and the row may end early with
-/// it; the other cells make their columns as wide as they need.
+/// it; the other cells make their columns as wide as they need, up to [`MAX_COUNTED_CHARS`].
 pub(crate) fn grid(columns: &[Column], rows: &[Vec<Cell>], style: Style) -> String {
     let heads: Vec<Cell> = columns
         .iter()
@@ -108,7 +111,10 @@ pub(crate) fn grid(columns: &[Column], rows: &[Vec<Cell>], style: Style) -> Stri
     for row in std::iter::once(&heads).chain(rows) {
         let counted = row.len().saturating_sub(1);
         for (width, cell) in widths.iter_mut().zip(&row[..counted]) {
-            *width = cell.text.chars().count().max(*width);
+            let chars = cell.text.chars().count();
+            if chars <= MAX_COUNTED_CHARS {
+                *width = chars.max(*width);
+            }
         }
     }
     std::iter::once(&heads)
@@ -173,6 +179,17 @@ number-two  -1.250000 s            a remark of any length
 n3             no answer
 ";
         assert_eq!(grid(&COLUMNS, &rows(), Style::default()), expected);
+    }
+
+    #[test]
+    fn a_cell_that_is_very_long_moves_its_own_line_only() {
+        let long = "x".repeat(MAX_COUNTED_CHARS + 1);
+        let rows = [[&long, "1", "2", ""], ["n1", "3", "4", ""]];
+        let rows = rows.map(|row| row.map(Cell::new).to_vec());
+        assert_eq!(
+            grid(&COLUMNS, &rows, Style::default()),
+            format!("id  offset ± bound\n{long}       1 ±     2\nn1       3 ±     4\n")
+        );
     }
 
     #[test]

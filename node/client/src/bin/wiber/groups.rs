@@ -3,15 +3,14 @@
 use std::{process::ExitCode, time::Duration};
 
 use clap::{Args, Subcommand};
-use serde::Serialize;
 use wiber_client::{Client, GroupLine};
 
 use crate::{
     cli,
-    format::escaped,
-    grid::{Cell, Column, Style, grid},
+    grid::{Cell, Column},
+    listing::Listing,
     nodes::NodesOptions,
-    output::{self, say},
+    output::say,
     topic, units,
 };
 
@@ -21,9 +20,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, Args)]
 #[command(
     disable_help_subcommand = true,
-    after_help = "Examples:\n  wiber groups\n  wiber groups 'orders.>' --json\n  wiber groups seek orders billing 1\n  \
-                  wiber groups delete orders billing\n\n\
-                  Exit code: 0 if it was told or done; 1 if not; 2 if the command line or the configuration is wrong."
+    after_help = concat!(
+        "Examples:\n  wiber groups\n  wiber groups 'orders.>' --json\n  wiber groups seek orders billing 1\n  \
+         wiber groups delete orders billing\n\n",
+        cli::exit_codes!("if it was told or done", "if not")
+    )
 )]
 pub(crate) struct GroupsOptions {
     #[command(subcommand)]
@@ -62,20 +63,38 @@ enum Change {
     },
 }
 
-// A number is aligned only if another column follows it.
-const COLUMNS: [Column; 11] = [
-    Column::text("topic"),
-    Column::text("group"),
-    Column::number("members"),
-    Column::number("next"),
-    Column::number("lag"),
-    Column::number("outstanding"),
-    Column::number("redelivered"),
-    Column::number("dead"),
-    Column::number("ack timeout"),
-    Column::number("deliveries"),
-    Column::text(""),
-];
+const GROUPS: Listing<GroupLine> = Listing {
+    noun: "group",
+    columns: &[
+        Column::text("topic"),
+        Column::text("group"),
+        Column::number("members"),
+        Column::number("next"),
+        Column::number("lag"),
+        Column::number("outstanding"),
+        Column::number("redelivered"),
+        Column::number("dead"),
+        Column::number("ack timeout"),
+        Column::number("deliveries"),
+    ],
+    row,
+};
+
+fn row(group: &GroupLine) -> Vec<Cell> {
+    let number = |number: u64| Cell::new(number.to_string());
+    vec![
+        Cell::words(&group.topic),
+        Cell::words(&group.group),
+        Cell::known(group.members, |members| members.to_string()),
+        number(group.next_offset),
+        number(group.lag),
+        number(group.outstanding),
+        number(group.redelivered),
+        number(group.dead_letters),
+        Cell::new(units::whole_span(group.ack_timeout_ms)),
+        number(u64::from(group.max_deliveries)),
+    ]
+}
 
 pub(crate) fn run(options: &GroupsOptions) -> ExitCode {
     let nodes = match options.nodes.resolve() {
@@ -111,51 +130,13 @@ async fn make(change: &Change, client: &Client) -> anyhow::Result<()> {
 
 async fn show(options: &GroupsOptions, client: &Client) -> anyhow::Result<()> {
     let groups = client.groups(options.pattern.as_deref()).await?;
-    let text = if options.json {
-        document(&groups)?
-    } else {
-        table(&groups, output::style())
-    };
-    say(&text).map(|_| ())
-}
-
-fn document(groups: &[GroupLine]) -> anyhow::Result<String> {
-    #[derive(Serialize)]
-    struct Document<'a> {
-        group_count: usize,
-        groups: &'a [GroupLine],
-    }
-    let group_count = groups.len();
-    Ok(escaped(&serde_json::to_string(&Document { group_count, groups })?) + "\n")
-}
-
-fn table(groups: &[GroupLine], style: Style) -> String {
-    if groups.is_empty() {
-        return "no groups\n".to_owned();
-    }
-    let number = |number: u64| Cell::new(number.to_string());
-    let row = |group: &GroupLine| {
-        vec![
-            Cell::words(&group.topic),
-            Cell::words(&group.group),
-            Cell::known(group.members, |members| members.to_string()),
-            number(group.next_offset),
-            number(group.lag),
-            number(group.outstanding),
-            number(group.redelivered),
-            number(group.dead_letters),
-            Cell::new(units::whole_span(group.ack_timeout_ms)),
-            number(u64::from(group.max_deliveries)),
-            Cell::default(),
-        ]
-    };
-    let rows: Vec<Vec<Cell>> = groups.iter().map(row).collect();
-    grid(&COLUMNS, &rows, style)
+    GROUPS.say(&groups, options.json)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::grid::Style;
 
     fn group() -> GroupLine {
         GroupLine {
@@ -184,16 +165,7 @@ orders  billing        3    18  103            2            1     0      30.0 s 
 orders  billing        -    18  103            2            1     0      30.0 s            5
 ";
         let groups = [group(), seen_by_a_follower];
-        assert_eq!(table(&groups, Style::default()), expected);
-        assert_eq!(table(&[], Style::default()), "no groups\n");
-    }
-
-    #[test]
-    fn the_document_has_every_group() {
-        let document: serde_json::Value = serde_json::from_str(&document(&[group()]).unwrap()).unwrap();
-        assert_eq!(
-            (&document["group_count"], &document["groups"][0]["lag"]),
-            (&1.into(), &103.into())
-        );
+        assert_eq!(GROUPS.table(&groups, Style::default()), expected);
+        assert_eq!(GROUPS.table(&[], Style::default()), "no groups\n");
     }
 }

@@ -1,6 +1,6 @@
 //! `wiber history`: the newest records of a topic, or those from a place on; oldest first.
 
-use std::process::ExitCode;
+use std::{ops::RangeInclusive, process::ExitCode};
 
 use clap::Args;
 use wiber_client::{Consistency, Read, ReadFrom};
@@ -19,12 +19,13 @@ const DEFAULT_RECORDS: u64 = 10;
 
 #[derive(Clone, Debug, Args)]
 #[command(
-    after_help = "Examples:\n  wiber history lobby -n 100\n  wiber history orders --since 10m --json\n  wiber history orders --offset 5000 -n 20\n\n\
-                  Exit code: 0 if it was read, also when there is nothing; 1 if not; 2 if the command line or the \
-                  configuration is wrong."
+    after_help = concat!(
+        "Examples:\n  wiber history lobby -n 100\n  wiber history orders --since 10m --json\n  wiber history orders --offset 5000 -n 20\n\n",
+        cli::exit_codes!("if it was read, also when there is nothing", "if not")
+    )
 )]
 pub(crate) struct HistoryOptions {
-    /// The topic
+    /// The topic: one, for patterns are for `wiber sub`
     #[arg(value_parser = topic::topic_name)]
     topic: String,
     /// How many records: the newest, or the first from where it begins [default: 10, or all from where it begins]
@@ -45,6 +46,15 @@ pub(crate) struct HistoryOptions {
     nodes: NodesOptions,
 }
 
+/// What came of it.
+enum Shown {
+    /// All that there is.
+    Records,
+    /// There is no such topic, and what was asked for is a pattern of topics: a mistake, in all likelihood, though a topic
+    /// may have such a name.
+    NoTopicButPattern,
+}
+
 pub(crate) fn run(options: &HistoryOptions) -> ExitCode {
     let (format, nodes) = match (options.format.resolve(), options.nodes.resolve()) {
         (Ok(format), Ok(nodes)) => (format, nodes),
@@ -52,13 +62,17 @@ pub(crate) fn run(options: &HistoryOptions) -> ExitCode {
         (_, Err(error)) => return cli::refuse(format!("{error:#}")),
     };
     match cli::block_on(show(options, &format, nodes)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Shown::Records) => ExitCode::SUCCESS,
+        Ok(Shown::NoTopicButPattern) => cli::refuse(format!(
+            "`{}` is a pattern, and a history is of one topic: wiber sub '{0}' --from-start shows all that match",
+            options.topic
+        )),
         Err(error) => cli::fail(format!("{error:#}")),
     }
 }
 
 /// Page by page, so that any number fits into memory.
-async fn show(options: &HistoryOptions, format: &Format, nodes: Vec<NodeSpec>) -> anyhow::Result<()> {
+async fn show(options: &HistoryOptions, format: &Format, nodes: Vec<NodeSpec>) -> anyhow::Result<Shown> {
     let consistency = if options.local {
         Consistency::Local
     } else {
@@ -92,5 +106,13 @@ async fn show(options: &HistoryOptions, format: &Format, nodes: Vec<NodeSpec>) -
             break;
         }
     }
-    Ok(())
+    match pages.kept().map(RangeInclusive::into_inner) {
+        Some((1, 0)) if topic::is_pattern(&options.topic) => return Ok(Shown::NoTopicButPattern),
+        Some((start, end)) if start > end && end > 0 => remark(&format!(
+            "offsets 1 to {end} are no longer kept: {} goes on at {start}",
+            options.topic
+        )),
+        _ => {}
+    }
+    Ok(Shown::Records)
 }

@@ -1,7 +1,8 @@
 //! `wiber`: the command line of a Wiber cluster.
 //!
 //! One module a command. A command says its result on stdout and what went wrong, in one line, on stderr; the exit
-//! code is 0 when all it was asked for was done, 1 when something failed, 2 when it could not be understood.
+//! code is 0 when all it was asked for was done, 1 when something failed, 2 when it could not be understood, and where an
+//! interrupt ends a command before its time, the shell's 130.
 
 mod admin;
 mod bench;
@@ -14,6 +15,7 @@ mod format;
 mod grid;
 mod groups;
 mod history;
+mod listing;
 mod nodes;
 mod output;
 mod publish;

@@ -19,8 +19,10 @@ use crate::{cli, end::End, nodes::NodesOptions, output::remark, topic};
 
 #[derive(Clone, Debug, Args)]
 #[command(
-    after_help = "Examples:\n  wiber reply shout --command 'tr a-z A-Z'\n  wiber reply ping pong\n  wiber reply echo --echo\n\n\
-                  Exit code: 0 after Ctrl-C; 1 if it cannot go on; 2 if the command line or the configuration is wrong."
+    after_help = concat!(
+        "Examples:\n  wiber reply shout --command 'tr a-z A-Z'\n  wiber reply ping pong\n  wiber reply echo --echo\n\n",
+        cli::exit_codes!("which is how it ends", "if it cannot go on", goes_on)
+    )
 )]
 pub(crate) struct ReplyOptions {
     /// The topic whose requests are answered

@@ -13,9 +13,11 @@ const TEXT: &str = "%s\\n";
 
 #[derive(Clone, Debug, Args)]
 #[command(
-    after_help = "Examples:\n  wiber request prices apples\n  wiber request prices apples --timeout 500ms --json\n\n\
-                  Somebody has to answer: see wiber reply.\n\n\
-                  Exit code: 0 if a reply came; 1 if none came in time; 2 if the command line or the configuration is wrong."
+    after_help = concat!(
+        "Examples:\n  wiber request prices apples\n  wiber request prices apples --timeout 500ms --json\n\n\
+         Somebody has to answer: see wiber reply.\n\n",
+        cli::exit_codes!("if a reply came", "if none came in time")
+    )
 )]
 pub(crate) struct RequestOptions {
     /// The topic of those who answer

@@ -23,8 +23,7 @@ use crate::{
 
 #[derive(Clone, Debug, Args)]
 #[command(
-    after_help = "Exit code: 0 if all nodes answered and there is a leader, or a watch was ended; 1 if not; 2 if the \
-                  command line or the configuration is wrong."
+    after_help = cli::exit_codes!("if all nodes answered and there is a leader, or a watch was ended", "if not")
 )]
 pub(crate) struct StatusOptions {
     /// Go on until Ctrl-C: in place on a terminal, else a new table each second

@@ -27,10 +27,15 @@ const MAX_UNWRITTEN_BYTES: usize = 64 << 10;
 
 #[derive(Clone, Debug, Args)]
 #[command(
-    after_help = "Examples:\n  wiber sub lobby\n  wiber sub 'orders.>' --since 10m -f '%t %o %s\\n'\n  wiber sub orders --group billing --from-start\n\n\
-                  In a pattern `*` is one part of a name and a last `>` all that follow.\n\n\
-                  Exit code: 0 after Ctrl-C, --count records, or when nobody reads any more; 1 if it cannot be read; \
-                  2 if the command line or the configuration is wrong."
+    after_help = concat!(
+        "Examples:\n  wiber sub lobby\n  wiber sub 'orders.>' --since 10m -f '%t %o %s\\n'\n  wiber sub orders --group billing --from-start\n\n\
+         In a pattern `*` is one part of a name and a last `>` all that follow.\n\n",
+        cli::exit_codes!(
+            "--count records, or when nobody reads any more",
+            "if it cannot be read",
+            goes_on
+        )
+    )
 )]
 pub(crate) struct SubOptions {
     /// The topic, or a pattern of topics such as `orders.*`

@@ -4,6 +4,7 @@
 //! untouched. Verbs are upper case; `PING` alone is taken in any case.
 
 mod headers;
+mod listing;
 mod publish;
 mod read;
 mod subscribe;
@@ -19,14 +20,14 @@ pub use self::{
     words::{check_group, check_id, check_message, check_pattern, check_topic, parse_seconds},
 };
 use self::{
+    listing::{parse_groups, parse_topics, write_groups, write_topics},
     publish::{parse_pub, write_pub},
     read::parse_history,
     words::{
-        next_word, no_words, number, once, only_topic, push_option, push_words, take_group, take_number,
+        next_word, no_words, number, only_topic, push_option, push_words, take_group, take_number,
         take_topic, take_word,
     },
 };
-use super::MAX_LISTED;
 
 const USAGE_PING: LineError = LineError::Usage("PING");
 const USAGE_PUB: LineError = LineError::Usage("PUB <topic> [--id <id>] <message>");
@@ -44,6 +45,8 @@ const USAGE_SUBSCRIBE: LineError = LineError::Usage(
 );
 const USAGE_UNSUB: LineError = LineError::Usage("UNSUB <topic>");
 const USAGE_ACK: LineError = LineError::Usage("ACK <topic> <group> <offset> [--through <offset>]");
+const THROUGH_BEFORE: LineError =
+    LineError::Usage("--through is the last of several offsets, and not before the first");
 const USAGE_NACK: LineError = LineError::Usage("NACK <topic> <group> <offset>");
 const USAGE_TOPICS: LineError = LineError::Usage("TOPICS [<pattern>] [--after <topic>] [--limit <n>]");
 const USAGE_GROUPS: LineError = LineError::Usage("GROUPS [<pattern>]");
@@ -128,6 +131,7 @@ pub enum Command<'a> {
         pattern: Option<&'a str>,
         /// Only names behind this one: the cursor of the next page.
         after: Option<&'a str>,
+        /// At least 1.
         limit: u64,
     },
     /// Lists the groups of topics.
@@ -209,13 +213,7 @@ impl<'a> Command<'a> {
                 Self::Nack { topic, group, offset }
             }
             "TOPICS" => parse_topics(rest)?,
-            "GROUPS" => {
-                let (pattern, rest) = next_word(rest);
-                no_words(rest, USAGE_GROUPS)?;
-                Self::Groups {
-                    pattern: given(pattern)?,
-                }
-            }
+            "GROUPS" => parse_groups(rest)?,
             "GROUP" => parse_group(rest)?,
             "QUIT" => no_words(rest, USAGE_QUIT).map(|()| Self::Quit)?,
             ping if ping.eq_ignore_ascii_case("PING") => no_words(rest, USAGE_PING).map(|()| Self::Ping)?,
@@ -249,6 +247,9 @@ impl<'a> Command<'a> {
                 last,
             } => {
                 check_topic(topic).and(check_group(group))?;
+                if last < first {
+                    return Err(THROUGH_BEFORE);
+                }
                 push_words(out, &["ACK", topic, group, &first.to_string()]);
                 if last != first {
                     push_option(out, "through", last);
@@ -262,30 +263,8 @@ impl<'a> Command<'a> {
                 pattern,
                 after,
                 limit,
-            } => {
-                push_words(out, &["TOPICS"]);
-                if let Some(pattern) = pattern {
-                    check_pattern(pattern)?;
-                    if pattern.starts_with("--") {
-                        return Err(USAGE_TOPICS);
-                    }
-                    push_words(out, &["", pattern]);
-                }
-                if let Some(after) = after {
-                    check_topic(after)?;
-                    push_option(out, "after", after);
-                }
-                if *limit < MAX_LISTED {
-                    push_option(out, "limit", limit);
-                }
-            }
-            Self::Groups { pattern } => {
-                push_words(out, &["GROUPS"]);
-                if let Some(pattern) = pattern {
-                    check_pattern(pattern)?;
-                    push_words(out, &["", pattern]);
-                }
-            }
+            } => write_topics(*pattern, *after, *limit, out)?,
+            Self::Groups { pattern } => write_groups(*pattern, out)?,
             Self::DeleteGroup { topic, group } => {
                 check_topic(topic).and(check_group(group))?;
                 push_words(out, &["GROUP", topic, group, "--delete"]);
@@ -323,14 +302,6 @@ fn take_topic_and_group(rest: &str, usage: LineError) -> Result<(&str, &str, &st
     Ok((topic, group, rest))
 }
 
-/// A pattern, unless the word is empty.
-fn given(pattern: &str) -> Result<Option<&str>, LineError> {
-    if pattern.is_empty() {
-        return Ok(None);
-    }
-    check_pattern(pattern).map(|()| Some(pattern))
-}
-
 fn parse_ack(rest: &str) -> Result<Command<'_>, LineError> {
     let (topic, group, rest) = take_topic_and_group(rest, USAGE_ACK)?;
     let (first, rest) = take_word(rest, USAGE_ACK)?;
@@ -343,41 +314,13 @@ fn parse_ack(rest: &str) -> Result<Command<'_>, LineError> {
     no_words(rest, USAGE_ACK)?;
     let last = last.unwrap_or(first);
     if last < first {
-        return Err(USAGE_ACK);
+        return Err(THROUGH_BEFORE);
     }
     Ok(Command::Ack {
         topic,
         group,
         first,
         last,
-    })
-}
-
-fn parse_topics(rest: &str) -> Result<Command<'_>, LineError> {
-    let (mut pattern, mut after, mut limit) = (None, None, None);
-    let mut rest = rest;
-    loop {
-        let (word, behind) = next_word(rest);
-        rest = match word {
-            "" => break,
-            "--after" => {
-                let (topic, behind) = take_topic(behind, USAGE_TOPICS)?;
-                once(&mut after, topic, USAGE_TOPICS)?;
-                behind
-            }
-            "--limit" => take_number(behind, &mut limit, USAGE_TOPICS)?,
-            word if word.starts_with("--") => return Err(USAGE_TOPICS),
-            word => {
-                check_pattern(word)?;
-                once(&mut pattern, word, USAGE_TOPICS)?;
-                behind
-            }
-        };
-    }
-    Ok(Command::Topics {
-        pattern,
-        after,
-        limit: limit.unwrap_or(MAX_LISTED).min(MAX_LISTED),
     })
 }
 

@@ -398,34 +398,3 @@ fn the_longest_lines_are_within_their_bound() {
         assert!(longest <= MAX_ANSWER_LINE_BYTES, "{longest}");
     }
 }
-
-#[test]
-fn listings_read_back() {
-    let topic = TopicLine {
-        topic: "a b\"".to_owned(),
-        high_watermark: 7,
-        records_per_s: 1.5,
-        ..TopicLine::default()
-    };
-    let line = written(|out| topic.write(out));
-    assert_eq!(
-        TopicLine::parse(line.trim_end())
-            .expect("a TOPIC line")
-            .expect("JSON"),
-        topic
-    );
-    let group = GroupLine {
-        topic: "t".to_owned(),
-        group: "g".to_owned(),
-        members: Some(2),
-        ..GroupLine::default()
-    };
-    let line = written(|out| group.write(out));
-    assert_eq!(
-        GroupLine::parse(line.trim_end())
-            .expect("a GROUP line")
-            .expect("JSON"),
-        group
-    );
-    assert!(TopicLine::parse(&line).is_none() && TopicLine::parse("TOPIC {").expect("a TOPIC line").is_err());
-}

@@ -296,6 +296,7 @@ fn the_verbs_of_groups_and_lists_take_just_what_they_need() {
         "NACK t g 1 2",
         "TOPICS a b",
         "TOPICS --all",
+        "TOPICS --limit 0",
         "GROUPS a b",
         "GROUP t g",
         "GROUP t g --seek",
@@ -304,4 +305,44 @@ fn the_verbs_of_groups_and_lists_take_just_what_they_need() {
         let error = parse(line).expect_err(line).to_string();
         assert!(error.starts_with("ERR usage: "), "{line}: {error}");
     }
+}
+
+/// Who gets an empty page takes it for the end of the list.
+#[test]
+fn no_page_of_topics_is_asked_for_that_can_have_none() {
+    let none = Command::Topics {
+        pattern: None,
+        after: None,
+        limit: 0,
+    };
+    let said = "ERR usage: --limit is a number of topics from 1 up";
+    assert_eq!(
+        none.write(&mut Vec::new()).expect_err("nothing").to_string(),
+        said
+    );
+    assert_eq!(parse("TOPICS --limit 0").expect_err("nothing").to_string(), said);
+}
+
+#[test]
+fn what_a_line_cannot_say_is_refused_in_words_before_it_is_said() {
+    let refused = |command: Command<'_>| command.write(&mut Vec::new()).expect_err("refused").to_string();
+    let backwards = Command::Ack {
+        topic: "t",
+        group: "g",
+        first: 9,
+        last: 7,
+    };
+    assert_eq!(
+        refused(backwards),
+        "ERR usage: --through is the last of several offsets, and not before the first"
+    );
+    let option = Command::Topics {
+        pattern: Some("--limit"),
+        after: None,
+        limit: 1,
+    };
+    assert_eq!(
+        refused(option),
+        "ERR usage: a pattern of a list does not begin with --"
+    );
 }

@@ -14,15 +14,16 @@ use wiber_protocol::{
     record::MAX_BODY_BYTES,
 };
 
-use crate::{nodes::NodesOptions, topic, when};
+use crate::{cli, nodes::NodesOptions, topic, when};
 
 #[derive(Clone, Debug, Args)]
 #[command(
-    after_help = "Examples:\n  wiber pub lobby hello there\n  seq 1000 | wiber pub numbers\n  \
-                  wiber pub pictures --whole --file cat.jpg --header content-type=image/jpeg\n  \
-                  wiber pub balance 'add 5' --expect 41\n\n\
-                  Exit code: 0 if every message is stored; 1 if one failed or its fate is unknown; 2 if the command line \
-                  or the configuration is wrong."
+    after_help = concat!(
+        "Examples:\n  wiber pub lobby hello there\n  seq 1000 | wiber pub numbers\n  \
+         wiber pub pictures --whole --file cat.jpg --header content-type=image/jpeg\n  \
+         wiber pub balance 'add 5' --expect 41\n\n",
+        cli::exit_codes!("if every message is stored", "if one failed or its fate is unknown")
+    )
 )]
 pub(crate) struct PubOptions {
     /// The topic
