@@ -17,7 +17,7 @@ use wiber_node::{
     node::{self, Start},
     ports::Ports,
     small_files::OsFiles,
-    state::PartLimits,
+    state::StateLimits,
     time::ClusterClock,
 };
 use wiber_storage::{LogOptions, Stamp};
@@ -117,7 +117,7 @@ fn prepare(args: &Args) -> anyhow::Result<(Start, Ports, DataFolder, ConsoleGuar
         log_dir: folder.log_dir(),
         log_options: LogOptions::new(Stamp::default()),
         index_dir: folder.index_dir(),
-        part_limits: PartLimits::default(),
+        state_limits: StateLimits::default(),
         lag_records: LAG_RECORDS,
         lamport,
         clock: Arc::new(ClusterClock::new(clock, own).with_faults(false_clock, args.allow_faults)),

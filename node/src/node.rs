@@ -45,7 +45,7 @@ use crate::{
     rpc::{self, inbound::Inbound, link::Local, links::Links, names::Names, server::Server},
     runtime,
     shared_identity::SharedIdentity,
-    state::PartLimits,
+    state::StateLimits,
     status::StatusBoard,
     succession,
     time::{self, Clocks, ClusterClock, UdpProbes},
@@ -70,7 +70,7 @@ pub struct Start {
     pub log_options: LogOptions,
     pub index_dir: PathBuf,
     /// The same on every node of a cluster.
-    pub part_limits: PartLimits,
+    pub state_limits: StateLimits,
     /// How many records a subscriber may be behind before it is told so: [`crate::line::LAG_RECORDS`].
     pub lag_records: u64,
     pub lamport: Arc<Lamport>,
@@ -94,7 +94,7 @@ pub struct Node {
     log_dir: PathBuf,
     log_options: LogOptions,
     index_dir: PathBuf,
-    part_limits: PartLimits,
+    state_limits: StateLimits,
     retention: Retention,
     /// Whether the disk has room.
     room: watch::Sender<bool>,
@@ -192,7 +192,7 @@ impl Node {
             log_dir: start.log_dir,
             log_options: start.log_options,
             index_dir: start.index_dir,
-            part_limits: start.part_limits,
+            state_limits: start.state_limits,
             retention: start.config.retention,
             room: watch::Sender::new(true),
             own: start.own,

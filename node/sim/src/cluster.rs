@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use wiber_node::state::WindowLimits;
 use wiber_protocol::config::{ClusterConfig, Limits, NodeSpec, Retention};
 
 use crate::{
@@ -32,7 +33,8 @@ impl Cluster {
     pub fn new(world: World, size: u16) -> Self {
         let retention = retention(&world);
         let is_late = Dice::new(world.seed(), "latecomer", 0).permille(100);
-        let mut cluster = Self::calm(world, size, retention);
+        let window = window(&world);
+        let mut cluster = Self::calm(world, size, retention, window);
         if is_late {
             cluster.forms_without_the_last();
         }
@@ -40,7 +42,7 @@ impl Cluster {
     }
 
     /// One that forms with all its nodes.
-    pub fn calm(world: World, size: u16, retention: Retention) -> Self {
+    pub fn calm(world: World, size: u16, retention: Retention, window: WindowLimits) -> Self {
         let nodes: Vec<NodeSpec> = (1..=size)
             .map(|number| NodeSpec {
                 id: format!("n{number}"),
@@ -55,8 +57,9 @@ impl Cluster {
             limits: Limits::default(),
         };
         world.oracle().expects_retention(config.retention);
+        world.oracle().expects_window(window);
         let network = Network::new(world.clone(), names);
-        let host = |index| Host::new(world.clone(), network.clone(), config.clone(), index);
+        let host = |index| Host::new(world.clone(), network.clone(), config.clone(), window, index);
         let hosts: Vec<_> = (0..usize::from(size)).map(host).collect();
         Self {
             world,
@@ -178,6 +181,18 @@ fn is_cluster(hosts: &[Arc<Host>]) -> bool {
             sets.len() == 1 && sets[0].len() == hosts.len() && hosts.iter().all(is_voter)
         })
     })
+}
+
+/// In some runs ids are forgotten soon, by number or by age.
+fn window(world: &World) -> WindowLimits {
+    let dice = Dice::new(world.seed(), "window", 0);
+    if !dice.permille(300) {
+        return WindowLimits::DEFAULT;
+    }
+    WindowLimits {
+        ids: dice.pick(&[20, 60, 300]),
+        age_ms: dice.pick(&[500, 2_000, 60_000]),
+    }
 }
 
 /// Most runs drop what is too much or too old, some as soon as they can.

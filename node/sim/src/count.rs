@@ -72,6 +72,7 @@ counts! {
     ConnectionOrder "oracle: order of one connection",
     Duplicate "oracle: duplicate recognised",
     Conflict "oracle: conflict refused",
+    IdExpired "oracle: an id that is too old to tell refused",
     OffsetMismatch "oracle: a wrong expectation refused",
     Expected "oracle: a right expectation stored, in its place",
     Headers "oracle: headers kept",

@@ -3,7 +3,7 @@
 mod damage;
 mod life;
 
-pub use self::life::{LAG_RECORDS, PART_LIMITS};
+pub use self::life::{LAG_RECORDS, STATE_LIMITS};
 
 use std::sync::{
     Arc,
@@ -19,6 +19,7 @@ use wiber_node::{
     lamport::Lamport,
     metrics::Counters,
     runtime::Process,
+    state::WindowLimits,
     time::ClusterClock,
 };
 use wiber_protocol::config::ClusterConfig;
@@ -63,6 +64,7 @@ pub struct Host {
     pub world: World,
     pub network: Network,
     pub config: ClusterConfig,
+    pub window: WindowLimits,
     pub index: usize,
     pub name: String,
     pub clock: Arc<SimClock>,
@@ -107,8 +109,15 @@ struct Running {
 }
 
 impl Host {
-    pub fn new(world: World, network: Network, config: ClusterConfig, index: usize) -> Arc<Self> {
+    pub fn new(
+        world: World,
+        network: Network,
+        config: ClusterConfig,
+        window: WindowLimits,
+        index: usize,
+    ) -> Arc<Self> {
         Arc::new(Self {
+            window,
             name: config.nodes[index].id.clone(),
             clock: Arc::new(clock(&world, index)),
             dice: Dice::new(world.seed(), "host", index as u64),

@@ -11,6 +11,7 @@ mod log;
 mod matching;
 mod short;
 mod shown;
+mod window;
 
 use std::collections::BTreeMap;
 
@@ -26,6 +27,7 @@ use self::{
     groups::Book,
     log::{CommittedLog, Stored},
     short::Histories,
+    window::Window,
 };
 pub use self::{
     groups::HandOut,
@@ -110,6 +112,9 @@ struct Inner {
     unlocated: Vec<(String, String)>,
     histories: Histories,
     book: Book,
+    window: Window,
+    /// What clients were told is too old to tell, though no node was seen to have forgotten it: who, topic and id.
+    open_expired: Vec<(String, String, String)>,
     retention: Retention,
 }
 
@@ -295,6 +300,7 @@ impl Oracle {
         let mut inner = self.0.lock();
         let inner = &mut *inner;
         inner.judge_open_steps(world);
+        inner.look_at_expired(world);
         inner.look_at_hand_outs(world);
         inner.unproven.retain(
             |(who, record)| match inner.log.stored(&record.topic, record.offset) {
@@ -364,6 +370,7 @@ impl Oracle {
         }
         inner.histories.check(world);
         inner.settle_groups(world);
+        inner.settle_expired(world);
     }
 
     /// How many entries are known to be committed.

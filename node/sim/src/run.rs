@@ -11,7 +11,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use wiber_node::runtime;
+use wiber_node::{runtime, state::WindowLimits};
 use wiber_protocol::config::Retention;
 
 use crate::{
@@ -96,7 +96,8 @@ pub fn fuzz(seed: u64, corpus: &[Vec<u8>], sessions: u64) -> Outcome {
 
 /// Does `what` with a healthy cluster of so many nodes that keeps everything.
 pub fn healthy(seed: u64, size: u16, what: impl AsyncFnOnce(&Cluster)) -> Outcome {
-    let make = |world: &World| Cluster::calm(world.clone(), size, Retention::default());
+    let make =
+        |world: &World| Cluster::calm(world.clone(), size, Retention::default(), WindowLimits::DEFAULT);
     run_healthy(seed, make, what)
 }
 

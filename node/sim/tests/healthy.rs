@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wiber_node::{group::Group, runtime, state::WINDOW_MS};
+use wiber_node::{group::Group, runtime, state::WindowLimits};
 use wiber_protocol::pattern::Pattern;
 use wiber_sim::{clients::Wire, cluster::Cluster, host::Host, run::healthy};
 use wiber_storage::DiskCounts;
@@ -24,7 +24,7 @@ fn a_numbered_id_that_was_forgotten_is_refused_by_every_node() {
             let answer = ask(&mut wires[0], &format!("PUB t --id e4db4a4bdd913d3d-{number} x")).await;
             assert!(answer.starts_with("OK "), "{answer}");
         }
-        let kept = Duration::from_millis(WINDOW_MS);
+        let kept = Duration::from_millis(WindowLimits::DEFAULT.age_ms);
         tokio::time::sleep(kept / 2).await;
         let answer = ask(&mut wires[0], "PUB t --id e4db4a4bdd913d3d-3 x").await;
         assert_eq!(answer, "OK duplicate e4db4a4bdd913d3d-3");

@@ -28,7 +28,7 @@ pub use open::{Opened, open};
 use crate::{
     folder::REBUILD,
     small_files::{Temporary, at, read, replace, sync_dir},
-    state::{PartLimits, Remembered, SealedPart, Snapshot, Tables, WINDOW_IDS},
+    state::{Remembered, SealedPart, Snapshot, StateLimits, Tables, WindowLimits},
 };
 
 /// Tables of parts kept in memory for readers of old records.
@@ -54,7 +54,7 @@ pub struct Index {
     dir: PathBuf,
     disk: Arc<dyn Disk>,
     stamp: Stamp,
-    limits: PartLimits,
+    limits: StateLimits,
     /// What every part can be made again from.
     log: Log,
     writing: Mutex<Written>,
@@ -171,7 +171,7 @@ impl Index {
             Some(part) => Ok(part.ids.clone()),
             None => self.ids_of(first),
         };
-        let ids = ids_at(checkpoint.clock_ms, &parts, ids_of, before)?;
+        let ids = ids_at(self.limits.window, checkpoint.clock_ms, &parts, ids_of, before)?;
         Ok(Snapshot {
             checkpoint: checkpoint.without_records(),
             ids,
@@ -294,6 +294,7 @@ impl Index {
 
 /// The ids a dedup window remembers at the end of the last of `parts`, which took in `ids_of` each; oldest first.
 fn ids_at(
+    window: WindowLimits,
     clock_ms: u64,
     parts: &[u64],
     ids_of: impl Fn(u64) -> io::Result<Vec<Remembered>>,
@@ -304,7 +305,7 @@ fn ids_at(
     let of_cut = before.map(|cut| Ok(cut.ids));
     for ids in of_parts.chain(of_cut) {
         for id in ids?.into_iter().rev() {
-            if id.is_expired(clock_ms) || newest_first.len() == WINDOW_IDS {
+            if id.is_expired(window.age_ms, clock_ms) || newest_first.len() == window.ids {
                 newest_first.reverse();
                 return Ok(newest_first);
             }

@@ -13,7 +13,7 @@ use super::{Damage, Index, Written, file, ids_at, part_name};
 use crate::{
     folder::REBUILD,
     small_files::{TEMPORARY_EXTENSION, at, sync_dir},
-    state::{Checkpoint, Job, PartLimits, PartMeta, PartTopic, Snapshot, State},
+    state::{Checkpoint, Job, PartMeta, PartTopic, Snapshot, State, StateLimits},
 };
 
 /// An index and the newest state that the log is not behind.
@@ -37,7 +37,7 @@ pub fn open(
     dir: PathBuf,
     disk: Arc<dyn Disk>,
     stamp: Stamp,
-    limits: PartLimits,
+    limits: StateLimits,
     log: &Log,
 ) -> io::Result<Opened> {
     disk.create_dir_all(&dir)
@@ -94,7 +94,13 @@ pub fn open(
         None => snapshot.unwrap_or_default(),
         Some(checkpoint) => {
             let firsts: Vec<u64> = parts.iter().map(|part| part.meta.first_index).collect();
-            let ids = ids_at(checkpoint.clock_ms, &firsts, |part| index.ids_of(part), snapshot)?;
+            let ids = ids_at(
+                limits.window,
+                checkpoint.clock_ms,
+                &firsts,
+                |part| index.ids_of(part),
+                snapshot,
+            )?;
             Snapshot { checkpoint, ids }
         }
     };

@@ -28,7 +28,13 @@ impl Index {
             return Ok(cut.unwrap_or_default());
         };
         let checkpoint = self.read_sound_part(*previous, |header, file| header.checkpoint(file))?;
-        let ids = ids_at(checkpoint.clock_ms, &earlier, |part| self.ids_of(part), cut)?;
+        let ids = ids_at(
+            self.limits.window,
+            checkpoint.clock_ms,
+            &earlier,
+            |part| self.ids_of(part),
+            cut,
+        )?;
         Ok(Snapshot { checkpoint, ids })
     }
 }

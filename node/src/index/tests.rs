@@ -21,13 +21,14 @@ use wiber_storage::{LogOptions, MemoryDisk, NoObserver, StoredEntry, Writer};
 use super::*;
 use crate::{
     fetch::{Committed, expand},
-    state::{Change, Found, Job, PartLimits, State},
+    state::{Change, Found, Job, State, StateLimits, WindowLimits},
 };
 
 const STAMP: Stamp = Stamp { cluster: 7, group: 0 };
-const LIMITS: PartLimits = PartLimits {
-    bytes: 1_500,
-    entries: 8,
+const LIMITS: StateLimits = StateLimits {
+    part_bytes: 1_500,
+    part_entries: 8,
+    window: WindowLimits::DEFAULT,
 };
 const TOPICS: [&str; 3] = ["a", "b", "rare"];
 

@@ -58,7 +58,7 @@ impl Node {
             must_exist: identity.log_started(),
             ..self.log_options.clone()
         };
-        let (index_dir, limits) = (self.index_dir.clone(), self.part_limits);
+        let (index_dir, limits) = (self.index_dir.clone(), self.state_limits);
         let (recovered, store, opened) = runtime::blocking(move || -> anyhow::Result<_> {
             let (log, recovered) = machine
                 .open_log(&log_dir, options, observer)

@@ -125,7 +125,7 @@ impl StateMachine {
         let state = self.state.read();
         let snapshot = state.cut.map(|_| state::Snapshot {
             checkpoint: state.checkpoint().without_records(),
-            ids: state.dedup.newest(state::WINDOW_IDS).collect(),
+            ids: state.dedup.newest(usize::MAX).collect(),
         });
         snapshot.map(|snapshot| to_engine(&snapshot)).transpose()
     }

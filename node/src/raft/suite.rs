@@ -29,7 +29,7 @@ use crate::{
     lamport::Lamport,
     rates::Rates,
     small_files::OsFiles,
-    state::{PartLimits, Snapshot, WINDOW_IDS},
+    state::{Snapshot, StateLimits},
     time::ClusterClock,
     trace::Trace,
 };
@@ -48,7 +48,7 @@ impl RaftSnapshotBuilder<TypeConfig> for CutsHere {
             }
             Snapshot {
                 checkpoint: state.checkpoint().without_records(),
-                ids: state.dedup.newest(WINDOW_IDS).collect(),
+                ids: state.dedup.newest(usize::MAX).collect(),
             }
         };
         self.0.index.install(&snapshot)?;
@@ -106,9 +106,10 @@ impl StoreBuilder<TypeConfig, LogStore, CutsHere, TempDir> for Builder {
             Arc::new(NoObserver),
         )
         .expect("a log");
-        let every_entry = PartLimits {
-            bytes: u64::MAX,
-            entries: 1,
+        let every_entry = StateLimits {
+            part_bytes: u64::MAX,
+            part_entries: 1,
+            ..StateLimits::default()
         };
         let opened =
             index::open(folder.path().join("index"), disk, stamp, every_entry, &log).expect("an index");

@@ -18,10 +18,28 @@ use wiber_protocol::{
 
 use super::forgotten::{Forgotten, numbered};
 
-/// The most ids remembered; past it the oldest is forgotten.
-pub const WINDOW_IDS: usize = 1_000_000;
-/// How long an id is remembered, milliseconds of replicated clock.
-pub const WINDOW_MS: u64 = 10 * 60 * 1000;
+/// How much a window remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowLimits {
+    /// The most ids; past it the oldest is forgotten.
+    pub ids: usize,
+    /// How long an id is remembered, milliseconds of replicated clock.
+    pub age_ms: u64,
+}
+
+impl WindowLimits {
+    /// What nodes keep.
+    pub const DEFAULT: Self = Self {
+        ids: 1_000_000,
+        age_ms: 10 * 60 * 1000,
+    };
+}
+
+impl Default for WindowLimits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
 
 type Key = [u64; 2];
 /// Set in the second word of a key that is a producer and a number.
@@ -56,15 +74,16 @@ impl Remembered {
         })
     }
 
-    /// Whether the window has no place for it any more at `clock_ms`.
-    pub fn is_expired(&self, clock_ms: u64) -> bool {
-        self.clock_ms.saturating_add(WINDOW_MS) < clock_ms
+    /// Whether a window of so many milliseconds has no place for it any more at `clock_ms`.
+    pub fn is_expired(&self, age_ms: u64, clock_ms: u64) -> bool {
+        self.clock_ms.saturating_add(age_ms) < clock_ms
     }
 }
 
 /// The ids that a retry may repeat: a queue by age, and a table of places in it.
 #[derive(Clone, Debug, Default)]
 pub struct DedupWindow {
+    limits: WindowLimits,
     /// Oldest first.
     queue: VecDeque<Remembered>,
     /// How many ids left the queue at its front: the id numbered `n` stands at `n - forgotten`.
@@ -76,6 +95,13 @@ pub struct DedupWindow {
 }
 
 impl DedupWindow {
+    pub fn new(limits: WindowLimits) -> Self {
+        Self {
+            limits,
+            ..Self::default()
+        }
+    }
+
     /// What a record with a known id is, or `None` if its id is new.
     pub fn verdict(&self, record: &Record) -> Option<PublishOutcome> {
         let key = key(record);
@@ -113,14 +139,18 @@ impl DedupWindow {
         let at = |number: &u64| &queue[place(*number, forgotten)];
         self.numbers
             .insert_unique(spread(id.key), number, |number| spread(at(number).key));
-        if self.queue.len() > WINDOW_IDS {
+        if self.queue.len() > self.limits.ids {
             self.forget_oldest();
         }
     }
 
     /// Forgets what is older than the window at `clock_ms`.
     pub fn expire(&mut self, clock_ms: u64) {
-        while self.queue.front().is_some_and(|id| id.is_expired(clock_ms)) {
+        while self
+            .queue
+            .front()
+            .is_some_and(|id| id.is_expired(self.limits.age_ms, clock_ms))
+        {
             self.forget_oldest();
         }
     }
@@ -159,10 +189,7 @@ impl DedupWindow {
 }
 
 /// Where in the queue an id stands. It is there, so the difference fits.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the queue has at most WINDOW_IDS + 1 places"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "the queue is in memory")]
 fn place(number: u64, forgotten: u64) -> usize {
     (number - forgotten) as usize
 }
@@ -232,12 +259,12 @@ mod tests {
     fn an_id_is_remembered_for_the_whole_window_and_no_longer() {
         let mut window = DedupWindow::default();
         window.remember(&record("a"), 1, 1_000);
-        window.expire(1_000 + WINDOW_MS);
+        window.expire(1_000 + WindowLimits::DEFAULT.age_ms);
         assert_eq!(
             window.verdict(&record("a")),
             Some(PublishOutcome::Duplicate { offset: 1 })
         );
-        window.expire(1_001 + WINDOW_MS);
+        window.expire(1_001 + WindowLimits::DEFAULT.age_ms);
         assert_eq!(window.verdict(&record("a")), None);
         assert!(window.is_empty());
     }
@@ -253,7 +280,7 @@ mod tests {
             window.verdict(&id(2)),
             Some(PublishOutcome::Duplicate { offset: 2 })
         );
-        window.expire(1_001 + WINDOW_MS);
+        window.expire(1_001 + WindowLimits::DEFAULT.age_ms);
         assert_eq!(window.len(), 1);
         for forgotten in [1, 2] {
             assert_eq!(window.verdict(&id(forgotten)), Some(PublishOutcome::Expired));
@@ -273,11 +300,11 @@ mod tests {
     #[test]
     fn past_the_bound_the_oldest_id_goes_first() {
         let mut window = DedupWindow::default();
-        for n in 0..WINDOW_IDS as u64 {
+        for n in 0..WindowLimits::DEFAULT.ids as u64 {
             window.remember(&record(&n.to_string()), n, 0);
         }
         window.remember(&record("a"), 7, 0);
-        assert_eq!(window.len(), WINDOW_IDS);
+        assert_eq!(window.len(), WindowLimits::DEFAULT.ids);
         assert_eq!(window.verdict(&record("0")), None);
         let known = |offset| Some(PublishOutcome::Duplicate { offset });
         assert_eq!(window.verdict(&record("1")), known(1));

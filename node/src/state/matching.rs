@@ -278,7 +278,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::state::{Change, PartLimits};
+    use crate::state::{Change, StateLimits};
 
     const TOPICS: [&str; 4] = ["a.x", "a.y", "b", "c.x"];
 
@@ -344,7 +344,7 @@ mod tests {
             pattern in prop::sample::select(vec![">", "a.*", "*.x", "b", "d.>"]),
             forgets in any::<bool>(),
         ) {
-            let mut state = State { limits: PartLimits { entries: part, bytes: u64::MAX }, ..State::default() };
+            let mut state = State { limits: StateLimits { part_entries: part, part_bytes: u64::MAX, ..StateLimits::default() }, ..State::default() };
             for (index, records) in (0..).zip(&log) {
                 apply(&mut state, index, records);
             }

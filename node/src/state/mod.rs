@@ -30,11 +30,11 @@ use wiber_protocol::{
 };
 
 pub use checkpoint::{Checkpoint, TopicEnd};
-pub use dedup::{DedupWindow, Remembered, WINDOW_IDS, WINDOW_MS};
+pub use dedup::{DedupWindow, Remembered, WindowLimits};
 pub use forgotten::Forgotten;
 pub use groups::{GROUP_WINDOW, GroupState, Groups, MAX_GROUPS};
 pub use matching::{Matched, Matching};
-pub use part::{EntryNote, PartLimits, PartMeta, PartTopic, Position, RunRange, SealedPart, Tables};
+pub use part::{EntryNote, PartMeta, PartTopic, Position, RunRange, SealedPart, StateLimits, Tables};
 pub use places::{EntryAt, NoteAt, PartTables};
 pub use snapshot::Snapshot;
 pub use topics::{MAX_TOPICS, Share, Topic, Topics};
@@ -135,7 +135,7 @@ pub struct State {
     pub dedup: DedupWindow,
     pub topics: Topics,
     pub groups: Groups,
-    pub limits: PartLimits,
+    pub limits: StateLimits,
     growing: GrowingPart,
     /// Oldest first.
     parts: VecDeque<Part>,
@@ -146,7 +146,7 @@ impl State {
     /// The state after `snapshot`, reading from `parts`: in order, each beginning where the one before ends, the last
     /// ending where the snapshot was taken, none from before its cut.
     pub fn restore(
-        limits: PartLimits,
+        limits: StateLimits,
         snapshot: Snapshot,
         parts: impl IntoIterator<Item = (PartMeta, Vec<PartTopic>)>,
     ) -> Self {
@@ -159,6 +159,7 @@ impl State {
             clock_ms: checkpoint.clock_ms,
             record_count: checkpoint.record_count,
             groups: checkpoint.groups,
+            dedup: DedupWindow::new(limits.window),
             limits,
             ..Self::default()
         };

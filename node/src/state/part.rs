@@ -19,22 +19,29 @@ use std::sync::Arc;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use wiber_protocol::{codec::DecodeError, ids::LogId};
 
-use super::{checkpoint::Checkpoint, dedup::Remembered, recent::Recent};
+use super::{
+    checkpoint::Checkpoint,
+    dedup::{Remembered, WindowLimits},
+    recent::Recent,
+};
 
-/// A part is sealed after the entry with which it covers this many bytes of entries, or this many entries,
-/// whichever comes first. It bounds what a restart replays and what the index holds in memory. The same on every
-/// node of a cluster, or their cuts would not meet.
+/// What bounds the state. The same on every node of a cluster, or they would decide differently and their cuts would not
+/// meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PartLimits {
-    pub bytes: u64,
-    pub entries: u32,
+pub struct StateLimits {
+    /// A part is sealed after the entry with which it covers this many bytes of entries, or this many entries, whichever
+    /// comes first. It bounds what a restart replays and what the index holds in memory.
+    pub part_bytes: u64,
+    pub part_entries: u32,
+    pub window: WindowLimits,
 }
 
-impl Default for PartLimits {
+impl Default for StateLimits {
     fn default() -> Self {
         Self {
-            bytes: 64 << 20,
-            entries: 1 << 16,
+            part_bytes: 64 << 20,
+            part_entries: 1 << 16,
+            window: WindowLimits::default(),
         }
     }
 }
@@ -122,8 +129,8 @@ impl GrowingPart {
         self.lamport_before.is_empty()
     }
 
-    pub(super) fn is_full(&self, limits: PartLimits) -> bool {
-        self.bytes >= limits.bytes || self.lamport_before.len() >= limits.entries as usize
+    pub(super) fn is_full(&self, limits: StateLimits) -> bool {
+        self.bytes >= limits.part_bytes || self.lamport_before.len() >= limits.part_entries as usize
     }
 
     /// Takes in the next entry.

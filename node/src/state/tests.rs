@@ -105,7 +105,7 @@ fn what_was_forgotten_of_a_producer_survives_a_snapshot() {
     };
     let at = |index| LogId { term: 1, index };
     state.apply(at(1), 100, &batch(0, 1));
-    state.apply(at(2), 100, &batch(WINDOW_MS + 1, 2));
+    state.apply(at(2), 100, &batch(WindowLimits::DEFAULT.age_ms + 1, 2));
     assert_eq!(state.dedup.len(), 1, "the first is too old");
     let bytes = Snapshot {
         checkpoint: state.checkpoint(),
@@ -113,11 +113,15 @@ fn what_was_forgotten_of_a_producer_survives_a_snapshot() {
     }
     .encode();
     let snapshot = Snapshot::decode(&bytes).expect("reads back");
-    let mut restored = State::restore(PartLimits::default(), snapshot, []);
+    let mut restored = State::restore(StateLimits::default(), snapshot, []);
     for state in [&mut state, &mut restored] {
-        let outcomes = state.apply(at(3), 100, &batch(WINDOW_MS + 2, 1)).outcomes;
+        let outcomes = state
+            .apply(at(3), 100, &batch(WindowLimits::DEFAULT.age_ms + 2, 1))
+            .outcomes;
         assert_eq!(outcomes, [PublishOutcome::Expired]);
-        let outcomes = state.apply(at(4), 100, &batch(WINDOW_MS + 2, 2)).outcomes;
+        let outcomes = state
+            .apply(at(4), 100, &batch(WindowLimits::DEFAULT.age_ms + 2, 2))
+            .outcomes;
         assert_eq!(outcomes, [PublishOutcome::Duplicate { offset: 2 }]);
     }
 }

@@ -137,7 +137,8 @@ impl Publisher {
         (0..self.dice.between(1, BURST + 1))
             .map(|_| {
                 self.made += 1;
-                let key = format!("{}{}-{}", if has_id { "" } else { "x" }, self.name, self.made);
+                let id = self.clients.cluster.world.oracle().make_id(&self.name, self.made);
+                let key = if has_id { id } else { format!("x{id}") };
                 let verb = self.verb(topic);
                 let headers = match verb {
                     Verb::Pub => Headers::NONE,
@@ -247,6 +248,10 @@ impl Publisher {
         fates
     }
 
+    fn forgets(&self) -> bool {
+        self.clients.cluster.world.oracle().forgets()
+    }
+
     fn fate(&self, pending: &Pending, line: &str, node: &str) -> Fate {
         let acknowledged = |told, first_time| {
             self.clients.operation();
@@ -268,6 +273,15 @@ impl Publisher {
                     logical_time: None,
                 };
                 acknowledged(told, false)
+            }
+            // An earlier try may have stored it.
+            Some(Reply::IdExpired { id }) if id == pending.key && self.forgets() => {
+                let world = &self.clients.cluster.world;
+                world
+                    .oracle()
+                    .expired(world, &pending.publish.topic, id, &self.name);
+                self.clients.operation();
+                Fate::Refused
             }
             Some(Reply::OffsetMismatch { end }) if pending.expects_other_than(end) => {
                 self.clients.cluster.world.count(Count::OffsetMismatch);
@@ -322,6 +336,11 @@ impl Publisher {
         match (Reply::parse(&line), is_conflict) {
             (Some(Reply::Duplicate { .. }), false) => world.count(Count::Duplicate),
             (Some(Reply::IdConflict { .. }), true) => world.count(Count::Conflict),
+            (Some(Reply::IdExpired { id }), _) if id == key && self.forgets() => {
+                world
+                    .oracle()
+                    .expired(world, &pending.publish.topic, id, &self.name);
+            }
             (
                 Some(
                     Reply::NotLeader

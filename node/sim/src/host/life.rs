@@ -15,7 +15,7 @@ use wiber_node::{
     node::{self, Node, Start},
     runtime::{self, Process},
     small_files::DiskFiles,
-    state::PartLimits,
+    state::{StateLimits, WindowLimits},
 };
 use wiber_storage::{Disk, LogOptions, Stamp, Writer};
 
@@ -28,9 +28,10 @@ const HOT_TAIL_BYTES: usize = 8 << 10;
 /// Filled up every few flushes.
 const FILL_BYTES: u64 = 2 << 10;
 /// So small that a run has many parts of the index, and retention something to drop.
-pub const PART_LIMITS: PartLimits = PartLimits {
-    bytes: 12 << 10,
-    entries: 48,
+pub const STATE_LIMITS: StateLimits = StateLimits {
+    part_bytes: 12 << 10,
+    part_entries: 48,
+    window: WindowLimits::DEFAULT,
 };
 
 /// So few that a run has subscribers that are behind.
@@ -75,7 +76,10 @@ impl Host {
             identity_path,
             log_dir: folder.join("log"),
             index_dir: folder.join("index"),
-            part_limits: PART_LIMITS,
+            state_limits: StateLimits {
+                window: self.window,
+                ..STATE_LIMITS
+            },
             lag_records: LAG_RECORDS,
             log_options: LogOptions {
                 segment_bytes: SEGMENT_BYTES,

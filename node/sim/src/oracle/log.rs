@@ -301,10 +301,12 @@ impl Inner {
             return;
         }
         match Batch::decode(entry.payload()) {
-            Ok(batch) => batch
-                .records
-                .into_iter()
-                .for_each(|record| self.record(world, entry.log_id, record)),
+            Ok(batch) => {
+                self.window.advance(batch.clock_ms);
+                for record in batch.records {
+                    self.record(world, entry.log_id, record);
+                }
+            }
             Err(error) => world.fail(format!(
                 "{who} has committed a batch that nobody can read: {error}"
             )),
@@ -340,6 +342,17 @@ impl Inner {
                 ));
             }
             // The same id again: a retry, or other content under a used id. Either way no new record.
+            let is_known = self.window.holds(&record.topic, &record.id)
+                || self.window.is_too_old(&record.topic, &record.id);
+            if record.client_id && !is_known {
+                world.fail(format!(
+                    "twice in {}: {text}, whose id is forgotten",
+                    record.topic
+                ));
+            }
+            return;
+        }
+        if self.window.is_too_old(&record.topic, &record.id) {
             return;
         }
         if known.publish.body != record.body {
@@ -373,6 +386,9 @@ impl Inner {
         real_time(world, known, offset);
         known.offset = Some(offset);
         known.id.clone_from(&record.id);
+        if record.client_id {
+            self.window.remember(&record.topic, &record.id);
+        }
         self.log.store(at, record);
     }
 }
@@ -381,7 +397,10 @@ impl Inner {
     /// What is dropped is too old, or too much, whatever the nodes' wall clocks say.
     fn cut(&mut self, world: &World, who: &str, entry: &Entry) {
         let last = match Cut::decode(entry.payload()) {
-            Ok(cut) => cut.last_index,
+            Ok(cut) => {
+                self.window.advance(cut.clock_ms);
+                cut.last_index
+            }
             Err(error) => {
                 return world.fail(format!("{who} has committed a cut that nobody can read: {error}"));
             }

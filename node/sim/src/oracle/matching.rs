@@ -3,7 +3,7 @@
 use wiber_protocol::{line::RecordLine, pattern::Pattern};
 
 use super::{Inner, Oracle};
-use crate::{host::PART_LIMITS, world::World};
+use crate::{host::STATE_LIMITS, world::World};
 
 /// Somebody was shown records with these Lamport times, one directly after the other.
 pub(super) struct Step {
@@ -35,7 +35,7 @@ impl Oracle {
         let first_index = inner
             .log
             .index_after(after)
-            .saturating_sub(u64::from(PART_LIMITS.entries));
+            .saturating_sub(u64::from(STATE_LIMITS.part_entries));
         let all = inner.log.matching(pattern, 0, u64::MAX);
         all.filter(|record| record.log_index >= first_index).count() as u64
     }

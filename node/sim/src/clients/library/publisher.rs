@@ -34,7 +34,7 @@ impl Program {
 
     fn key(&self, made: &mut u64) -> String {
         *made += 1;
-        format!("{}-{made}", self.name)
+        self.oracle().make_id(&self.name, *made)
     }
 
     /// None, or one.
@@ -84,15 +84,17 @@ impl Program {
                 }
                 Err(PublishError::Unknown(_)) => may_be_stored = true,
                 // Only an earlier attempt can have stored it.
-                Err(PublishError::OffsetMismatch { .. } | PublishError::Unavailable(_)) if may_be_stored => {
-                    return;
-                }
+                Err(
+                    PublishError::OffsetMismatch { .. }
+                    | PublishError::Unavailable(_)
+                    | PublishError::IdExpired { .. },
+                ) if may_be_stored => return,
                 sent => {
                     let wants = matches!(sent, Ok(Published { offset: Some(_), .. }) | Err(_));
                     if !wants {
                         self.fail(&format!("{key} is told no offset"));
                     }
-                    return self.judge(&key, sent);
+                    return self.judge(topic, &key, sent);
                 }
             }
             // The library's id went with the call.
@@ -134,7 +136,7 @@ impl Program {
                 Err(PublishError::Unknown(_)) => {}
                 result => {
                     let is_stored = result.is_ok();
-                    self.judge(&key, result);
+                    self.judge(topic, &key, result);
                     if is_stored {
                         stored.push(key);
                     }
@@ -145,7 +147,7 @@ impl Program {
     }
 
     /// Takes what was told of a message for what it says.
-    fn judge(&self, key: &str, sent: Result<Published, PublishError>) {
+    fn judge(&self, topic: &str, key: &str, sent: Result<Published, PublishError>) {
         match sent {
             Ok(published) => {
                 let told = Told {
@@ -156,6 +158,10 @@ impl Program {
                 self.oracle().acknowledged(self.world(), key, told, &self.name);
             }
             Err(PublishError::OffsetMismatch { .. } | PublishError::Unavailable(_)) => {
+                self.oracle().refused(self.world(), key, &self.name);
+            }
+            Err(PublishError::IdExpired { id }) if self.oracle().forgets() => {
+                self.oracle().expired(self.world(), topic, &id, &self.name);
                 self.oracle().refused(self.world(), key, &self.name);
             }
             Err(error) => self.fail(&format!("{key}: {error}")),
