@@ -10,7 +10,6 @@ use wiber_protocol::line::Reply;
 
 use crate::{
     Inner,
-    backoff::Backoff,
     link::{Answer, Failure},
     reasons::{Reason, Reasons},
 };
@@ -69,7 +68,7 @@ impl Inner {
         until: Instant,
         judge: impl Fn(&Answer, bool) -> Outcome<T>,
     ) -> Result<T, GaveUp> {
-        let mut backoff = Backoff::new(&self.options);
+        let mut backoff = self.backoff();
         let mut reasons = Reasons::default();
         let mut is_open = false;
         let mut node = self.preferred();

@@ -18,7 +18,6 @@ use wiber_protocol::line::{Command, LineError, PublishCommand, check_topic};
 use crate::{
     Client, Inner, PublishError,
     attempts::Outcome,
-    backoff::Backoff,
     link::{self, Failure},
     publish::{PublishResult, with_body},
     reasons::{Reason, Reasons},
@@ -128,7 +127,7 @@ impl OrderedPublisher {
         patience: Duration,
     ) -> String {
         let inner = &self.client.inner;
-        let mut backoff = Backoff::new(&inner.options);
+        let mut backoff = inner.backoff();
         let mut reasons = Reasons::default();
         let mut until = Instant::now() + patience;
         let mut node = inner.preferred();
