@@ -5,7 +5,7 @@
 
 mod group;
 
-use std::{process::ExitCode, time::Duration};
+use std::{collections::BTreeSet, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
@@ -203,21 +203,27 @@ impl Shown {
     }
 }
 
-/// The reader was told that the connection is lost: once, not at every attempt.
+/// The reader was told that the connection is lost: once of each node, not at every attempt.
 #[derive(Debug, Default)]
 struct Connection {
-    told_lost: bool,
+    told_of: BTreeSet<String>,
 }
 
 impl Connection {
     fn is_lost(&mut self, reason: &str) {
-        if !std::mem::replace(&mut self.told_lost, true) {
+        if self.is_news(reason) {
             remark(&format!("{reason}; trying the others"));
         }
     }
 
+    /// A reason begins with its node.
+    fn is_news(&mut self, reason: &str) -> bool {
+        let node = reason.split(": ").next().unwrap_or_default();
+        self.told_of.insert(node.to_owned())
+    }
+
     fn is_back(&mut self, goes_on: &str) {
-        if std::mem::take(&mut self.told_lost) {
+        if !std::mem::take(&mut self.told_of).is_empty() {
             remark(goes_on);
         }
     }
@@ -275,5 +281,30 @@ fn skipped(is_pattern: bool, from: Option<u64>, to: u64) -> String {
         Some(from) if !is_pattern => format!("offsets {from} to {} are no longer kept", to - 1),
         Some(from) => format!("not all records after Lamport time {from} are kept: goes on after {to}"),
         None => "not all records from there on are kept: begins with the oldest".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_a_connection_is_lost_is_said_once_of_each_node_until_one_is_back() {
+        let mut connection = Connection::default();
+        let mut news = |reasons: &[&str]| -> Vec<bool> {
+            let heard = reasons.iter().map(|reason| connection.is_news(reason));
+            let heard = heard.collect();
+            connection.is_back("goes on");
+            heard
+        };
+        let first = [
+            "n1: the node closed the connection",
+            "n1: cannot connect",
+            "n2: no leader is known",
+        ];
+        assert_eq!(news(&first), [true, false, true]);
+        assert_eq!(news(&["n2: no leader is known"]), [true]);
+        let addresses = ["127.0.0.1:1: cannot connect", "127.0.0.1:2: cannot connect"];
+        assert_eq!(news(&addresses), [true, true]);
     }
 }
