@@ -3,6 +3,9 @@
 //! Records are dealt out one by one to the members in turn, each as many as it may hold. What its member gives back, does not
 //! acknowledge in time or leaves behind goes to another one, if there is one with room; and what was handed out as often
 //! as the group allows becomes a dead letter instead.
+//!
+//! Who held what under an earlier leader is not known here. What may be handed out again is, at once: at worst two work on it.
+//! But a dead letter is done, so whoever has such a record for the last time keeps the group's time-out to acknowledge it.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -113,9 +116,21 @@ pub struct Coordinator {
     /// Who got a record last.
     last_served: MemberId,
     no_dead_letters_before: Duration,
+    /// How long this node had led when the coordinator began.
+    had_led: Duration,
+    /// When whatever an earlier leader handed out is lost.
+    former_lost_at: Duration,
 }
 
 impl Coordinator {
+    /// On a leader that has led for so long.
+    pub fn new(had_led: Duration) -> Self {
+        Self {
+            had_led,
+            ..Self::default()
+        }
+    }
+
     pub fn join(&mut self, max_in_flight: usize) -> MemberId {
         self.joined += 1;
         let member = Member {
@@ -162,6 +177,7 @@ impl Coordinator {
 
     /// Takes in what the log says, and what the time is.
     pub fn observe(&mut self, now: Duration, view: View<'_>) {
+        self.former_lost_at = ack_timeout(view.group).saturating_sub(self.had_led);
         let over: Vec<(u64, Hold)> = self
             .holds
             .iter()
@@ -180,8 +196,8 @@ impl Coordinator {
     /// When [`Self::observe`] or [`Self::plan`] may come to something without news.
     pub fn next_deadline(&self, now: Duration) -> Option<Duration> {
         let holds = self.holds.values().map(|hold| hold.until);
-        let dead_letters = (self.no_dead_letters_before > now).then_some(self.no_dead_letters_before);
-        holds.chain(dead_letters).min()
+        let dead_letters = [self.no_dead_letters_before, self.former_lost_at];
+        holds.chain(dead_letters.into_iter().filter(|at| *at > now)).min()
     }
 
     /// What to do next. `is_ready` says which members can take an order.
@@ -193,6 +209,7 @@ impl Coordinator {
         };
         let mut rooms = self.rooms(is_ready);
         let may_bury = now >= self.no_dead_letters_before;
+        let former_are_lost = now >= self.former_lost_at;
         for offset in next.max(view.log_start_offset)..=group.window_end(view.high_watermark) {
             if group.is_done(offset) || self.holds.contains_key(&offset) {
                 continue;
@@ -203,7 +220,8 @@ impl Coordinator {
                 .get(&offset)
                 .map_or((None, None), |(member, loss)| (Some(*member), Some(*loss)));
             if delivery >= group.settings.max_deliveries {
-                if may_bury && plan.dead.len() < MAX_DEAD_LETTERS {
+                let is_lost = loss.is_some() || former_are_lost;
+                if is_lost && may_bury && plan.dead.len() < MAX_DEAD_LETTERS {
                     plan.dead.push((Handed { offset, delivery }, loss));
                 }
             } else if let Some(member) = deal(&mut rooms, before) {
@@ -241,7 +259,7 @@ impl Coordinator {
         view: View<'_>,
         deliver: &[(MemberId, Handed)],
     ) -> BTreeMap<MemberId, Vec<Handed>> {
-        let until = now + Duration::from_millis(view.group.settings.ack_timeout_ms);
+        let until = now + ack_timeout(view.group);
         let mut orders: BTreeMap<MemberId, Vec<Handed>> = BTreeMap::new();
         for (id, handed) in deliver {
             let is_as_planned = view.group.deliveries(handed.offset) == handed.delivery;
@@ -270,6 +288,10 @@ impl Coordinator {
     pub fn put_off_dead_letters(&mut self, now: Duration) {
         self.no_dead_letters_before = now + DEAD_LETTER_PAUSE;
     }
+}
+
+fn ack_timeout(group: &GroupState) -> Duration {
+    Duration::from_millis(group.settings.ack_timeout_ms)
 }
 
 /// The next member in turn with room, another than `before` if there is one.

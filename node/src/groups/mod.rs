@@ -21,10 +21,14 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::{
+    sync::{Notify, mpsc, oneshot},
+    time::Instant,
+};
 
 use self::task::Task;
 pub use self::{
@@ -165,6 +169,8 @@ type Key = (Arc<str>, Arc<str>);
 #[derive(Default)]
 pub struct Coordinators {
     running: Mutex<BTreeMap<Key, Running>>,
+    /// The newest term in which a coordinator was started, and when the first one was.
+    leads: Mutex<Option<(u64, Instant)>>,
 }
 
 /// How to reach a coordinator.
@@ -184,6 +190,19 @@ impl Coordinators {
         running
             .get(&key)
             .map_or(0, |running| running.members.load(Relaxed))
+    }
+
+    /// How long there have been coordinators of this term, with or without members at any moment: what an earlier leader
+    /// handed out was handed out before.
+    fn led_for(&self, term: u64) -> Duration {
+        let mut leads = self.leads.lock();
+        match *leads {
+            Some((of, since)) if of >= term => since.elapsed(),
+            _ => {
+                *leads = Some((term, Instant::now()));
+                Duration::ZERO
+            }
+        }
     }
 
     /// How many groups have members here.

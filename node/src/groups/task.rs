@@ -89,11 +89,12 @@ impl Task {
             term: running.term,
             key,
         };
+        let core = Coordinator::new(all.led_for(running.term));
         Self {
             all,
             proposer,
             running,
-            core: Coordinator::default(),
+            core,
             members: BTreeMap::new(),
             began: Instant::now(),
             rests_until: Duration::ZERO,
