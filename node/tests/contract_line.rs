@@ -4,7 +4,7 @@
 mod commands;
 #[path = "line/follows.rs"]
 mod follows;
-#[path = "line/groups.rs"]
+#[path = "line/groups/mod.rs"]
 mod groups;
 #[path = "line/hostile.rs"]
 mod hostile;
