@@ -5,6 +5,7 @@ mod errors;
 mod full_disk;
 mod lost;
 mod overtaken;
+mod unsynced;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
@@ -347,6 +348,14 @@ fn grown(parts: usize) -> (Node, Model) {
     }
     node.keep(usize::MAX);
     (node, model)
+}
+
+/// Publishes until there are so many parts, and saves none of them.
+fn grow_unsaved(node: &mut Node, model: &mut Model, parts: usize) {
+    while model.state.parts().count() < parts {
+        let id = u8::try_from(model.next_index % 250).expect("it is small");
+        node.commit(&model.publish(&[(0, id, 0), (1, id, 1)]));
+    }
 }
 
 #[test]

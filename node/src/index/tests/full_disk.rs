@@ -6,14 +6,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 
-/// Publishes until there are so many parts, and saves none of them.
-fn grow_unsaved(node: &mut Node, model: &mut Model, parts: usize) {
-    while model.state.parts().count() < parts {
-        let id = u8::try_from(model.next_index % 250).expect("it is small");
-        node.commit(&model.publish(&[(0, id, 0), (1, id, 1)]));
-    }
-}
-
 /// What was lost: a node that was started with more unsaved parts than may wait answered nothing.
 #[tokio::test]
 async fn more_parts_wait_in_memory_while_the_disk_is_full() {
