@@ -8,6 +8,8 @@ mod responder;
 mod room;
 mod stamp;
 mod subscription;
+#[cfg(test)]
+mod tests;
 
 use std::{
     sync::{Arc, atomic::AtomicUsize},

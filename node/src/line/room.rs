@@ -15,7 +15,7 @@ const PUBLISH_BYTES: usize = 256 << 20;
 /// What one permit stands for.
 const UNIT_BYTES: usize = 1 << 10;
 /// Connections in the middle of a large line or body at once.
-const LARGE_INPUTS: usize = 128;
+pub(super) const LARGE_INPUTS: usize = 128;
 /// What all order buffers together hold. Where it is more, each buffer that takes something in gives out its earliest before
 /// their time.
 const ORDER_BYTES: usize = 256 << 20;
