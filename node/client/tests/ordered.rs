@@ -119,6 +119,34 @@ async fn a_message_that_is_refused_does_not_keep_the_others() {
     tokio::join!(script, call);
 }
 
+/// It may be an attempt of this very call that was stored before the id expired.
+#[tokio::test]
+async fn an_id_that_expired_is_final_and_unknown_only_behind_an_unknown_attempt() {
+    let node = FakeNode::start("n1").await;
+    let mut publisher = client(&[&node.spec], options())
+        .publish_in_order("t")
+        .expect("a topic");
+    let script = async {
+        let mut talk = node.accept().await;
+        talk.expect(&line(1)).await;
+        talk.say("ERR id_expired m-1").await;
+        talk.expect(&line(2)).await;
+        talk.say("ERR timeout_waiting_commit").await;
+        talk.expect(&line(2)).await;
+        talk.say("ERR id_expired m-2").await;
+        // Neither keeps what stands behind it.
+        talk.expect(&line(3)).await;
+        talk.say("OK published m-3 1 1").await;
+    };
+    let messages = messages(1..=3);
+    let ((), results) = tokio::join!(script, soon(publisher.publish(&messages, DEADLINE)));
+    let id = "m-1".to_owned();
+    assert_eq!(results[0], Err(PublishError::IdExpired { id }));
+    let reason = "n1: ERR timeout_waiting_commit".to_owned();
+    assert_eq!(results[1], Err(PublishError::Unknown(reason)));
+    assert_eq!(results[2].as_ref().map(|stored| stored.offset), Ok(Some(1)));
+}
+
 #[tokio::test]
 async fn at_the_end_of_the_patience_what_may_have_left_is_unknown_and_the_rest_is_not_published() {
     let (node, dead) = (FakeNode::start("n1").await, dead_node("n2"));

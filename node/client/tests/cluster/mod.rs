@@ -111,15 +111,24 @@ impl Cluster {
         let running: Vec<usize> = (0..self.nodes.len())
             .filter(|at| self.nodes[*at].is_some())
             .collect();
+        self.leader_among(&running)
+    }
+
+    /// The position of the one among these nodes that all of them follow.
+    pub(crate) fn leader_among(&self, nodes: &[usize]) -> usize {
         wait_for("a leader that all follow", PATIENCE, || {
             let output = self.wiber(&["status", "--json"]);
             let said: Value = serde_json::from_slice(&output.stdout).ok()?;
             let leader = |at: &usize| said["nodes"][*at]["status"]["leader"].as_str();
-            let name = leader(running.first()?)?;
+            let name = leader(nodes.first()?)?;
             let at = name.strip_prefix('n')?.parse::<usize>().ok()? - 1;
-            let agreed = running.iter().all(|other| leader(other) == Some(name));
-            (agreed && running.contains(&at)).then_some(at)
+            let agreed = nodes.iter().all(|other| leader(other) == Some(name));
+            (agreed && nodes.contains(&at)).then_some(at)
         })
+    }
+
+    pub(crate) fn signal(&self, at: usize, signal: Signal) {
+        self.nodes[at].as_ref().expect("a running node").signal(signal);
     }
 
     /// The command against this cluster.
