@@ -120,13 +120,7 @@ impl Clients {
     }
 
     pub fn connect_to(&self, host: usize) -> Option<Wire> {
-        let stream = self.cluster.network.connect_client(host)?;
-        let (read, write) = tokio::io::split(stream);
-        Some(Wire {
-            node: self.cluster.hosts[host].name.clone(),
-            read: BufReader::new(read),
-            write,
-        })
+        Wire::connect(&self.cluster, host)
     }
 }
 
@@ -138,6 +132,16 @@ pub struct Wire {
 }
 
 impl Wire {
+    pub fn connect(cluster: &Cluster, host: usize) -> Option<Self> {
+        let stream = cluster.network.connect_client(host)?;
+        let (read, write) = tokio::io::split(stream);
+        Some(Self {
+            node: cluster.hosts[host].name.clone(),
+            read: BufReader::new(read),
+            write,
+        })
+    }
+
     pub async fn send(&mut self, line: &str) -> Option<()> {
         self.write.write_all(line.as_bytes()).await.ok()?;
         self.write.write_all(b"\n").await.ok()

@@ -30,6 +30,17 @@ pub struct Cluster {
 
 impl Cluster {
     pub fn new(world: World, size: u16) -> Self {
+        let retention = retention(&world);
+        let is_late = Dice::new(world.seed(), "latecomer", 0).permille(100);
+        let mut cluster = Self::calm(world, size, retention);
+        if is_late {
+            cluster.forms_without_the_last();
+        }
+        cluster
+    }
+
+    /// One that forms with all its nodes.
+    pub fn calm(world: World, size: u16, retention: Retention) -> Self {
         let nodes: Vec<NodeSpec> = (1..=size)
             .map(|number| NodeSpec {
                 id: format!("n{number}"),
@@ -40,27 +51,28 @@ impl Cluster {
         let names = nodes.iter().map(|node| node.id.clone()).collect();
         let config = ClusterConfig {
             nodes,
-            retention: retention(&world),
+            retention,
             limits: Limits::default(),
         };
         world.oracle().expects_retention(config.retention);
         let network = Network::new(world.clone(), names);
         let host = |index| Host::new(world.clone(), network.clone(), config.clone(), index);
         let hosts: Vec<_> = (0..usize::from(size)).map(host).collect();
-        let is_late = Dice::new(world.seed(), "latecomer", 0).permille(100);
-        let latecomer = is_late.then(|| hosts.len() - 1);
-        if let Some(late) = latecomer {
-            hosts[late].held_down.store(true, Relaxed);
-            for host in &hosts[..late] {
-                host.form_without.lock().push(hosts[late].name.clone());
-            }
-        }
         Self {
             world,
             network,
             hosts: Arc::new(hosts),
-            latecomer,
+            latecomer: None,
         }
+    }
+
+    fn forms_without_the_last(&mut self) {
+        let late = self.hosts.len() - 1;
+        self.hosts[late].held_down.store(true, Relaxed);
+        for host in &self.hosts[..late] {
+            host.form_without.lock().push(self.hosts[late].name.clone());
+        }
+        self.latecomer = Some(late);
     }
 
     /// Keeps all nodes running.

@@ -12,6 +12,7 @@ use tokio::{
 };
 
 use wiber_node::runtime;
+use wiber_protocol::config::Retention;
 
 use crate::{
     clients::Clients,
@@ -84,22 +85,35 @@ pub fn run(plan: Plan) -> Outcome {
 
 /// Sends rubbish made of `corpus` to a healthy cluster, and the corpus itself.
 pub fn fuzz(seed: u64, corpus: &[Vec<u8>], sessions: u64) -> Outcome {
+    let make = |world: &World| Cluster::new(world.clone(), 3);
+    run_healthy(seed, make, async |cluster| {
+        for bytes in corpus {
+            fuzz::replay(cluster, bytes).await;
+        }
+        fuzz::run(cluster, corpus, sessions).await;
+    })
+}
+
+/// Does `what` with a healthy cluster of so many nodes that keeps everything.
+pub fn healthy(seed: u64, size: u16, what: impl AsyncFnOnce(&Cluster)) -> Outcome {
+    let make = |world: &World| Cluster::calm(world.clone(), size, Retention::default());
+    run_healthy(seed, make, what)
+}
+
+/// Whatever is published here, nobody asked the oracle.
+fn run_healthy(seed: u64, make: impl FnOnce(&World) -> Cluster, what: impl AsyncFnOnce(&Cluster)) -> Outcome {
     let plan = Plan {
         seed,
         broken: None,
         is_kept: false,
     };
     run_in(plan, async |world| {
-        let cluster = Cluster::new(world.clone(), 3);
-        // Whatever is published here, nobody asked the oracle.
+        let cluster = make(world);
         cluster.start_unwatched();
         if timeout(FORMING, until(|| cluster.has_formed())).await.is_err() {
             return world.fail("no cluster has formed".to_owned());
         }
-        for bytes in corpus {
-            fuzz::replay(&cluster, bytes).await;
-        }
-        fuzz::run(&cluster, corpus, sessions).await;
+        what(&cluster).await;
     })
 }
 

@@ -222,7 +222,7 @@ impl Group {
     async fn first_records(&self, mut from: u64, end: u64) -> Result<(u64, Vec<Committed>), FetchError> {
         while from < end {
             // Of an entry without records the next one's Lamport time is the same.
-            let index = self.entry_after(self.lamport_before(from).await?).await?;
+            let index = self.entry_with_records(from).await?;
             // Retention may drop it meanwhile: then what is kept is later.
             from = index.max(from) + 1;
             if index >= end {

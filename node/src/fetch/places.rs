@@ -84,6 +84,26 @@ impl Group {
         }
     }
 
+    /// The last entry that may be the first from `from` on with records: those before it have none. As a rule the part that
+    /// holds `from` says so alone.
+    pub(super) async fn entry_with_records(&self, from: u64) -> io::Result<u64> {
+        let lamport = self.lamport_before(from).await?;
+        let found = self.state.read().note(from);
+        if let NoteAt::Part(tables) = found {
+            let index = self.index.clone();
+            let within = move || {
+                let tables = tables.read(&index)?;
+                let entry = tables.entry_after(lamport);
+                // Whether the part's last entry has any is for the next part to say.
+                Ok::<_, io::Error>(tables.note(entry + 1).map(|_| entry))
+            };
+            if let Ok(Some(entry)) = runtime::blocking(within).await? {
+                return Ok(entry);
+            }
+        }
+        self.entry_after(lamport).await
+    }
+
     fn first_kept(&self) -> u64 {
         self.state.read().first_index()
     }

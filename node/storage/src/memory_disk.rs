@@ -79,6 +79,8 @@ pub enum DiskOp {
 /// What was asked of a disk since it was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DiskCounts {
+    pub reads: u64,
+    pub read_bytes: u64,
     pub writes: u64,
     pub syncs: u64,
     pub dir_syncs: u64,

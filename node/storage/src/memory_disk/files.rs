@@ -132,6 +132,8 @@ impl DiskFile for MemoryFile {
 
     fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<()> {
         self.with(|inner, file| {
+            inner.counts.reads += 1;
+            inner.counts.read_bytes += buf.len() as u64;
             let start = to_usize(position)?;
             let part = inner.files[file].now.get(start..start.saturating_add(buf.len()));
             buf.copy_from_slice(part.ok_or(io::ErrorKind::UnexpectedEof)?);
