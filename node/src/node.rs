@@ -71,6 +71,8 @@ pub struct Start {
     pub index_dir: PathBuf,
     /// The same on every node of a cluster.
     pub part_limits: PartLimits,
+    /// How many records a subscriber may be behind before it is told so: [`crate::line::LAG_RECORDS`].
+    pub lag_records: u64,
     pub lamport: Arc<Lamport>,
     pub clock: Arc<ClusterClock>,
     /// Randomness of this run: the first RPC id and the ids made for publishers come from it.
@@ -182,6 +184,7 @@ impl Node {
             lines: LineCache::default(),
             room: Room::new(),
             max_message_bytes: start.config.limits.max_message_bytes,
+            lag_records: start.lag_records,
         });
         let server = server(&start.own, &configured, &local, &names, &group);
         Self {

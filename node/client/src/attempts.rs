@@ -10,7 +10,6 @@ use wiber_protocol::line::Reply;
 
 use crate::{
     Inner,
-    backoff::Backoff,
     link::{Answer, Failure},
 };
 
@@ -56,7 +55,7 @@ impl Inner {
         until: Instant,
         judge: impl Fn(&Answer, bool) -> Outcome<T>,
     ) -> Result<T, GaveUp> {
-        let mut backoff = Backoff::new(&self.options);
+        let mut backoff = self.backoff();
         let mut unknown = None;
         let mut not_done = "no time was given".to_owned();
         let mut node = self.preferred();

@@ -77,6 +77,12 @@ impl GroupOptions {
         self
     }
 
+    /// The most records that are held at once.
+    pub(crate) fn in_flight(&self) -> usize {
+        let records = self.max_in_flight.unwrap_or(DEFAULT_IN_FLIGHT);
+        usize::try_from(records).unwrap_or(usize::MAX).max(1)
+    }
+
     fn command<'a>(&self, topic: &'a str, group: &'a str) -> Command<'a> {
         Command::Subscribe(SubscribeCommand {
             group: Some(Membership {
@@ -223,8 +229,7 @@ impl Client {
     pub fn join(&self, topic: &str, group: &str, options: GroupOptions) -> Result<Member, LineError> {
         options.command(topic, group).write(&mut Vec::new())?;
         // What the node hands out at once, and no more, waits here.
-        let waiting = options.max_in_flight.unwrap_or(DEFAULT_IN_FLIGHT);
-        let (events, receiver) = mpsc::channel(usize::try_from(waiting).unwrap_or(1).max(1));
+        let (events, receiver) = mpsc::channel(options.in_flight());
         let (nacks, given_back) = mpsc::channel(MAX_WAITING_NACKS);
         let task = MemberTask {
             client: Arc::clone(&self.inner),

@@ -36,6 +36,7 @@ mod link;
 mod listing;
 mod options;
 mod ordered;
+mod outside;
 mod publish;
 mod read;
 mod read_all;
@@ -51,17 +52,18 @@ use std::sync::{
 use wiber_protocol::config::{ClusterConfig, NodeSpec};
 pub use wiber_protocol::line::{Consistency, GroupLine, LineError, RecordLine, SubscribeStart, TopicLine};
 
+use crate::{backoff::Backoff, link::Link, outside::Machine, request::Inbox};
 pub use crate::{
     group::{AckError, DEFAULT_ACK_DEADLINE, GroupOptions, Member, MemberEvent, MemberHandle},
     options::ClientOptions,
     ordered::{MAX_TOGETHER, Message, OrderedPublisher},
+    outside::{Connecting, Incoming, Outgoing, Outside},
     publish::{DEFAULT_PUBLISH_DEADLINE, Publish, PublishError, Published},
     read::{Read, ReadError, ReadFrom, ReadPage},
     read_all::ReadAll,
     request::{ReplyError, RequestError, ServeError},
     subscribe::{Subscribe, Subscription, SubscriptionEvent},
 };
-use crate::{link::Link, request::Inbox};
 
 /// A client of one cluster. Clones share its connections; they are closed when the last clone is dropped.
 #[derive(Clone, Debug)]
@@ -74,6 +76,7 @@ pub struct Client {
 #[derive(Debug)]
 struct Inner {
     options: ClientOptions,
+    outside: Arc<dyn Outside>,
     nodes: Vec<Node>,
     /// Index of the node that gave the last good answer: the one to ask first.
     preferred: AtomicUsize,
@@ -107,12 +110,20 @@ impl Client {
     /// # Panics
     /// If `config` names no node, which [`ClusterConfig::parse`] does not allow.
     pub fn new(config: &ClusterConfig, options: ClientOptions) -> Self {
+        Self::within(Arc::new(Machine), config, options)
+    }
+
+    /// The same, with connections and randomness of the caller's.
+    ///
+    /// # Panics
+    /// As [`Self::new`].
+    pub fn within(outside: Arc<dyn Outside>, config: &ClusterConfig, options: ClientOptions) -> Self {
         assert!(!config.nodes.is_empty(), "a cluster without nodes");
         let node = |spec: &NodeSpec| Node {
             spec: spec.clone(),
-            publishes: Link::open(spec, &options),
-            strong_reads: Link::open(spec, &options),
-            local_reads: Link::open(spec, &options),
+            publishes: Link::open(spec, &options, &outside),
+            strong_reads: Link::open(spec, &options, &outside),
+            local_reads: Link::open(spec, &options, &outside),
         };
         let nodes = config.nodes.iter().map(node).collect();
         Self {
@@ -120,7 +131,8 @@ impl Client {
                 options,
                 nodes,
                 preferred: AtomicUsize::new(0),
-                producer: rand::random(),
+                producer: outside.random_u64(),
+                outside,
                 sequence: AtomicU64::new(0),
             }),
             inbox: Arc::default(),
@@ -137,6 +149,10 @@ impl Client {
 }
 
 impl Inner {
+    fn backoff(&self) -> Backoff {
+        Backoff::new(&self.options, &self.outside)
+    }
+
     fn preferred(&self) -> usize {
         self.preferred.load(Ordering::Relaxed)
     }

@@ -4,14 +4,13 @@
 //! when it breaks tells every waiting caller which of two things happened: the command never left, or it left and
 //! its fate is unknown.
 
-use std::{collections::VecDeque, io, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
     sync::{mpsc, oneshot},
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep_until},
 };
 use wiber_protocol::{
     config::NodeSpec,
@@ -21,7 +20,10 @@ use wiber_protocol::{
     },
 };
 
-use crate::ClientOptions;
+use crate::{
+    ClientOptions, Outside,
+    outside::{self, Incoming, Outgoing},
+};
 
 /// Commands that wait for the task; at the bound, callers wait to be let in.
 const MAX_QUEUED: usize = 256;
@@ -98,11 +100,11 @@ pub(crate) struct Link {
 
 impl Link {
     /// Starts the task. It ends when the link is dropped.
-    pub(crate) fn open(spec: &NodeSpec, options: &ClientOptions) -> Self {
+    pub(crate) fn open(node: &NodeSpec, options: &ClientOptions, outside: &Arc<dyn Outside>) -> Self {
         let (requests, queue) = mpsc::channel(MAX_QUEUED);
         let link = LinkTask {
-            host: spec.host.clone(),
-            port: spec.port,
+            outside: Arc::clone(outside),
+            node: node.clone(),
             connect_timeout: options.connect_timeout,
             stall_timeout: options.attempt_timeout * 2,
             queue,
@@ -131,8 +133,8 @@ impl Link {
 }
 
 struct LinkTask {
-    host: String,
-    port: u16,
+    outside: Arc<dyn Outside>,
+    node: NodeSpec,
     connect_timeout: Duration,
     /// How long commands may wait without a byte from the node before the connection is given up.
     stall_timeout: Duration,
@@ -142,12 +144,13 @@ struct LinkTask {
 impl LinkTask {
     async fn run(mut self) {
         while let Some(first) = self.queue.recv().await {
-            match self.connect().await {
-                Ok(stream) => {
-                    let mut connection = Connection::new(stream);
+            match outside::connect(&*self.outside, &self.node, self.connect_timeout).await {
+                Ok((incoming, outgoing)) => {
+                    let mut connection = Connection::new(incoming, outgoing);
                     connection.send(first);
                     let reason = connection.serve(&mut self.queue, self.stall_timeout).await;
-                    tracing::debug!(host = self.host, port = self.port, reason, "connection ended");
+                    let NodeSpec { host, port, .. } = &self.node;
+                    tracing::debug!(host, port, reason, "connection ended");
                     connection.fail(&reason);
                 }
                 Err(reason) => {
@@ -160,19 +163,6 @@ impl LinkTask {
             }
         }
     }
-
-    async fn connect(&self) -> Result<TcpStream, String> {
-        let (host, port) = (self.host.as_str(), self.port);
-        let stream = timeout(self.connect_timeout, TcpStream::connect((host, port)))
-            .await
-            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-            .map_err(|e| format!("cannot connect to {host}:{port}: {e}"))?;
-        // Commands are small and someone waits for each.
-        stream
-            .set_nodelay(true)
-            .map_err(|e| format!("cannot set up the connection to {host}:{port}: {e}"))?;
-        Ok(stream)
-    }
 }
 
 /// What ended a connection, as a sentence.
@@ -180,7 +170,8 @@ type Reason = String;
 
 /// One connection's state.
 struct Connection {
-    stream: TcpStream,
+    incoming: Incoming,
+    outgoing: Outgoing,
     lines: LineSplitter,
     unsent: BytesMut,
     /// Whose commands were sent, in order.
@@ -193,9 +184,10 @@ struct Connection {
 }
 
 impl Connection {
-    fn new(stream: TcpStream) -> Self {
+    fn new(incoming: Incoming, outgoing: Outgoing) -> Self {
         Self {
-            stream,
+            incoming,
+            outgoing,
             lines: LineSplitter::new(MAX_ANSWER_LINE_BYTES),
             unsent: BytesMut::new(),
             waiting: VecDeque::new(),
@@ -221,22 +213,23 @@ impl Connection {
         loop {
             let room = self.waiting.len() < MAX_IN_FLIGHT && self.unsent.len() < MAX_UNSENT_BYTES;
             let stalled_at = self.alive_at + stall_timeout;
-            let (mut reader, mut writer) = self.stream.split();
             let received = self.lines.buffer();
             received.reserve(READ_CHUNK_BYTES);
             tokio::select! {
-                request = queue.recv(), if room => match request {
-                    Some(request) => self.send(request),
-                    None => return "the client was dropped".to_owned(),
-                },
-                written = writer.write(&self.unsent), if !self.unsent.is_empty() => match written {
-                    Ok(count) => self.unsent.advance(count),
-                    Err(e) => return format!("sending failed: {e}"),
-                },
-                read = reader.read_buf(received) => match read {
+                // What is under way is bounded, so what stands first starves nothing.
+                biased;
+                read = self.incoming.read_buf(received) => match read {
                     Ok(0) => return "the node closed the connection".to_owned(),
                     Ok(_) => if let Err(reason) = self.take_lines() { return reason },
                     Err(e) => return format!("receiving failed: {e}"),
+                },
+                written = self.outgoing.write(&self.unsent), if !self.unsent.is_empty() => match written {
+                    Ok(count) => self.unsent.advance(count),
+                    Err(e) => return format!("sending failed: {e}"),
+                },
+                request = queue.recv(), if room => match request {
+                    Some(request) => self.send(request),
+                    None => return "the client was dropped".to_owned(),
                 },
                 () = sleep_until(stalled_at), if !self.waiting.is_empty() => {
                     return format!("no answer in {stall_timeout:?}");

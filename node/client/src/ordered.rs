@@ -18,7 +18,6 @@ use wiber_protocol::line::{Command, LineError, PublishCommand, check_topic};
 use crate::{
     Client, Inner, PublishError,
     attempts::Outcome,
-    backoff::Backoff,
     link::{self, Failure},
     publish::{PublishResult, with_body},
 };
@@ -127,7 +126,7 @@ impl OrderedPublisher {
         patience: Duration,
     ) -> String {
         let inner = &self.client.inner;
-        let mut backoff = Backoff::new(&inner.options);
+        let mut backoff = inner.backoff();
         let mut reason = "no time was given".to_owned();
         let mut until = Instant::now() + patience;
         let mut node = inner.preferred();

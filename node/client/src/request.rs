@@ -74,6 +74,7 @@ impl Client {
             .header(HEADER_CORRELATION_ID, &id)
             .deadline(until.saturating_duration_since(Instant::now()));
         tokio::select! {
+            biased;
             // It can be there before the acknowledgement is.
             reply = waiting.reply() => return Ok(reply),
             published = self.send(&publish) => match published {

@@ -3,22 +3,24 @@
 use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep_until},
 };
 use wiber_protocol::{
     config::NodeSpec,
     line::{Command, Line, LineSplitter, MAX_ANSWER_LINE_BYTES},
 };
 
-use crate::ClientOptions;
+use crate::{
+    ClientOptions, Inner,
+    outside::{self, Incoming, Outgoing},
+};
 
 const READ_CHUNK_BYTES: usize = 64 << 10;
 
 /// The lines of one connection, and the question whether the other end is still there.
-#[derive(Debug)]
 pub(crate) struct Wire {
-    stream: TcpStream,
+    incoming: Incoming,
+    outgoing: Outgoing,
     splitter: LineSplitter,
     /// Commands that wait for the socket. Their number is bounded by who says them.
     unsent: BytesMut,
@@ -30,18 +32,16 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    pub(crate) async fn connect(spec: &NodeSpec, options: &ClientOptions) -> Result<Self, String> {
-        let connected = TcpStream::connect((spec.host.as_str(), spec.port));
-        let stream = timeout(options.connect_timeout, connected)
-            .await
-            .map_err(|_| "cannot connect in time".to_owned())?
-            .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
-            .map_err(|e| format!("cannot connect: {e}"))?;
+    pub(crate) async fn connect(client: &Inner, node: &NodeSpec) -> Result<Self, String> {
+        let options = client.options;
+        let connected = outside::connect(&*client.outside, node, options.connect_timeout);
+        let (incoming, outgoing) = connected.await?;
         Ok(Self {
-            stream,
+            incoming,
+            outgoing,
             splitter: LineSplitter::new(MAX_ANSWER_LINE_BYTES),
             unsent: BytesMut::new(),
-            options: *options,
+            options,
             silent_since: None,
             asked: false,
         })
@@ -58,7 +58,7 @@ impl Wire {
     /// Sends what was said while nobody waits for lines; never ends by itself but by an error. It may be dropped unfinished.
     pub(crate) async fn send(&mut self) -> String {
         while !self.unsent.is_empty() {
-            match self.stream.write(&self.unsent).await {
+            match self.outgoing.write(&self.unsent).await {
                 Ok(count) => self.unsent.advance(count),
                 Err(e) => return format!("sending failed: {e}"),
             }
@@ -85,16 +85,15 @@ impl Wire {
             let silent_since = *self.silent_since.get_or_insert_with(Instant::now);
             let received = self.splitter.buffer();
             received.reserve(READ_CHUNK_BYTES);
-            let (mut reader, mut writer) = self.stream.split();
             tokio::select! {
                 // What the node said while nobody listened counts.
                 biased;
-                read = reader.read_buf(received) => match read {
+                read = self.incoming.read_buf(received) => match read {
                     Ok(0) => return Err("the node closed the connection".to_owned()),
                     Ok(_) => self.silent_since = None,
                     Err(e) => return Err(format!("receiving failed: {e}")),
                 },
-                written = writer.write(&self.unsent), if !self.unsent.is_empty() => match written {
+                written = self.outgoing.write(&self.unsent), if !self.unsent.is_empty() => match written {
                     Ok(count) => self.unsent.advance(count),
                     Err(e) => return Err(format!("sending failed: {e}")),
                 },

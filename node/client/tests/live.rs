@@ -336,7 +336,7 @@ async fn requests_are_answered_although_the_leader_is_killed() {
         .map(|_| {
             let client = client(&cluster);
             tokio::spawn(async move {
-                let answer = async |request: &RecordLine| Some(request.text.to_uppercase());
+                let answer = async |request: RecordLine| Some(request.text.to_uppercase());
                 client.serve("shout", "s", GroupOptions::new(), answer).await
             })
         })

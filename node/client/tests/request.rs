@@ -177,7 +177,7 @@ async fn a_request_is_acknowledged_when_its_reply_is_stored() {
         member.expect("NACK t g 3").await;
         member.say("OK nacked t g 3\nENDED t no_group").await;
     };
-    let answer = async |request: &RecordLine| {
+    let answer = async |request: RecordLine| {
         let is_wanted = request.offset != 3;
         is_wanted.then(|| request.text.to_uppercase())
     };

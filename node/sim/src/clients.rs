@@ -2,6 +2,7 @@
 
 mod follower;
 mod history;
+mod library;
 mod member;
 mod operator;
 mod ordered;
@@ -23,7 +24,9 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{cluster::Cluster, count::Count, dice::Dice, network::ClientStream};
+use crate::{
+    cluster::Cluster, count::Count, dice::Dice, host::LAG_RECORDS, network::ClientStream, process::SimProcess,
+};
 
 pub const TOPICS: [&str; 3] = ["in.alpha", "in.beta", "out.gamma"];
 
@@ -55,6 +58,7 @@ impl Clients {
             busy: Arc::new(AtomicU64::new(publishers)),
             probes: Arc::default(),
         };
+        clients.start_library();
         for number in 0..publishers {
             tokio::spawn(clients.publisher(number).run());
         }
@@ -113,6 +117,24 @@ impl Clients {
         self.cluster.world.count(Count::Operations);
     }
 
+    /// A node told a subscriber that it is so many records behind. `behind` says how many by all that nodes hold.
+    fn lags(&self, wire: &Wire, records: u64, behind: impl FnOnce() -> u64) {
+        self.cluster.look();
+        let most = behind();
+        self.cluster.world.count(Count::Lag);
+        // What only a process that has ended since held is not known.
+        let lives = match (&wire.process, self.cluster.hosts[wire.host].process()) {
+            (Some(then), Some(now)) => Arc::ptr_eq(then, &now),
+            _ => false,
+        };
+        if records <= LAG_RECORDS || (lives && records > most) {
+            self.cluster.world.fail(format!(
+                "{} says that a subscriber is {records} records behind, of {most}",
+                wire.node
+            ));
+        }
+    }
+
     /// A connection to some node.
     fn connect(&self, dice: &Dice) -> Option<Wire> {
         let host = dice.index(self.cluster.hosts.len());
@@ -127,6 +149,9 @@ impl Clients {
 /// A connection to a node.
 pub struct Wire {
     pub node: String,
+    host: usize,
+    /// Which of that node's lives it leads to.
+    process: Option<Arc<SimProcess>>,
     read: BufReader<ReadHalf<ClientStream>>,
     write: WriteHalf<ClientStream>,
 }
@@ -137,6 +162,8 @@ impl Wire {
         let (read, write) = tokio::io::split(stream);
         Some(Self {
             node: cluster.hosts[host].name.clone(),
+            host,
+            process: cluster.hosts[host].process(),
             read: BufReader::new(read),
             write,
         })
@@ -161,6 +188,7 @@ impl Wire {
             .ok()?
             .ok()?;
         // What the node did not finish to say was not said.
-        (read > 0 && line.ends_with('\n')).then(|| line.trim_end().to_owned())
+        (read > 0).then_some(())?;
+        line.strip_suffix('\n').map(str::to_owned)
     }
 }

@@ -3,6 +3,8 @@
 mod damage;
 mod life;
 
+pub use self::life::{LAG_RECORDS, PART_LIMITS};
+
 use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},

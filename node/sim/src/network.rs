@@ -211,7 +211,8 @@ impl Network {
         self.0.state.lock().blocked[from][to]
     }
 
-    fn is_silent(&self, host: usize) -> bool {
+    /// Whether nobody there says that a connection is refused or gone.
+    pub fn is_silent(&self, host: usize) -> bool {
         self.0.state.lock().hosts[host].silent
     }
 

@@ -18,10 +18,15 @@ use parking_lot::Mutex;
 use wiber_protocol::{
     config::Retention,
     ids::{RaftId, Vote},
-    line::RecordLine,
+    line::{HEADER_CORRELATION_ID, HEADER_REPLY_TO},
+    record::Record,
 };
 
-use self::{groups::Book, log::CommittedLog, short::Histories};
+use self::{
+    groups::Book,
+    log::{CommittedLog, Stored},
+    short::Histories,
+};
 pub use self::{
     groups::HandOut,
     log::{Cursor, read_all},
@@ -35,7 +40,52 @@ use crate::{count::Count, world::World};
 pub struct Publish {
     pub topic: String,
     /// Starts with a word that no other publish has; it is the record's id where the client chose one.
-    pub text: String,
+    pub body: Vec<u8>,
+    pub headers: Headers,
+    pub ids: Ids,
+}
+
+/// Who makes the record's id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ids {
+    /// The client: it is the first word of the body. Or a node, and then it is published once.
+    FirstWord,
+    /// The client library, which may publish it again under that id.
+    Library,
+}
+
+/// The headers a record is to have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Headers {
+    These(Vec<(String, String)>),
+    /// A request's, made by the client library: where the reply is to go, and the record's own id.
+    OfRequest,
+}
+
+impl Headers {
+    pub const NONE: Self = Self::These(Vec::new());
+
+    fn are_of(&self, record: &Record) -> bool {
+        match self {
+            Self::These(headers) => record.headers == *headers,
+            Self::OfRequest => match record.headers.as_slice() {
+                [(reply_to, inbox), (correlation_id, id)] => {
+                    reply_to == HEADER_REPLY_TO
+                        && inbox.starts_with("_inbox.")
+                        && correlation_id == HEADER_CORRELATION_ID
+                        && *id == record.id
+                }
+                _ => false,
+            },
+        }
+    }
+}
+
+/// What an acknowledgement said beside the id, as far as it did.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Told {
+    pub offset: Option<u64>,
+    pub logical_time: Option<u64>,
 }
 
 /// One run's oracle.
@@ -52,6 +102,8 @@ struct Inner {
     leaders: BTreeMap<u64, RaftId>,
     /// Records that clients were shown and that no node was seen to have committed yet.
     unproven: Vec<(String, Shown)>,
+    /// What clients were told is no longer kept, though no node was seen to have dropped it: who, topic and offset.
+    open_drops: Vec<(String, String, u64)>,
     /// What subscribers to patterns were shown, and can't be judged yet.
     open_steps: Vec<matching::Step>,
     /// Acknowledged publishes that no node was seen to have committed yet: key and who acknowledged it.
@@ -69,7 +121,17 @@ struct Known {
     /// When that was, in simulated time.
     asked_us: u64,
     offset: Option<u64>,
+    /// Of the record, once it is there.
+    id: String,
     acknowledged: bool,
+    /// A client was told that it is not stored and never will be.
+    refused: bool,
+}
+
+impl Known {
+    fn key(&self) -> &str {
+        key_of(&self.publish.body)
+    }
 }
 
 impl Oracle {
@@ -106,10 +168,12 @@ impl Oracle {
             floor,
             asked_us: world.now_us(),
             offset: None,
+            id: String::new(),
             acknowledged: false,
+            refused: false,
             publish,
         };
-        let key = key_of(&known.publish.text).to_owned();
+        let key = known.key().to_owned();
         inner
             .histories
             .begin(&known.publish.topic, Operation::Publish(key.clone()));
@@ -117,7 +181,7 @@ impl Oracle {
     }
 
     /// A client was told that its publish is committed, and where if `told`.
-    pub fn acknowledged(&self, world: &World, key: &str, told: Option<(u64, u64)>, who: &str) {
+    pub fn acknowledged(&self, world: &World, key: &str, told: Told, who: &str) {
         let mut inner = self.0.lock();
         let inner = &mut *inner;
         let Some(known) = inner.publishes.get_mut(key) else {
@@ -125,12 +189,12 @@ impl Oracle {
         };
         known.acknowledged = true;
         let topic = known.publish.topic.clone();
-        if let (Some((offset, lamport)), Some(record)) =
-            (told, known.offset.and_then(|at| inner.log.record(&topic, at)))
-            && (record.offset, record.logical_time) != (offset, lamport)
+        if let Some(record) = known.offset.and_then(|at| inner.log.record(&topic, at))
+            && (told.offset.is_some_and(|offset| offset != record.offset)
+                || told.logical_time.is_some_and(|time| time != record.logical_time))
         {
             return world.fail(format!(
-                "{who} says {key} has offset {offset} and Lamport time {lamport}; the log says {} and {}",
+                "{who} says {key} has {told:?}; the log says {} and {}",
                 record.offset, record.logical_time
             ));
         }
@@ -143,6 +207,29 @@ impl Oracle {
         } else {
             // The node that knows is out of reach just now. Until it is seen, nothing may be built on the place.
             inner.unlocated.push((key.to_owned(), who.to_owned()));
+        }
+    }
+
+    /// A client was told that its publish is not stored, and never will be.
+    pub fn refused(&self, world: &World, key: &str, who: &str) {
+        let mut inner = self.0.lock();
+        world.count(Count::RefusedForGood);
+        if let Some(known) = inner.publishes.get_mut(key) {
+            known.refused = true;
+            if known.offset.is_some() {
+                world.fail(format!("{who} was told that {key} is not stored, and it is"));
+            }
+        }
+    }
+
+    /// A client was told that a topic's records before `start` are no longer kept.
+    pub fn dropped(&self, world: &World, topic: &str, start: u64, who: &str) {
+        let mut inner = self.0.lock();
+        if inner.log.is_dropped(topic, start - 1) {
+            world.count(Count::Dropped);
+        } else {
+            let open = (who.to_owned(), topic.to_owned(), start - 1);
+            inner.open_drops.push(open);
         }
     }
 
@@ -197,7 +284,7 @@ impl Oracle {
     /// A client was shown a record.
     pub fn shown(&self, world: &World, record: Shown, who: &str) {
         let mut inner = self.0.lock();
-        match inner.log.record(&record.topic, record.offset) {
+        match inner.log.stored(&record.topic, record.offset) {
             Some(known) => compare(world, known, &record, who),
             None => inner.unproven.push((who.to_owned(), record)),
         }
@@ -210,7 +297,7 @@ impl Oracle {
         inner.judge_open_steps(world);
         inner.look_at_hand_outs(world);
         inner.unproven.retain(
-            |(who, record)| match inner.log.record(&record.topic, record.offset) {
+            |(who, record)| match inner.log.stored(&record.topic, record.offset) {
                 Some(known) => {
                     compare(world, known, record, who);
                     false
@@ -218,6 +305,13 @@ impl Oracle {
                 None => true,
             },
         );
+        inner.open_drops.retain(|(_, topic, offset)| {
+            let is_open = !inner.log.is_dropped(topic, *offset);
+            if !is_open {
+                world.count(Count::Dropped);
+            }
+            is_open
+        });
         let (publishes, floors, histories) = (&inner.publishes, &mut inner.floors, &mut inner.histories);
         inner.unlocated.retain(|(key, _)| {
             let Some(known) = publishes.get(key) else {
@@ -255,11 +349,16 @@ impl Oracle {
                 record.offset, record.topic
             ));
         }
+        if let Some((who, topic, offset)) = inner.open_drops.first() {
+            world.fail(format!(
+                "{who} was told that offset {offset} of {topic} is dropped, and it is kept"
+            ));
+        }
         let lost = |known: &&Known| known.acknowledged && known.offset.is_none();
         if let Some(known) = inner.publishes.values().find(lost) {
             world.fail(format!(
                 "acknowledged and lost: {} in {}",
-                key_of(&known.publish.text),
+                known.key(),
                 known.publish.topic
             ));
         }
@@ -277,6 +376,11 @@ impl Oracle {
         self.0.lock().log.topics()
     }
 
+    /// The highest offset of a topic that was acknowledged or seen by a strong read.
+    pub fn floor(&self, topic: &str) -> u64 {
+        self.0.lock().floors.get(topic).copied().unwrap_or(0)
+    }
+
     /// The last offset of a topic.
     pub fn high_watermark(&self, topic: &str) -> u64 {
         self.0.lock().log.high_watermark(topic)
@@ -288,14 +392,15 @@ fn raise(floors: &mut BTreeMap<String, u64>, topic: &str, offset: u64) {
     *floor = offset.max(*floor);
 }
 
-fn compare(world: &World, known: &RecordLine, shown: &Shown, who: &str) {
+fn compare(world: &World, known: &Stored, shown: &Shown, who: &str) {
     world.count(Count::LamportRises);
     if !shown.is_as(known) {
-        world.fail(format!("{who} shows {shown:?}, the log says {known:?}"));
+        world.fail(format!("{who} shows {shown:?}, the log says {:?}", known.line));
     }
 }
 
 /// What tells a publish from all others.
-pub fn key_of(text: &str) -> &str {
-    text.split(' ').next().unwrap_or_default()
+pub fn key_of(body: &[u8]) -> &str {
+    let word = body.split(|byte| *byte == b' ').next().unwrap_or_default();
+    std::str::from_utf8(word).unwrap_or_default()
 }

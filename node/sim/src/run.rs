@@ -219,6 +219,9 @@ async fn heal(cluster: &Cluster, clients: &Clients, dice: &Dice) {
     {
         return world.fail(format!("no progress within {} s of healing", PROGRESS.as_secs()));
     }
+    if timeout(PROGRESS, clients.get_reply()).await.is_err() {
+        return world.fail(format!("no reply within {} s of healing", PROGRESS.as_secs()));
+    }
     cluster.heal();
     say!(world, "RUN", "all healed");
     if dice.permille(250) {

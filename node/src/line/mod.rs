@@ -23,6 +23,7 @@ pub use connection::{Input, Output, run as serve_client};
 pub use lines::LineCache;
 pub use room::Room;
 pub use stamp::Stamper;
+pub use subscription::LAG_RECORDS;
 
 use crate::{group::GroupCell, groups::Coordinators, metrics::Counters, trace::Trace};
 
@@ -46,6 +47,8 @@ pub struct Clients {
     pub room: Room,
     /// The largest message body taken.
     pub max_message_bytes: usize,
+    /// How many records a subscriber may be behind before it is told so.
+    pub lag_records: u64,
 }
 
 /// Accepts clients until `stop`.

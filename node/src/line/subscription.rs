@@ -23,6 +23,7 @@ use wiber_protocol::{
     line::{Ended, Reply},
 };
 
+pub use self::lag::LAG_RECORDS;
 use self::lag::Lag;
 pub(super) use self::{pattern::PatternCursor, topic::TopicCursor};
 use super::{Clients, lines::Lines, responder::Delivery};
@@ -200,7 +201,7 @@ impl Subscription {
 
 impl Following {
     async fn run(&self, mut cursor: Cursor) -> Option<()> {
-        let mut lag = Lag::default();
+        let mut lag = Lag::new(self.clients.lag_records);
         loop {
             // Seen before the state is read: what comes after wakes this task again.
             cursor.mark_unchanged();

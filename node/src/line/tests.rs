@@ -31,6 +31,7 @@ fn clients() -> Arc<Clients> {
         lines: LineCache::default(),
         room: Room::new(),
         max_message_bytes: MAX_BODY_BYTES,
+        lag_records: LAG_RECORDS,
     })
 }
 

@@ -9,7 +9,7 @@ use wiber_protocol::{
 };
 
 use super::{GroupOptions, MemberEvent};
-use crate::{Inner, backoff::Backoff, wire::Wire};
+use crate::{Inner, wire::Wire};
 
 pub(super) struct MemberTask {
     pub(super) client: Arc<Inner>,
@@ -38,7 +38,7 @@ impl From<String> for Left {
 
 impl MemberTask {
     pub(super) async fn run(mut self) {
-        let mut backoff = Backoff::new(&self.client.options);
+        let mut backoff = self.client.backoff();
         let mut node = self.client.preferred();
         loop {
             let mut joined = false;
@@ -74,6 +74,7 @@ impl MemberTask {
         let mut time = std::pin::pin!(sleep(time));
         loop {
             tokio::select! {
+                biased;
                 () = &mut time => return,
                 Some(_) = self.nacks.recv() => {}
             }
@@ -88,12 +89,13 @@ impl MemberTask {
     async fn tell_by(&mut self, wire: &mut Wire, event: MemberEvent) -> Result<(), Left> {
         loop {
             tokio::select! {
+                biased;
                 permit = self.events.reserve() => {
                     permit.map_err(|_| Left::Gone)?.send(event);
                     return Ok(());
                 }
-                Some(offset) = self.nacks.recv() => nack(wire, &self.topic, &self.group, offset)?,
                 reason = wire.send() => return Err(reason.into()),
+                Some(offset) = self.nacks.recv() => nack(wire, &self.topic, &self.group, offset)?,
             }
         }
     }
@@ -102,10 +104,11 @@ impl MemberTask {
     async fn serve(&mut self, node: usize, joined: &mut bool) -> Result<(), Left> {
         let client = Arc::clone(&self.client);
         let spec = &client.nodes[node].spec;
-        let mut wire = Wire::connect(spec, &client.options).await?;
+        let mut wire = Wire::connect(&client, spec).await?;
         wire.say(&self.options.command(&self.topic, &self.group))?;
         loop {
             let line = tokio::select! {
+                biased;
                 line = wire.next() => line?,
                 Some(offset) = self.nacks.recv() => {
                     nack(&mut wire, &self.topic, &self.group, offset)?;

@@ -19,7 +19,6 @@ use wiber_protocol::line::{HEADER_CORRELATION_ID, RecordLine, SubscribeStart};
 use super::RequestError;
 use crate::{
     Inner,
-    backoff::Backoff,
     read::{Read, ReadFrom},
     subscribe::{Subscribe, Subscription, SubscriptionEvent},
 };
@@ -113,6 +112,7 @@ impl Dispatch {
         let mut doubted = None;
         loop {
             let event = tokio::select! {
+                biased;
                 event = subscription.next() => event,
                 is_gone = self.ends_before(doubted.unwrap_or(0)), if doubted.is_some() => {
                     doubted = None;
@@ -162,7 +162,7 @@ impl Dispatch {
     /// Whether the topic has not even the offset before this one. Asks until a majority says it.
     async fn ends_before(&self, next_offset: u64) -> bool {
         let last = Read::new(&self.topic, ReadFrom::Last).limit(1);
-        let mut backoff = Backoff::new(&self.client.options);
+        let mut backoff = self.client.backoff();
         loop {
             if let Ok(page) = self.client.read_page(&last).await {
                 return page.high_watermark.saturating_add(1) < next_offset;

@@ -12,7 +12,7 @@ use wiber_protocol::{
 };
 
 use super::{SubscriptionEvent, order::Order, position::Position};
-use crate::{Inner, backoff::Backoff, wire::Wire};
+use crate::{Inner, wire::Wire};
 
 /// Why a connection is not followed any more.
 enum Left {
@@ -39,7 +39,7 @@ pub(super) struct SubscriptionTask {
 
 impl SubscriptionTask {
     pub(super) async fn run(mut self) {
-        let mut backoff = Backoff::new(&self.client.options);
+        let mut backoff = self.client.backoff();
         let mut node = self.client.preferred();
         loop {
             let before = self.position;
@@ -105,7 +105,7 @@ impl SubscriptionTask {
     async fn follow(&mut self, node: usize) -> Result<(), Left> {
         let client = Arc::clone(&self.client);
         let spec = &client.nodes[node].spec;
-        let mut wire = self.meanwhile(Wire::connect(spec, &client.options)).await??;
+        let mut wire = self.meanwhile(Wire::connect(&client, spec)).await??;
         wire.say(&self.command())?;
         let mut connected = false;
         loop {

@@ -16,12 +16,20 @@ const BORED: Duration = Duration::from_secs(2);
 pub(super) struct OrderedSubscriber {
     clients: Clients,
     name: String,
-    pattern: Pattern,
     dice: Dice,
+    sorted: Sorted,
+}
+
+/// What one subscriber was shown, by time of origin.
+pub(super) struct Sorted {
+    clients: Clients,
+    pub(super) pattern: Pattern,
     /// Everything up to this Lamport time was shown.
-    after: u64,
+    pub(super) after: u64,
     /// What was shown beyond.
     shown: BTreeSet<u64>,
+    /// The last in order that was shown.
+    last: Option<Key>,
 }
 
 /// A record's place in the order of origin.
@@ -36,10 +44,18 @@ impl Clients {
         OrderedSubscriber {
             clients: self.clone(),
             name: format!("order{number}"),
-            pattern: Pattern::new(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}")),
             dice: self.dice("ordered", number),
+            sorted: self.sorted(pattern),
+        }
+    }
+
+    pub(super) fn sorted(&self, pattern: &str) -> Sorted {
+        Sorted {
+            clients: self.clone(),
+            pattern: Pattern::new(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}")),
             after: 0,
             shown: BTreeSet::new(),
+            last: None,
         }
     }
 }
@@ -51,8 +67,7 @@ impl OrderedSubscriber {
             if let Some(wire) = self.clients.connect(&self.dice) {
                 self.follow(wire).await;
             }
-            // What was held back when that ended comes again, with what was shown beyond it.
-            self.shown.clear();
+            self.sorted.begin_again();
         }
     }
 
@@ -61,17 +76,17 @@ impl OrderedSubscriber {
         let order_ms = self.dice.pick(&[1, 20, 100, 500]);
         let command = format!(
             "SUBSCRIBE {} --after {} --order {order_ms}",
-            self.pattern.as_str(),
-            self.after
+            self.sorted.pattern.as_str(),
+            self.sorted.after
         );
         wire.send(&command).await?;
         let first = wire.line(BORED).await?;
         say!(world, self.name, "{} {command}: {first}", wire.node);
         match Reply::parse(&first) {
-            Some(Reply::SubscribedAfter { logical_time, .. }) if logical_time == self.after => {}
+            Some(Reply::SubscribedAfter { logical_time, .. }) if logical_time == self.sorted.after => {}
             Some(Reply::Unavailable { .. } | Reply::NotLeader) => return None,
-            Some(Reply::OffsetOutOfRange { start, .. }) if start > self.after => {
-                self.after = start;
+            Some(Reply::OffsetOutOfRange { start, .. }) if start > self.sorted.after => {
+                self.sorted.after = start;
                 return None;
             }
             _ => {
@@ -80,41 +95,53 @@ impl OrderedSubscriber {
             }
         }
         self.clients.operation();
-        // The last in order that was shown.
-        let mut last: Option<Key> = None;
         loop {
             let line = wire.line(BORED).await?;
             match Reply::parse(&line) {
                 Some(Reply::Ended {
                     reason: Ended::OffsetOutOfRange { start, .. },
                     ..
-                }) if start > self.after => {
-                    self.after = start;
+                }) if start > self.sorted.after => {
+                    self.sorted.after = start;
                     return None;
                 }
-                Some(Reply::Lag { .. }) => continue,
+                Some(Reply::Lag { records, .. }) => {
+                    let Sorted { pattern, after, .. } = &self.sorted;
+                    let behind = || world.oracle().most_matching(pattern, *after);
+                    self.clients.lags(&wire, records, behind);
+                    continue;
+                }
                 _ => {}
             }
             let Ok(record) = RecordLine::parse(&line) else {
                 world.fail(format!("{} delivers to {command}: {line}", wire.node));
                 return None;
             };
-            self.take(&wire.node, record, &mut last)?;
+            self.sorted.take(&wire.node, record)?;
             if self.dice.permille(10) {
                 return None;
             }
         }
     }
+}
+
+impl Sorted {
+    /// Another connection: what was held back when the last one ended comes again, with what was shown beyond it.
+    pub(super) fn begin_again(&mut self) {
+        self.shown.clear();
+        self.last = None;
+    }
 
     /// `None` if that was wrong.
-    fn take(&mut self, node: &str, mut record: RecordLine, last: &mut Option<Key>) -> Option<()> {
+    pub(super) fn take(&mut self, node: &str, mut record: RecordLine) -> Option<()> {
         let world = self.clients.cluster.world.clone();
         let is_late = std::mem::take(&mut record.late);
         let logical_time = record.logical_time;
-        let is_behind = last.as_ref().is_some_and(|last| key(&record) < *last);
+        let is_behind = self.last.as_ref().is_some_and(|last| key(&record) < *last);
         if is_late != is_behind || !self.pattern.matches(&record.topic) {
             world.fail(format!(
-                "{node} shows after {last:?}, late: {is_late}, what does not belong there: {record:?}"
+                "{node} shows after {:?}, late: {is_late}, what does not belong there: {record:?}",
+                self.last
             ));
             return None;
         }
@@ -129,7 +156,7 @@ impl OrderedSubscriber {
         if is_late {
             world.count(Count::Late);
         } else {
-            *last = Some(key(&record));
+            self.last = Some(key(&record));
             // What was committed before it was held back with it, so what belongs before it was shown before it.
             let range = (self.after, logical_time);
             let is_missing =

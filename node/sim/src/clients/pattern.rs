@@ -83,7 +83,7 @@ impl PatternSubscriber {
         self.clients.operation();
         loop {
             let line = wire.line(BORED).await?;
-            if matches!(self.line(&wire.node, &line), Line::End) {
+            if matches!(self.line(&wire, &line), Line::End) {
                 return None;
             }
             if self.dice.permille(10) {
@@ -105,7 +105,7 @@ impl PatternSubscriber {
             match Reply::parse(&line) {
                 Some(Reply::Unsubscribed { .. } | Reply::NotSubscribed { .. }) => break line,
                 // Then there will be nothing to end.
-                _ => _ = self.line(&wire.node, &line),
+                _ => _ = self.line(&wire, &line),
             }
         };
         if let Some(more) = wire.line(QUIET).await {
@@ -115,7 +115,8 @@ impl PatternSubscriber {
         Some(())
     }
 
-    fn line(&mut self, node: &str, line: &str) -> Line {
+    fn line(&mut self, wire: &Wire, line: &str) -> Line {
+        let node = &wire.node;
         let world = self.clients.cluster.world.clone();
         match Reply::parse(line) {
             Some(Reply::Ended {
@@ -125,7 +126,11 @@ impl PatternSubscriber {
                 self.go_on_after(start);
                 return Line::End;
             }
-            Some(Reply::Lag { pattern, .. }) if pattern == self.pattern.as_str() => return Line::Nothing,
+            Some(Reply::Lag { pattern, records }) if pattern == self.pattern.as_str() => {
+                let behind = || world.oracle().most_matching(&self.pattern, self.after);
+                self.clients.lags(wire, records, behind);
+                return Line::Nothing;
+            }
             _ => {}
         }
         let record = match Shown::record(line) {

@@ -5,7 +5,12 @@ use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 use wiber_protocol::line::Reply;
 
 use super::{Clients, PATIENCE, TOPICS, Wire};
-use crate::{count::Count, dice::Dice, oracle::Publish, say};
+use crate::{
+    count::Count,
+    dice::Dice,
+    oracle::{Headers, Ids, Publish, Told},
+    say,
+};
 
 /// Records in one burst.
 const BURST: u64 = 8;
@@ -43,7 +48,7 @@ enum Verb {
 
 enum Fate {
     Acknowledged {
-        told: Option<(u64, u64)>,
+        told: Told,
         first_time: bool,
     },
     /// Nothing was published, and the same will not be tried again.
@@ -53,8 +58,8 @@ enum Fate {
 }
 
 impl Pending {
-    /// Sends it with this text.
-    async fn send(&self, text: &str, wire: &mut Wire) -> Option<()> {
+    /// Sends it with this body.
+    async fn send(&self, body: &[u8], wire: &mut Wire) -> Option<()> {
         let topic = &self.publish.topic;
         let id = if self.has_id {
             format!(" --id {}", self.key)
@@ -62,15 +67,18 @@ impl Pending {
             String::new()
         };
         match self.verb {
-            Verb::Pub => wire.send(&format!("PUB {topic}{id} {text}")).await,
+            Verb::Pub => {
+                let text = String::from_utf8_lossy(body);
+                wire.send(&format!("PUB {topic}{id} {text}")).await
+            }
             Verb::Publish { expect } => {
                 let expect = expect.map_or_else(String::new, |expect| format!(" --expect {expect}"));
                 let line = format!(
                     "PUBLISH {topic} {}{id} --header of={}%20%25{expect}",
-                    text.len(),
+                    body.len(),
                     self.key
                 );
-                wire.send_body(&line, text.as_bytes()).await
+                wire.send_body(&line, body).await
             }
         }
     }
@@ -130,15 +138,19 @@ impl Publisher {
             .map(|_| {
                 self.made += 1;
                 let key = format!("{}{}-{}", if has_id { "" } else { "x" }, self.name, self.made);
-                let longest = self.dice.pick(&[10, 100, 100, 2_000]);
-                let padding = "m".repeat(self.dice.index(longest) + 1);
+                let verb = self.verb(topic);
+                let headers = match verb {
+                    Verb::Pub => Headers::NONE,
+                    Verb::Publish { .. } => Headers::These(vec![("of".to_owned(), format!("{key} %"))]),
+                };
                 let publish = Publish {
                     topic: topic.to_owned(),
-                    text: format!("{key} {padding}"),
+                    body: body(&self.dice, &key, !matches!(verb, Verb::Pub)),
+                    headers,
+                    ids: Ids::FirstWord,
                 };
                 let world = &self.clients.cluster.world;
                 world.oracle().asks(world, publish.clone());
-                let verb = self.verb(topic);
                 Pending {
                     key,
                     publish,
@@ -210,7 +222,7 @@ impl Publisher {
             return Vec::new();
         };
         for pending in burst {
-            if pending.send(&pending.publish.text, &mut wire).await.is_none() {
+            if pending.send(&pending.publish.body, &mut wire).await.is_none() {
                 return Vec::new();
             }
         }
@@ -245,13 +257,17 @@ impl Publisher {
                 id,
                 offset,
                 logical_time,
-            }) if !pending.has_id || id == pending.key => acknowledged(offset.zip(logical_time), true),
+            }) if !pending.has_id || id == pending.key => acknowledged(Told { offset, logical_time }, true),
             Some(Reply::Redirected { id }) if !pending.has_id || id == pending.key => {
-                acknowledged(None, true)
+                acknowledged(Told::default(), true)
             }
-            Some(Reply::Duplicate { id, .. }) if id == pending.key => {
+            Some(Reply::Duplicate { id, offset }) if id == pending.key => {
                 self.clients.cluster.world.count(Count::Duplicate);
-                acknowledged(None, false)
+                let told = Told {
+                    offset,
+                    logical_time: None,
+                };
+                acknowledged(told, false)
             }
             Some(Reply::OffsetMismatch { end }) if pending.expects_other_than(end) => {
                 self.clients.cluster.world.count(Count::OffsetMismatch);
@@ -275,7 +291,7 @@ impl Publisher {
         }
     }
 
-    async fn acknowledged(&mut self, pending: Pending, told: Option<(u64, u64)>) {
+    async fn acknowledged(&mut self, pending: Pending, told: Told) {
         let world = &self.clients.cluster.world;
         world.oracle().acknowledged(world, &pending.key, told, &self.name);
         if pending.has_id && self.dice.permille(40) {
@@ -290,12 +306,12 @@ impl Publisher {
             return;
         };
         let key = &pending.key;
-        let text = if is_conflict {
-            format!("{key} other")
+        let body = if is_conflict {
+            format!("{key} other").into_bytes()
         } else {
-            pending.publish.text.clone()
+            pending.publish.body.clone()
         };
-        if pending.send(&text, &mut wire).await.is_none() {
+        if pending.send(&body, &mut wire).await.is_none() {
             return;
         }
         let Some(line) = wire.line(PATIENCE).await else {
@@ -324,4 +340,26 @@ impl Publisher {
         }
         self.clients.operation();
     }
+}
+
+/// A body that begins with `key`, of any bytes if it may be.
+pub(super) fn body(dice: &Dice, key: &str, is_any: bool) -> Vec<u8> {
+    let longest = dice.pick(&[10, 100, 100, 2_000]);
+    let mut body = format!("{key} ").into_bytes();
+    if is_any && dice.permille(400) {
+        let words: [&[u8]; 8] = [
+            b"m",
+            b"\n",
+            b"\r\n",
+            b"\\n",
+            b" ",
+            b"\0",
+            "é".as_bytes(),
+            b"\xff\xfe",
+        ];
+        body.extend((0..=dice.index(longest)).flat_map(|_| dice.pick(&words)));
+    } else {
+        body.resize(body.len() + dice.index(longest) + 1, b'm');
+    }
+    body
 }

@@ -42,7 +42,9 @@ impl Subscriber {
 
     /// Retention dropped what comes next, and the node said so.
     fn go_on_at(&mut self, start: u64) {
-        self.clients.cluster.world.count(Count::OutOfRange);
+        let world = &self.clients.cluster.world;
+        world.count(Count::OutOfRange);
+        world.oracle().dropped(world, &self.topic, start, &self.name);
         self.next = start;
     }
 
@@ -80,7 +82,11 @@ impl Subscriber {
                     self.go_on_at(start);
                     return None;
                 }
-                Some(Reply::Lag { pattern, .. }) if pattern == self.topic => continue,
+                Some(Reply::Lag { pattern, records }) if pattern == self.topic => {
+                    let behind = || world.oracle().high_watermark(&self.topic) + 1 - self.next;
+                    self.clients.lags(&wire, records, behind);
+                    continue;
+                }
                 _ => {}
             }
             let record = match Shown::record(&line) {

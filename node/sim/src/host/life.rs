@@ -28,10 +28,13 @@ const HOT_TAIL_BYTES: usize = 8 << 10;
 /// Filled up every few flushes.
 const FILL_BYTES: u64 = 2 << 10;
 /// So small that a run has many parts of the index, and retention something to drop.
-const PART_LIMITS: PartLimits = PartLimits {
+pub const PART_LIMITS: PartLimits = PartLimits {
     bytes: 12 << 10,
     entries: 48,
 };
+
+/// So few that a run has subscribers that are behind.
+pub const LAG_RECORDS: u64 = 8;
 
 impl Host {
     /// Starts the process.
@@ -73,6 +76,7 @@ impl Host {
             log_dir: folder.join("log"),
             index_dir: folder.join("index"),
             part_limits: PART_LIMITS,
+            lag_records: LAG_RECORDS,
             log_options: LogOptions {
                 segment_bytes: SEGMENT_BYTES,
                 hot_tail_bytes: HOT_TAIL_BYTES,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
 use wiber_node::{fetch::FetchError, group::Group};
 use wiber_protocol::{
@@ -13,7 +14,7 @@ use wiber_protocol::{
 };
 use wiber_storage::StoredEntry;
 
-use super::{Inner, Known, Oracle, Shown, key_of};
+use super::{Ids, Inner, Known, Oracle, Shown, key_of};
 use crate::{count::Count, world::World};
 
 /// One read of a node's log.
@@ -28,6 +29,13 @@ pub struct Cursor {
     start: u64,
 }
 
+/// A record, and what its lines are made of beside it.
+pub(super) struct Stored {
+    pub(super) line: RecordLine,
+    pub(super) body: Bytes,
+    pub(super) binary_safe: bool,
+}
+
 /// Every entry that some node held as committed, from the first on.
 #[derive(Default)]
 pub(super) struct CommittedLog {
@@ -35,12 +43,14 @@ pub(super) struct CommittedLog {
     entries: Vec<(u64, u32)>,
     /// The checksum of every entry ever seen at an index with a term, committed or not.
     seen: BTreeMap<(u64, u64), u32>,
-    topics: BTreeMap<String, Vec<RecordLine>>,
+    topics: BTreeMap<String, Vec<Stored>>,
     lamport: u64,
     /// Topic and offset of each record, by Lamport time.
     places: BTreeMap<u64, (String, u64)>,
     /// For each entry that holds records: when the youngest of them was asked for, at the latest.
     asked_us: BTreeMap<u64, u64>,
+    /// The last entry that retention dropped.
+    cut: Option<u64>,
     /// Bytes of each entry.
     bytes: Vec<u64>,
     /// What leaders sent, by index: every version of the entries that are not known to be committed yet. What is committed and
@@ -54,13 +64,30 @@ impl CommittedLog {
     }
 
     pub(super) fn record(&self, topic: &str, offset: u64) -> Option<&RecordLine> {
+        self.stored(topic, offset).map(|stored| &stored.line)
+    }
+
+    pub(super) fn stored(&self, topic: &str, offset: u64) -> Option<&Stored> {
         let at = usize::try_from(offset.checked_sub(1)?).ok()?;
         self.topics.get(topic)?.get(at)
+    }
+
+    /// Whether retention dropped this record.
+    pub(super) fn is_dropped(&self, topic: &str, offset: u64) -> bool {
+        let record = self.record(topic, offset);
+        record.is_some_and(|record| self.cut.is_some_and(|cut| record.log_index <= cut))
     }
 
     /// The Lamport time of the last record.
     pub(super) fn lamport(&self) -> u64 {
         self.lamport
+    }
+
+    /// The entry of the first record later than `after`.
+    pub(super) fn index_after(&self, after: u64) -> u64 {
+        let first = self.places.range(after + 1..).next();
+        let record = first.and_then(|(_, (topic, offset))| self.record(topic, *offset));
+        record.map_or(u64::MAX, |record| record.log_index)
     }
 
     /// Records of matching topics later than `after`, up to `until`.
@@ -100,13 +127,14 @@ impl CommittedLog {
     }
 
     /// The next record of its topic.
-    fn store(&mut self, at: LogId, record: Record, text: String) {
+    fn store(&mut self, at: LogId, record: Record) {
         let records = self.topics.entry(record.topic.to_string()).or_default();
         let offset = records.len() as u64 + 1;
         self.lamport = record.lamport.max(self.lamport + 1);
         self.places
             .insert(self.lamport, (record.topic.to_string(), offset));
-        records.push(RecordLine {
+        let is_text = std::str::from_utf8(&record.body).is_ok();
+        let line = RecordLine {
             topic: record.topic.to_string(),
             id: record.id,
             offset,
@@ -120,8 +148,14 @@ impl CommittedLog {
             bound_us: record
                 .synchronised
                 .then_some(i64::try_from(record.error_bound_us).unwrap_or(i64::MAX)),
-            text,
+            data: (!is_text).then(|| BASE64.encode(&record.body)),
+            text: String::from_utf8_lossy(&record.body).into_owned(),
             ..RecordLine::default()
+        };
+        records.push(Stored {
+            line,
+            body: record.body,
+            binary_safe: record.binary_safe,
         });
     }
 
@@ -279,14 +313,14 @@ impl Inner {
 
     /// What the log means, worked out independently of the nodes.
     fn record(&mut self, world: &World, at: LogId, record: Record) {
-        let text = String::from_utf8_lossy(&record.body).into_owned();
         if let Some(op) = &record.group_op {
             if self.group_op(world, &record, op) {
-                self.log.store(at, record, text);
+                self.log.store(at, record);
             }
             return;
         }
-        let key = key_of(&text);
+        let text = String::from_utf8_lossy(&record.body);
+        let key = key_of(&record.body);
         let Some(known) = self
             .publishes
             .get_mut(key)
@@ -298,7 +332,8 @@ impl Inner {
         let asked_us = self.log.asked_us.entry(at.index).or_default();
         *asked_us = known.asked_us.max(*asked_us);
         if known.offset.is_some() {
-            if record.id != key {
+            let is_retried = record.id == key || (known.publish.ids == Ids::Library && record.id == known.id);
+            if !is_retried {
                 world.fail(format!(
                     "twice in {}: {text}, which was not sent again",
                     record.topic
@@ -307,7 +342,7 @@ impl Inner {
             // The same id again: a retry, or other content under a used id. Either way no new record.
             return;
         }
-        if known.publish.text != text {
+        if known.publish.body != record.body {
             return world.fail(format!(
                 "another content in {} than was asked for: {text}",
                 record.topic
@@ -322,16 +357,23 @@ impl Inner {
         }
         if !record.headers.is_empty() {
             world.count(Count::Headers);
-            if record.headers != [("of".to_owned(), format!("{key} %"))] {
-                return world.fail(format!(
-                    "{text} has other headers than it was sent with: {:?}",
-                    record.headers
-                ));
-            }
+        }
+        if !known.publish.headers.are_of(&record) {
+            return world.fail(format!(
+                "{text} has other headers than it was sent with: {:?}",
+                record.headers
+            ));
+        }
+        if record.body.contains(&b'\n') || std::str::from_utf8(&record.body).is_err() {
+            world.count(Count::OddBody);
+        }
+        if known.refused {
+            return world.fail(format!("{text} is stored, and somebody was told that it is not"));
         }
         real_time(world, known, offset);
         known.offset = Some(offset);
-        self.log.store(at, record, text);
+        known.id.clone_from(&record.id);
+        self.log.store(at, record);
     }
 }
 
@@ -344,6 +386,7 @@ impl Inner {
                 return world.fail(format!("{who} has committed a cut that nobody can read: {error}"));
             }
         };
+        self.log.cut = self.log.cut.max(Some(last));
         // Another cut may stand between: what it dropped is judged there.
         let asked_us = self
             .log
@@ -380,7 +423,7 @@ fn real_time(world: &World, known: &Known, offset: u64) {
     if offset <= known.floor {
         world.fail(format!(
             "{} has offset {offset}, though {} was known before it was asked for",
-            key_of(&known.publish.text),
+            known.key(),
             known.floor
         ));
     }

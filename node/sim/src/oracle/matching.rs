@@ -3,7 +3,7 @@
 use wiber_protocol::{line::RecordLine, pattern::Pattern};
 
 use super::{Inner, Oracle};
-use crate::world::World;
+use crate::{host::PART_LIMITS, world::World};
 
 /// Somebody was shown records with these Lamport times, one directly after the other.
 pub(super) struct Step {
@@ -26,6 +26,18 @@ impl Oracle {
         if !inner.judge_step(world, &step) {
             inner.open_steps.push(step);
         }
+    }
+
+    /// How many records match and are later than `after`, at the most that a node may say: of the sealed part that it is
+    /// in it estimates, so what that part holds before may be counted.
+    pub fn most_matching(&self, pattern: &Pattern, after: u64) -> u64 {
+        let inner = self.0.lock();
+        let first_index = inner
+            .log
+            .index_after(after)
+            .saturating_sub(u64::from(PART_LIMITS.entries));
+        let all = inner.log.matching(pattern, 0, u64::MAX);
+        all.filter(|record| record.log_index >= first_index).count() as u64
     }
 
     /// The first record that matches, is later than `after`, and is not as `is_right` says, of those known up to the Lamport time

@@ -1,5 +1,6 @@
 //! A record as a client was shown it, in either form.
 
+use super::log::Stored;
 use wiber_protocol::line::{RecordLine, RecordLineError, RecordView};
 
 /// Where a client was told that a record stands, and everything else it was told of it.
@@ -42,16 +43,14 @@ impl Shown {
 
     /// A `RECORD` line for a member of a group, the group, and the how manieth time this is.
     pub fn handed_out(line: &str) -> Result<(Self, String, u32), RecordLineError> {
-        let mut record = RecordLine::parse(line)?;
-        let (Some(group), Some(delivery)) = (record.group.take(), record.delivery.take()) else {
-            return Err(RecordLineError::Kind(line.to_owned()));
-        };
-        let shown = Self {
-            topic: record.topic.clone(),
-            offset: record.offset,
-            form: Form::Record(Box::new(record)),
-        };
-        Ok((shown, group, delivery))
+        let record = RecordLine::parse(line)?;
+        Self::handed_out_of(record).ok_or_else(|| RecordLineError::Kind(line.to_owned()))
+    }
+
+    /// The same, of what that line said; `None` without a group.
+    pub fn handed_out_of(mut record: RecordLine) -> Option<(Self, String, u32)> {
+        let (group, delivery) = (record.group.take()?, record.delivery.take()?);
+        Some((Self::of(record), group, delivery))
     }
 
     /// A line of nine fields of this kind; `None` if it is not one.
@@ -71,7 +70,8 @@ impl Shown {
     }
 
     /// Whether it says what `known` says, to the letter.
-    pub(super) fn is_as(&self, known: &RecordLine) -> bool {
+    pub(super) fn is_as(&self, stored: &Stored) -> bool {
+        let known = &stored.line;
         match &self.form {
             Form::Record(record) => **record == *known,
             Form::Fields(line) => {
@@ -86,8 +86,8 @@ impl Shown {
                     node: &known.node,
                     log_index: known.log_index,
                     headers: &[],
-                    body: known.text.as_bytes(),
-                    binary_safe: false,
+                    body: &stored.body,
+                    binary_safe: stored.binary_safe,
                 };
                 let mut expected = Vec::new();
                 if line.starts_with("MSG ") {

@@ -80,7 +80,7 @@ impl Following {
             start: Instant::now(),
             buffer: Buffer::new(hold, self.clients.room.for_order()),
         };
-        let mut lag = Lag::default();
+        let mut lag = Lag::new(self.clients.lag_records);
         loop {
             cursor.mark_unchanged();
             let records = match cursor.records(self).await {

@@ -59,7 +59,7 @@ async fn serve(options: &ReplyOptions, nodes: Vec<NodeSpec>) -> anyhow::Result<(
     let client = topic::client(topic::leader_first(nodes).await);
     // One at a time: the others are free for another member.
     let group = GroupOptions::new().max_in_flight(1);
-    let answer = async |request: &RecordLine| match answer(options, request).await {
+    let answer = async |request: RecordLine| match answer(options, &request).await {
         Ok(body) => Some(body),
         Err(error) => {
             remark(&format!("offset {} is not answered: {error:#}", request.offset));
