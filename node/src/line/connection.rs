@@ -4,9 +4,12 @@
 //! else is done by the responder when its turn to be answered comes. So a history shows what was published
 //! before it on the same connection.
 
+mod commands;
+mod submitting;
+
 use std::{sync::Arc, time::Duration};
 
-use bytes::{BufMut, Bytes};
+use bytes::BufMut;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
@@ -14,33 +17,20 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 use wiber_protocol::{
-    event::EventKind,
-    group_op::{GroupAction, GroupOp},
-    line::{
-        Command, CommandError, Line, LineError, LineSplitter, MAX_LINE_BYTES, PublishCommand, Reply,
-        looks_like_http,
-    },
+    line::{Line, LineSplitter, MAX_LINE_BYTES, Reply},
     record::Record,
 };
 
+use self::commands::{Announced, Next, finish};
 use super::{
-    COMMIT_TIMEOUT, Clients,
-    named::Named,
-    responder::{self, PublishStep, Step},
+    Clients,
+    responder::{self, Step},
     room::Share,
-    stamp::Stamper,
 };
-use crate::{
-    group::Leader,
-    publish::{Fate, Forward, Submission},
-    time::Moment,
-};
+use crate::time::Moment;
 
 /// Answers of one connection that are still to be given; past it no more commands are read.
 const PENDING_STEPS: usize = 256;
-/// One submission carries at most this many records or bytes of bodies.
-const SUBMISSION_RECORDS: usize = 512;
-const SUBMISSION_BYTES: usize = 256 << 10;
 /// Room for one read of the socket while much comes. Who is in the middle of more than that waits for a turn …
 const READ_BYTES: usize = 64 << 10;
 /// Room for one read while little comes: most connections wait most of the time, and there may be many.
@@ -114,23 +104,6 @@ struct Reader {
     large_input: Option<(Share, Instant)>,
 }
 
-/// A publish without its body.
-struct Announced {
-    topic: String,
-    id: Option<String>,
-    headers: Vec<(String, String)>,
-    expect: Option<u64>,
-}
-
-/// Whether the connection goes on.
-enum Next {
-    More,
-    /// Answer what is pending, then end.
-    Finish,
-    /// End now.
-    Drop,
-}
-
 impl Reader {
     /// Reads until the client has no more to say (`true`: it may still read) or must be cut off (`false`).
     async fn run(mut self, mut input: Input) -> bool {
@@ -191,211 +164,6 @@ impl Reader {
             Err(_) => Next::Drop,
         }
     }
-
-    async fn line(&mut self, line: Line, is_first: bool, lines: &mut LineSplitter) -> Next {
-        let Line::Text(text) = line else {
-            let refused = self.refuse(LineError::TOO_LONG).await;
-            // A first line this long may be an HTTP request, and what follows it a page's commands.
-            return if is_first { finish(refused) } else { more(refused) };
-        };
-        if is_first && looks_like_http(&text) {
-            tracing::warn!(target: "publish", "closed a connection that speaks HTTP to the client port");
-            return Next::Drop;
-        }
-        let command = match Command::parse(&text) {
-            Ok(command) => command,
-            Err(CommandError::Line(error)) => return more(self.refuse(error).await),
-            Err(CommandError::Publish(wrong)) => {
-                let refused = self.refuse(wrong.error).await;
-                // What follows may be any bytes: commands must not be looked for among them.
-                let Some(bytes) = wrong.body_bytes else {
-                    return finish(refused);
-                };
-                lines.skip_body(bytes);
-                return more(refused);
-            }
-        };
-        match command {
-            Command::Pub { topic, id, text } => {
-                if text.len() > self.clients.max_message_bytes {
-                    return more(self.refuse_large().await);
-                }
-                let body = Bytes::copy_from_slice(text.as_bytes());
-                self.publish(topic, |stamper, moment, topic| {
-                    stamper.record(moment, topic, id, body)
-                });
-                more(self.submit_if_full().await)
-            }
-            Command::Publish(publish) => self.announce(&publish, lines).await,
-            Command::Ack {
-                topic,
-                group,
-                first,
-                last,
-            } => {
-                let offsets = vec![first..=last];
-                self.change_group(topic, group, GroupAction::Ack { offsets })
-                    .await
-            }
-            Command::DeleteGroup { topic, group } => {
-                self.change_group(topic, group, GroupAction::Delete).await
-            }
-            Command::SeekGroup {
-                topic,
-                group,
-                next_offset,
-            } => {
-                self.change_group(topic, group, GroupAction::Seek { next_offset })
-                    .await
-            }
-            Command::Quit => finish(self.step(Step::Quit).await),
-            command => match Step::of(&command) {
-                Some(step) => more(self.step(step).await),
-                // Everything else stands above.
-                None => Next::Drop,
-            },
-        }
-    }
-
-    /// A message is to come.
-    async fn announce(&mut self, publish: &PublishCommand<'_>, lines: &mut LineSplitter) -> Next {
-        let bytes = usize::try_from(publish.body_bytes).ok();
-        let Some(bytes) = bytes.filter(|bytes| *bytes <= self.clients.max_message_bytes) else {
-            lines.skip_body(publish.body_bytes);
-            return more(self.refuse_large().await);
-        };
-        lines.expect_body(bytes);
-        self.announced = Some(Announced {
-            topic: publish.topic.to_owned(),
-            id: publish.id.map(str::to_owned),
-            headers: publish.headers.clone(),
-            expect: publish.expect,
-        });
-        Next::More
-    }
-
-    async fn body(&mut self, body: Bytes) -> Next {
-        let Some(announced) = self.announced.take() else {
-            // No body comes that was not announced.
-            return Next::Drop;
-        };
-        let Announced {
-            topic,
-            id,
-            headers,
-            expect,
-        } = announced;
-        self.publish(&topic, |stamper, moment, topic| Record {
-            headers,
-            expect,
-            binary_safe: true,
-            ..stamper.record(moment, topic, id.as_deref(), body)
-        });
-        more(self.submit_if_full().await)
-    }
-
-    async fn change_group(&mut self, topic: &str, group: &str, action: GroupAction) -> Next {
-        let op = GroupOp {
-            group: group.to_owned(),
-            action,
-        };
-        self.publish(topic, |stamper, moment, topic| {
-            stamper.group_op(moment, topic, op)
-        });
-        more(self.submit_if_full().await)
-    }
-
-    async fn refuse_large(&mut self) -> Option<()> {
-        let max_bytes = self.clients.max_message_bytes;
-        self.refuse(LineError::TooLarge { max_bytes }).await
-    }
-
-    async fn refuse(&mut self, error: LineError) -> Option<()> {
-        let mut line = Vec::new();
-        error.write(&mut line);
-        self.step(Step::Line(line)).await
-    }
-
-    /// Stamps a record, to go out with what was said at the same time.
-    fn publish(&mut self, topic: &str, make: impl FnOnce(&Stamper, &Moment, Arc<str>) -> Record) {
-        if *self.topic != *topic {
-            self.topic = topic.into();
-        }
-        let stamper = &self.clients.stamper;
-        let moment = self.moment.get_or_insert_with(|| stamper.moment());
-        let record = make(stamper, moment, Arc::clone(&self.topic));
-        if self.clients.trace.allow_local(EventKind::Publish) {
-            self.clients.trace.local(EventKind::Publish, 0, |event| {
-                event.records = Some(1);
-                event.detail = Some(format!("{} {}", record.topic, record.id));
-            });
-        }
-        self.waiting_bytes += record.size_bytes();
-        self.waiting.push(record);
-    }
-
-    async fn submit_if_full(&mut self) -> Option<()> {
-        if self.waiting.len() >= SUBMISSION_RECORDS || self.waiting_bytes >= SUBMISSION_BYTES {
-            self.submit().await
-        } else {
-            Some(())
-        }
-    }
-
-    /// Queues a step behind everything said before it.
-    async fn step(&mut self, step: Step) -> Option<()> {
-        self.submit().await?;
-        self.steps.send(step).await.ok()
-    }
-
-    /// Hands the waiting publishes on; the answers come when their fate is known.
-    async fn submit(&mut self) -> Option<()> {
-        if self.waiting.is_empty() {
-            return Some(());
-        }
-        let bytes = std::mem::take(&mut self.waiting_bytes);
-        self.moment = None;
-        let room = self.clients.room.for_publishes(bytes).await?;
-        let records = std::mem::take(&mut self.waiting);
-        let named = Named::of(&records);
-        let group = self.clients.group.get();
-        let leader = group.as_ref().map_or(Leader::Unknown, |group| group.leader());
-        let term = match leader {
-            Leader::Own { term } | Leader::Other { term, .. } => term,
-            Leader::Unknown => 0,
-        };
-        let (mut submission, fate) = Submission::new(term, records);
-        submission.room = Some(room);
-        let deadline = Instant::now() + COMMIT_TIMEOUT;
-        // The step first: a full queue of answers must hold the client back before it publishes more.
-        let step = Step::Publish(PublishStep {
-            named,
-            fate,
-            deadline,
-        });
-        self.steps.send(step).await.ok()?;
-        let Some(group) = group else {
-            drop(submission.reply.send(Fate::NotLeader));
-            return Some(());
-        };
-        // Past the deadline the submission is dropped unsent, and its answer is "unknown".
-        let handed_on = async {
-            match leader {
-                Leader::Own { .. } => group.publisher.lead(submission).await,
-                Leader::Other { id, member, .. } => {
-                    let forward = Forward {
-                        leader: id,
-                        member,
-                        submission,
-                    };
-                    group.publisher.forward(forward).await;
-                }
-                Leader::Unknown => drop(submission.reply.send(Fate::NotLeader)),
-            }
-        };
-        drop(timeout_at(deadline, handed_on).await);
-        Some(())
-    }
 }
 
 /// Room for the next read, if one with room for `room_bytes` brought so many.
@@ -408,20 +176,6 @@ fn next_read_bytes(room_bytes: usize, read_bytes: usize) -> usize {
         room_bytes
     };
     room_bytes.clamp(IDLE_READ_BYTES, READ_BYTES)
-}
-
-fn finish(sent: Option<()>) -> Next {
-    match sent {
-        Some(()) => Next::Finish,
-        None => Next::Drop,
-    }
-}
-
-fn more(sent: Option<()>) -> Next {
-    match sent {
-        Some(()) => Next::More,
-        None => Next::Drop,
-    }
 }
 
 /// Ends the sending side in an orderly way; the client may already be gone.

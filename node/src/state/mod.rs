@@ -6,8 +6,10 @@
 
 mod checkpoint;
 mod dedup;
+mod find;
 mod forgotten;
 mod groups;
+mod jobs;
 mod matching;
 mod part;
 mod places;
@@ -31,8 +33,10 @@ use wiber_protocol::{
 
 pub use checkpoint::{Checkpoint, TopicEnd};
 pub use dedup::{DedupWindow, Remembered, WindowLimits};
+pub use find::Found;
 pub use forgotten::Forgotten;
 pub use groups::{GROUP_WINDOW, GroupState, Groups, MAX_GROUPS};
+pub use jobs::Job;
 pub use matching::{Matched, Matching};
 pub use part::{EntryNote, PartMeta, PartTopic, Position, RunRange, SealedPart, StateLimits, Tables};
 pub use places::{EntryAt, NoteAt, PartTables};
@@ -68,53 +72,12 @@ pub struct Applied {
     pub outcomes: Vec<PublishOutcome>,
 }
 
-/// What the index's files still lack. Jobs are done in order, off the apply path.
-#[derive(Clone, Debug)]
-pub enum Job {
-    /// Write a sealed part.
-    Save(Arc<SealedPart>),
-    /// Retention dropped everything up to `at`: keep the state as of there, then let go of the log and the parts below.
-    /// There is one at most, the newest, and it stands first, because it makes room.
-    Cut {
-        at: LogId,
-        /// The dropped parts that were in no file, oldest first. They need none any more.
-        unsaved: Vec<Arc<SealedPart>>,
-    },
-}
-
-impl Job {
-    fn is(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Save(a), Self::Save(b)) => Arc::ptr_eq(a, b),
-            (Self::Cut { at: a, .. }, Self::Cut { at: b, .. }) => a == b,
-            _ => false,
-        }
-    }
-
-    /// The parts that are held in memory for it, oldest first.
-    pub fn parts(&self) -> &[Arc<SealedPart>] {
-        match self {
-            Self::Save(part) => std::slice::from_ref(part),
-            Self::Cut { unsaved, .. } => unsaved,
-        }
-    }
-}
-
 /// A sealed part, and where its tables are.
 #[derive(Clone, Debug)]
 struct Part {
     meta: PartMeta,
     /// `None` once it is in its file.
     unsaved: Option<Arc<SealedPart>>,
-}
-
-/// Where to read a topic on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// These entries, in order. None if the topic has nothing there.
-    Positions(Vec<Position>),
-    /// The file of this share's part says.
-    InFile(Share),
 }
 
 /// The replicated state as of `applied`.
@@ -312,40 +275,6 @@ impl State {
         self.jobs.push_back(Job::Save(part));
     }
 
-    /// Where `topic`'s records from `offset` on are (from its first one, if `offset` lies before): at most `limit`
-    /// entries, fewer where a part ends.
-    pub fn find(&self, topic: &str, offset: u64, limit: usize) -> Found {
-        let nothing = Found::Positions(Vec::new());
-        let Some(topic) = self.topics.get(topic) else {
-            return nothing;
-        };
-        if offset > topic.high_watermark {
-            return nothing;
-        }
-        let Some(share) = topic.share(offset) else {
-            let runs = topic.runs_from(offset).iter().take(limit);
-            let position = |run: &part::Run| {
-                Some(Position {
-                    base_offset: run.base_offset,
-                    note: self.growing.note(run.log_index)?,
-                })
-            };
-            return Found::Positions(runs.filter_map(position).collect());
-        };
-        let at = self
-            .parts
-            .partition_point(|part| part.meta.first_index < share.part);
-        match self.parts.get(at).map(|part| &part.unsaved) {
-            Some(Some(part)) => {
-                Found::Positions(
-                    part.tables
-                        .positions(share.runs, share.base_offset, offset, limit),
-                )
-            }
-            _ => Found::InFile(share),
-        }
-    }
-
     /// The sealed parts, oldest first.
     pub fn parts(&self) -> impl Iterator<Item = &PartMeta> + Clone {
         self.parts.iter().map(|part| &part.meta)
@@ -354,36 +283,6 @@ impl State {
     /// Bytes of the entries after the sealed parts.
     pub fn growing_bytes(&self) -> u64 {
         self.growing.bytes
-    }
-
-    /// The jobs that wait, and the first of them.
-    pub fn jobs(&self) -> (usize, Option<&Job>) {
-        (self.jobs.len(), self.jobs.front())
-    }
-
-    /// The parts that are held in memory for want of a file.
-    pub fn unsaved(&self) -> impl Iterator<Item = &SealedPart> {
-        self.jobs.iter().flat_map(Job::parts).map(|part| &**part)
-    }
-
-    /// A job is done. A saved part is read from its file from now on. Nothing happens if a snapshot replaced the state
-    /// meanwhile, or a cut the job.
-    pub fn job_done(&mut self, job: &Job) {
-        let Some(at) = self.jobs.iter().position(|waiting| waiting.is(job)) else {
-            return;
-        };
-        self.jobs.remove(at);
-        if let Job::Save(saved) = job {
-            let of_it = |part: &&mut Part| part.meta.first_index == saved.meta.first_index;
-            if let Some(part) = self.parts.iter_mut().find(of_it) {
-                part.unsaved = None;
-            }
-        }
-    }
-
-    /// A job that an earlier life of this node did not finish.
-    pub fn resume(&mut self, job: Job) {
-        self.jobs.push_front(job);
     }
 
     /// The state without index and ids.

@@ -26,6 +26,15 @@ fn a_record_is_held_back_for_so_long_and_no_longer() {
     assert!(conn.ask("SUBSCRIBE t --order 0").starts_with("ERR usage: "));
 }
 
+/// The newest record of a topic, as a majority knows it.
+#[track_caller]
+fn newest(conn: &mut Conn, topic: &str) -> Value {
+    conn.send(format!("READ {topic} --last 1\n"));
+    let newest = record(&conn.line());
+    assert!(conn.line().starts_with("OK read_end "));
+    newest
+}
+
 /// Publishes under this id again and again, until the topic's newest record is as said.
 #[track_caller]
 fn publish_until(conn: &mut Conn, topic: &str, id: &str, is_as_said: impl Fn(&Value) -> bool) {
@@ -34,10 +43,7 @@ fn publish_until(conn: &mut Conn, topic: &str, id: &str, is_as_said: impl Fn(&Va
         attempt += 1;
         let answer = conn.ask(&format!("PUB {topic} --id {id}-{attempt} x"));
         assert!(answer.starts_with("OK published "), "{answer}");
-        conn.send(format!("READ {topic} --last 1 --local\n"));
-        let newest = record(&conn.line());
-        assert!(conn.line().starts_with("OK read_end "));
-        is_as_said(&newest).then_some(())
+        is_as_said(&newest(conn, topic)).then_some(())
     });
 }
 
@@ -53,9 +59,7 @@ fn a_much_newer_record_lets_the_older_ones_go() {
     publisher.ask("PUB t --id m-1 x");
     publisher.ask("PUB t --id m-2 x");
     conn.check("PING", "PONG");
-    publisher.send("READ t --last 1 --local\n");
-    let last_s = seconds(&record(&publisher.line()));
-    assert!(publisher.line().starts_with("OK read_end "));
+    let last_s = seconds(&newest(&mut publisher, "t"));
     // The clock is set ahead, and cluster time follows.
     let fault = json!({"skew_ms": 3.0 * HOLD_S * 1_000.0}).to_string();
     let (code, body) = http::post(cluster.port(0) + 100, "/faults/clock", &fault).expect("an answer");
@@ -96,14 +100,13 @@ fn a_record_that_comes_too_late_is_marked_and_delivered() {
     let late = wait_for("a record of before", PATIENCE, || {
         cluster.kill(behind);
         cluster.start_node_with(behind, &["--clock-skew-ms", "-60000", "--allow-faults"]);
-        let mut conn = wait_for("the node is heard", PATIENCE, || {
+        wait_for("the node takes a message", PATIENCE, || {
             let mut conn = Conn::open(cluster.port(behind)).ok()?;
             let answer = conn.try_ask(&format!("PUB t.a --id late-{sent} x")).ok()?;
-            answer.starts_with("OK ").then_some(conn)
+            answer.starts_with("OK ").then_some(())
         });
         sent += 1;
-        conn.send("READ t.a --last 1 --strong\n");
-        let newest = record(&conn.line());
+        let newest = newest(&mut publisher, "t.a");
         assert_eq!(newest["node"], Cluster::id(behind));
         newest.get("bound").is_none().then_some(newest)
     });

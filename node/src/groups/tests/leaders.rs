@@ -32,7 +32,7 @@ fn what_may_be_handed_out_again_is_handed_out_at_once() {
 fn who_has_a_record_for_the_last_time_keeps_the_time_to_acknowledge_it() {
     let (mut case, _) = handed_out_before(MAX_DELIVERIES);
     assert!(case.plan().is_empty());
-    case.now = TIMEOUT - Duration::from_millis(1);
+    case.now = TIMEOUT.saturating_sub(Duration::from_millis(1));
     assert!(case.plan().is_empty());
     case.ack(1);
     case.now = TIMEOUT;
@@ -55,7 +55,7 @@ fn what_nobody_acknowledges_in_that_time_is_put_aside() {
 fn that_time_counts_from_when_the_node_began_to_lead() {
     let (mut case, _) = handed_out_before(MAX_DELIVERIES);
     let left = Duration::from_millis(300);
-    case.core = Coordinator::new(TIMEOUT - left);
+    case.core = Coordinator::new(TIMEOUT.saturating_sub(left));
     assert!(case.plan().is_empty());
     assert_eq!(case.core.next_deadline(case.now), Some(left));
     case.core = Coordinator::new(TIMEOUT);
