@@ -43,6 +43,12 @@ fn without_a_majority_a_message_fails_in_time_and_says_what_is_known() {
     let (code, _, complaint) = cluster.tells(&["history", "t"]);
     assert_eq!(code, Some(1));
     assert!(complaint.contains("no node could answer the read"), "{complaint}");
+    let (code, _, complaint) = cluster.tells(&["request", "t", "hi", "--timeout", "2s"]);
+    assert_eq!(code, Some(1));
+    for node in 0..3 {
+        let node = format!("n{}: ", node + 1);
+        assert!(complaint.contains(&node), "{complaint}");
+    }
 }
 
 /// The dead nodes are named, too, but they are not what is wrong.

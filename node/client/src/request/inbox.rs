@@ -5,7 +5,7 @@
 //! where the topic ends; if that is before the place, all of the topic is new, and is taken from its beginning.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -108,6 +108,8 @@ struct Dispatch {
 impl Dispatch {
     async fn run(self) {
         let mut subscription = self.subscribe(SubscribeStart::New);
+        // How each node was lost, until one is there.
+        let mut lost = BTreeMap::new();
         // Where it goes on, as long as that may be beyond the topic's end.
         let mut doubted = None;
         loop {
@@ -139,13 +141,12 @@ impl Dispatch {
                 // Once it has a place, it goes on there by itself.
                 SubscriptionEvent::Disconnected { reason } => {
                     doubted = None;
-                    self.ready.send_if_modified(|ready| {
-                        let is_news = ready.is_err();
-                        if is_news {
-                            *ready = Err(reason);
-                        }
-                        is_news
-                    });
+                    if self.ready.borrow().is_err() {
+                        let node = reason.split(':').next().unwrap_or_default().to_owned();
+                        lost.insert(node, reason);
+                        let reasons: Vec<&str> = lost.values().map(String::as_str).collect();
+                        self.ready.send_modify(|ready| *ready = Err(reasons.join("; ")));
+                    }
                 }
                 SubscriptionEvent::ConnectedAfter { .. }
                 | SubscriptionEvent::Lagging { .. }
