@@ -21,6 +21,8 @@ pub enum Mutant {
     HandOutUnchecked,
     /// A checkpoint leaves out what a group did before an earlier record.
     AcksNotInCheckpoint,
+    /// A checkpoint knows nothing of ids that the window has forgotten.
+    ForgottenNotInCheckpoint,
 }
 
 #[cfg(feature = "mutants")]

@@ -17,10 +17,11 @@ pub enum Broken {
     BoundTooSmall,
     HandOutUnchecked,
     AcksNotInCheckpoint,
+    ForgottenNotInCheckpoint,
 }
 
 impl Broken {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::NoFsyncBeforeAck,
         Self::VoteNotSynced,
         Self::AckBeforeQuorum,
@@ -31,6 +32,7 @@ impl Broken {
         Self::BoundTooSmall,
         Self::HandOutUnchecked,
         Self::AcksNotInCheckpoint,
+        Self::ForgottenNotInCheckpoint,
     ];
 }
 
@@ -45,6 +47,7 @@ pub fn switch(broken: Option<Broken>) {
         Some(Broken::BoundTooSmall) => Some(Mutant::BoundTooSmall),
         Some(Broken::HandOutUnchecked) => Some(Mutant::HandOutUnchecked),
         Some(Broken::AcksNotInCheckpoint) => Some(Mutant::AcksNotInCheckpoint),
+        Some(Broken::ForgottenNotInCheckpoint) => Some(Mutant::ForgottenNotInCheckpoint),
         Some(Broken::NoFsyncBeforeAck | Broken::VoteNotSynced) | None => None,
     });
 }

@@ -70,3 +70,8 @@ fn a_group_s_record_that_is_handed_out_though_it_is_done_is_noticed() {
 fn acknowledgements_that_a_checkpoint_leaves_out_are_noticed() {
     is_noticed(Broken::AcksNotInCheckpoint);
 }
+
+#[test]
+fn forgotten_ids_that_a_checkpoint_does_not_know_are_noticed() {
+    is_noticed(Broken::ForgottenNotInCheckpoint);
+}

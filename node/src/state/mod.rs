@@ -31,6 +31,8 @@ use wiber_protocol::{
     rpc::PublishOutcome,
 };
 
+use crate::mutant::{self, Mutant};
+
 pub use checkpoint::{Checkpoint, TopicEnd};
 pub use dedup::{DedupWindow, Remembered, WindowLimits};
 pub use find::Found;
@@ -295,7 +297,11 @@ impl State {
             clock_ms: self.clock_ms,
             record_count: self.record_count,
             topics: self.topics.ends(),
-            producers: self.dedup.producers.clone(),
+            producers: if mutant::is_broken(Mutant::ForgottenNotInCheckpoint) {
+                Forgotten::default()
+            } else {
+                self.dedup.producers.clone()
+            },
             groups: self.groups.clone(),
         }
     }
