@@ -185,11 +185,19 @@ impl Inner {
         reasons: &mut Reasons,
     ) -> Settled {
         let mut settled = Settled::default();
+        let is_done = |at| matches!(outcomes.get(at), Some(Outcome::Done(_)));
+        if (0..outcomes.len()).any(is_done) {
+            let mut left = pending.iter().enumerate().filter(|(at, _)| !is_done(*at));
+            if left.any(|(_, message)| message.unknown.is_some()) {
+                reasons.keep_open();
+            } else {
+                reasons.clear();
+            }
+        }
         let mut left = Vec::new();
         for (mut message, outcome) in pending.drain(..outcomes.len()).zip(outcomes) {
             let hint = match outcome {
                 Outcome::Done(result) => {
-                    reasons.clear();
                     settled.done += 1;
                     settled.was_taken |= result.is_ok();
                     results[message.at] = Some(match (result, message.unknown) {

@@ -114,6 +114,11 @@ impl Reasons {
         self.nodes.clear();
     }
 
+    /// The same, but what may have been done counts on: not all of that is settled.
+    pub(crate) fn keep_open(&mut self) {
+        self.nodes.retain(|_, noted| noted.open.is_some());
+    }
+
     /// Nodes with the same reason are named together. Where any of them told more, those that cannot be reached are only
     /// named; where none did, it is said how each could not be.
     pub(crate) fn in_words<'a>(&self, name: impl Fn(usize) -> &'a str) -> String {
@@ -234,6 +239,12 @@ mod tests {
             reasons.in_words(|node| ["n1", "n2", "n3"][node]),
             "n2: no answer in time, then cannot connect to 127.0.0.1:9102: connection refused; \
              n3: not committed in time; n1: no leader is known"
+        );
+        reasons.keep_open();
+        assert_eq!(
+            reasons.in_words(|node| ["n1", "n2", "n3"][node]),
+            "n2: no answer in time, then cannot connect to 127.0.0.1:9102: connection refused; \
+             n3: not committed in time"
         );
         reasons.clear();
         assert_eq!(reasons.in_words(|_| ""), "no time was given");

@@ -142,7 +142,7 @@ async fn an_id_that_expired_is_final_and_unknown_only_behind_an_unknown_attempt(
     let ((), results) = tokio::join!(script, soon(publisher.publish(&messages, DEADLINE)));
     let id = "m-1".to_owned();
     assert_eq!(results[0], Err(PublishError::IdExpired { id }));
-    let reason = "n1: ERR timeout_waiting_commit".to_owned();
+    let reason = "n1: not committed in time".to_owned();
     assert_eq!(results[1], Err(PublishError::Unknown(reason)));
     assert_eq!(results[2].as_ref().map(|stored| stored.offset), Ok(Some(1)));
 }
@@ -164,6 +164,43 @@ async fn at_the_end_of_the_patience_what_may_have_left_is_unknown_and_the_rest_i
         let reason = || "n1: not committed in time; n2: cannot be reached".to_owned();
         assert_eq!(results[0], Err(PublishError::Unknown(reason())));
         assert_eq!(results[1], Err(PublishError::Unavailable(reason())));
+        drop((publisher, client));
+    };
+    tokio::join!(script, call);
+}
+
+/// What was lost: why it is not known. What became of a message that went out together with it had taken that away.
+#[tokio::test]
+async fn what_is_unknown_says_why_though_others_of_its_company_were_settled() {
+    let (first, second) = (FakeNode::start("n1").await, FakeNode::start("n2").await);
+    let client = client(&[&first.spec, &second.spec], options());
+    let mut publisher = client.publish_in_order("t").expect("a topic");
+    let script = async {
+        let mut talk = first.accept().await;
+        talk.expect(&line(1)).await;
+        talk.say("OK published m-1 1 1").await;
+        talk.expect(&line(2)).await;
+        talk.expect(&line(3)).await;
+        drop((talk, first));
+        let mut talk = second.accept().await;
+        talk.expect(&line(2)).await;
+        talk.say("OK duplicate m-2 2").await;
+        while let Some(heard) = talk.hear().await {
+            assert_eq!(heard, line(3));
+            talk.say("ERR not_leader").await;
+        }
+    };
+    let call = async {
+        let results = soon(publisher.publish(&messages(1..=3), Duration::from_millis(150))).await;
+        assert!(results[..2].iter().all(Result::is_ok), "{results:?}");
+        let Err(PublishError::Unknown(reason)) = &results[2] else {
+            panic!("{results:?}")
+        };
+        assert!(
+            reason.starts_with("n1: the node closed the connection, then cannot connect to ")
+                && reason.ends_with("; n2: no leader is known"),
+            "{reason}"
+        );
         drop((publisher, client));
     };
     tokio::join!(script, call);

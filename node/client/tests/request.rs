@@ -2,9 +2,10 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{sync::Mutex, time::Duration};
 
 use support::{DEADLINE, FakeNode, Talk, client, dead_node, options, record, soon};
+use tokio::sync::Notify;
 use wiber_client::{GroupOptions, RecordLine, ReplyError, RequestError, ServeError};
 
 fn with_headers(topic: &str, offset: u64, headers: &[(&str, &str)]) -> String {
@@ -184,4 +185,44 @@ async fn a_request_is_acknowledged_when_its_reply_is_stored() {
     let ((), ended) = tokio::join!(script, client.serve("t", "g", GroupOptions::new(), answer));
     let reason = "n1: the group was deleted".to_owned();
     assert_eq!(ended, Err(ServeError::Ended(reason)));
+}
+
+/// What was lost: the time of all who ask while one answer takes long.
+#[tokio::test]
+async fn answers_are_made_side_by_side_and_no_more_than_may_be_held() {
+    let node = FakeNode::start("n1").await;
+    let client = client(&[&node.spec], options());
+    let may_end = [const { Notify::const_new() }; 3];
+    let begun = Mutex::new(Vec::new());
+    let begun_offsets = || begun.lock().expect("no panic").clone();
+    let at = |offset: u64| usize::try_from(offset - 1).expect("it is small");
+    let script = async {
+        let mut member = node.accept().await;
+        member.expect("SUBSCRIBE t --group g --max-in-flight 2").await;
+        member.say("OK subscribed t group g").await;
+        // As after a lost connection, when as many are handed out again.
+        for offset in 1..=3 {
+            let line = record("t", offset).replace("\"text\":", r#""group":"g","delivery":1,"text":"#);
+            member.say(&line).await;
+        }
+        may_end[at(2)].notify_one();
+        let mut talk = node.accept().await;
+        talk.expect("ACK t g 2").await;
+        assert_eq!(begun_offsets(), [1, 2]);
+        talk.say("OK acked t g 2").await;
+        for offset in [3, 1] {
+            may_end[at(offset)].notify_one();
+            talk.expect(&format!("ACK t g {offset}")).await;
+            talk.say(&format!("OK acked t g {offset}")).await;
+        }
+        member.say("ENDED t no_group").await;
+    };
+    let answer = async |request: RecordLine| {
+        begun.lock().expect("no panic").push(request.offset);
+        may_end[at(request.offset)].notified().await;
+        Some("done")
+    };
+    let options = GroupOptions::new().max_in_flight(2);
+    let ((), ended) = tokio::join!(script, client.serve("t", "g", options, answer));
+    assert!(matches!(ended, Err(ServeError::Ended(_))), "{ended:?}");
 }

@@ -238,7 +238,8 @@ impl Oracle {
         }
     }
 
-    /// These were sent on one connection in this order, and acknowledged at the first try.
+    /// These were published in this order: on one connection and acknowledged at the first try, or by the library's publisher
+    /// in order.
     pub fn in_order(&self, world: &World, keys: &[String]) {
         let inner = self.0.lock();
         let offsets: Option<Vec<u64>> = keys.iter().map(|key| inner.publishes.get(key)?.offset).collect();
@@ -246,7 +247,7 @@ impl Oracle {
         world.count(Count::ConnectionOrder);
         if !offsets.is_sorted() {
             world.fail(format!(
-                "sent on one connection as {keys:?}, committed at {offsets:?}"
+                "published in order as {keys:?}, committed at {offsets:?}"
             ));
         }
     }

@@ -83,7 +83,9 @@ impl Subscriber {
                     return None;
                 }
                 Some(Reply::Lag { pattern, records }) if pattern == self.topic => {
-                    let behind = || world.oracle().high_watermark(&self.topic) + 1 - self.next;
+                    // What came from a process that has ended since need not be known.
+                    let behind =
+                        || (world.oracle().high_watermark(&self.topic) + 1).saturating_sub(self.next);
                     self.clients.lags(&wire, records, behind);
                     continue;
                 }

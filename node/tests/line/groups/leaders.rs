@@ -127,7 +127,7 @@ fn what_nobody_acknowledges_under_the_next_leader_becomes_a_dead_letter() {
     let mut cluster = Cluster::start(3);
     let first = cluster.wait_for_leader();
     let mut conn = cluster.conn(cluster.follower());
-    let mut a = member(&cluster, first, "--ack-timeout 300 --max-deliveries 1");
+    let mut a = member(&cluster, first, "--ack-timeout 2000 --max-deliveries 1");
     publish(&mut conn, 1..=1);
     assert_eq!(next(&mut a), (1, 1));
     cluster.kill(first);
