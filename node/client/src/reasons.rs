@@ -15,7 +15,7 @@ use crate::link::Failure;
 pub(crate) enum Reason {
     /// It answered: it lives, and says why not.
     Said(String),
-    /// It did not answer, though it may have been asked.
+    /// It did not answer in time, though it may have been asked.
     Silent(String),
     /// It was not asked, as it cannot be connected to.
     Unreached(String),

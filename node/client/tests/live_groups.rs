@@ -15,7 +15,7 @@ use std::{
 use cluster::{Cluster, PATIENCE};
 use library::{all, body, client, in_time, kill_leader, publish_all};
 use tokio::time::{sleep, timeout};
-use wiber_client::{GroupOptions, Member, MemberEvent, Read, ReadFrom, SubscribeStart};
+use wiber_client::{GroupLine, GroupOptions, Member, MemberEvent, Read, ReadFrom, SubscribeStart};
 
 /// Works until `done`; what it got is in `seen`. Says how often it lost the leader.
 async fn work(mut member: Member, seen: Arc<Mutex<BTreeSet<u64>>>, done: Arc<AtomicBool>) -> u32 {
@@ -51,11 +51,19 @@ async fn members_of_a_group_get_every_record_although_their_leader_is_killed() {
             tokio::spawn(work(member, Arc::clone(&seen), Arc::clone(&done)))
         })
         .collect();
+    let looker = client(&cluster);
+    let until = async |is_so: &dyn Fn(&GroupLine) -> bool| loop {
+        match &looker.groups(Some("t")).await.expect("a list")[..] {
+            [group] if is_so(group) => break,
+            _ => sleep(Duration::from_millis(2)).await,
+        }
+    };
+    in_time(until(&|group| group.members == Some(3))).await;
     let publisher = client(&cluster);
     let publishing = [tokio::spawn(async move {
         publish_all(&publisher, "t", 0..RECORDS).await;
     })];
-    sleep(Duration::from_millis(150)).await;
+    in_time(until(&|group| group.next_offset > 20)).await;
     kill_leader(&mut cluster, &publishing);
     for task in publishing {
         in_time(task).await.expect("no panic");

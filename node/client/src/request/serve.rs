@@ -1,5 +1,7 @@
 //! Who answers the requests of a topic, beside others who do.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use wiber_protocol::line::{LineError, RecordLine};
@@ -53,17 +55,22 @@ impl Client {
         let handle = member.handle();
         let most = options.in_flight();
         let mut answers = FuturesUnordered::new();
+        // Those of the answers that are being made.
+        let mut offsets = HashSet::new();
         loop {
             let event = tokio::select! {
                 biased;
-                Some(answered) = answers.next() => {
+                Some((offset, answered)) = answers.next() => {
                     answered?;
+                    offsets.remove(&offset);
                     continue;
                 }
                 // After a lost connection the node hands out as many again.
                 event = member.next(), if answers.len() < most => event,
             };
             match event {
+                // Handed out again after a lost connection; its answer will do.
+                Some(MemberEvent::Record(request)) if !offsets.insert(request.offset) => {}
                 Some(MemberEvent::Record(request)) => {
                     let body = answer((*request).clone());
                     answers.push(self.answer_one(&handle, request, body));
@@ -80,16 +87,25 @@ impl Client {
         handle: &MemberHandle,
         request: Box<RecordLine>,
         body: impl Future<Output = Option<B>>,
+    ) -> (u64, Result<(), ServeError>) {
+        (request.offset, self.try_answer(handle, &request, body).await)
+    }
+
+    async fn try_answer<B: Into<Bytes>>(
+        &self,
+        handle: &MemberHandle,
+        request: &RecordLine,
+        body: impl Future<Output = Option<B>>,
     ) -> Result<(), ServeError> {
         let Some(body) = body.await else {
-            handle.nack(&request).await;
+            handle.nack(request).await;
             return Ok(());
         };
-        match self.reply(&request, body).await {
+        match self.reply(request, body).await {
             Ok(_) | Err(ReplyError::NoRequest) => {}
             Err(error) => return Err(ServeError::Reply(error)),
         }
-        match handle.ack(&request).await {
+        match handle.ack(request).await {
             // Somebody ended or moved the group meanwhile.
             Ok(()) | Err(AckError::NotDelivered { .. }) => Ok(()),
             Err(error) => Err(error.into()),
