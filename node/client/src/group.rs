@@ -40,6 +40,7 @@ pub struct GroupOptions {
     ack_timeout: Option<Duration>,
     max_deliveries: Option<u32>,
     max_in_flight: Option<u32>,
+    limit: Option<u64>,
 }
 
 impl GroupOptions {
@@ -77,6 +78,14 @@ impl GroupOptions {
         self
     }
 
+    /// How many records this member is handed in all, at least 1; then it gets no more. Each time that a record is handed out
+    /// counts. So who wants only some records has taken none from others.
+    #[must_use]
+    pub fn limit(mut self, records: u64) -> Self {
+        self.limit = Some(records);
+        self
+    }
+
     /// The most records that are held at once.
     pub(crate) fn in_flight(&self) -> usize {
         let records = self.max_in_flight.unwrap_or(DEFAULT_IN_FLIGHT);
@@ -90,6 +99,7 @@ impl GroupOptions {
                 ack_timeout: self.ack_timeout,
                 max_deliveries: self.max_deliveries,
                 max_in_flight: self.max_in_flight,
+                limit: self.limit,
             }),
             ..SubscribeCommand::new(topic, self.start)
         })

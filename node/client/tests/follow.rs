@@ -135,6 +135,32 @@ fn a_member_of_a_group_acknowledges_what_it_has_shown() {
     assert_eq!(complaint, "wiber: there is no such group\n");
 }
 
+/// What was lost: a record that was handed out to who had seen enough, and was put aside though nobody saw it.
+#[test]
+fn who_wants_some_records_of_a_group_uses_up_no_delivery_of_another() {
+    let cluster = Cluster::start(3);
+    let (code, ..) = cluster.publish_lines(&["t"], numbered(12).as_bytes());
+    assert_eq!(code, Some(0));
+    let mut shown = String::new();
+    for count in ["1", "2", "1", "5", "3"] {
+        shown += &cluster.says(&[
+            "sub",
+            "t",
+            "--group",
+            "g",
+            "--from-start",
+            "--max-deliveries",
+            "1",
+            "-c",
+            count,
+            "-f",
+            "%o %d\\n",
+        ]);
+    }
+    let expected: String = (1..=12).map(|offset| format!("{offset} 1\n")).collect();
+    assert_eq!(shown, expected);
+}
+
 #[test]
 fn a_request_is_answered_by_a_command_that_reads_it() {
     let cluster = Cluster::start(1);

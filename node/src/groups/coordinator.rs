@@ -90,10 +90,37 @@ impl Plan {
     }
 }
 
+/// How many records a member takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemberRoom {
+    /// At once.
+    pub max_in_flight: usize,
+    /// In all.
+    pub limit: u64,
+}
+
+impl From<usize> for MemberRoom {
+    fn from(max_in_flight: usize) -> Self {
+        Self {
+            max_in_flight,
+            limit: u64::MAX,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Member {
     max_in_flight: usize,
     held: usize,
+    /// How many more it takes.
+    left: u64,
+}
+
+impl Member {
+    fn room(&self) -> usize {
+        let left = usize::try_from(self.left).unwrap_or(usize::MAX);
+        self.max_in_flight.saturating_sub(self.held).min(left)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -131,11 +158,13 @@ impl Coordinator {
         }
     }
 
-    pub fn join(&mut self, max_in_flight: usize) -> MemberId {
+    pub fn join(&mut self, room: impl Into<MemberRoom>) -> MemberId {
+        let MemberRoom { max_in_flight, limit } = room.into();
         self.joined += 1;
         let member = Member {
             max_in_flight,
             held: 0,
+            left: limit,
         };
         self.members.insert(self.joined, member);
         self.joined
@@ -246,7 +275,7 @@ impl Coordinator {
         let earlier = self.members.range(..=self.last_served);
         later
             .chain(earlier)
-            .map(|(id, member)| (*id, member.max_in_flight.saturating_sub(member.held)))
+            .map(|(id, member)| (*id, member.room()))
             .filter(|(id, room)| *room > 0 && is_ready(*id))
             .collect()
     }
@@ -271,6 +300,7 @@ impl Coordinator {
                 continue;
             };
             member.held += 1;
+            member.left = member.left.saturating_sub(1);
             let hold = Hold {
                 member: *id,
                 delivery: handed.delivery,

@@ -32,7 +32,7 @@ use tokio::{
 
 use self::task::Task;
 pub use self::{
-    coordinator::{Coordinator, Handed, MemberId, View},
+    coordinator::{Coordinator, Handed, MemberId, MemberRoom, View},
     opening::{OpenError, Wanted, open},
 };
 use crate::{group::Group, line::Stamper};
@@ -145,7 +145,7 @@ impl Drop for Membership {
 
 enum Request {
     Join {
-        max_in_flight: usize,
+        room: MemberRoom,
         member: Newcomer,
         reply: oneshot::Sender<Result<MemberId, JoinError>>,
     },
@@ -217,7 +217,7 @@ impl Coordinators {
         stamper: &Arc<Stamper>,
         term: u64,
         (topic, group): (&str, &str),
-        max_in_flight: usize,
+        room: MemberRoom,
     ) -> Result<(Membership, Seat), JoinError> {
         let key: Key = (topic.into(), group.into());
         for _ in 0..JOIN_ATTEMPTS {
@@ -230,7 +230,7 @@ impl Coordinators {
             });
             let (reply, answer) = oneshot::channel();
             let request = Request::Join {
-                max_in_flight,
+                room,
                 member: Newcomer {
                     orders,
                     shared: shared.clone(),

@@ -223,12 +223,8 @@ impl Task {
             Request::Join { reply, .. } if self.members.len() >= MAX_MEMBERS => {
                 let _ = reply.send(Err(JoinError::Full));
             }
-            Request::Join {
-                max_in_flight,
-                member,
-                reply,
-            } => {
-                let id = self.core.join(max_in_flight);
+            Request::Join { room, member, reply } => {
+                let id = self.core.join(room);
                 let chair = Chair {
                     member,
                     skipped: None,

@@ -41,6 +41,10 @@ impl MemberTask {
         let mut backoff = self.client.backoff();
         let mut node = self.client.preferred();
         loop {
+            if self.options.limit == Some(0) {
+                // It has all that it wanted, and what it held was lost with the connection.
+                return self.events.closed().await;
+            }
             let mut joined = false;
             let Err(left) = self.serve(node, &mut joined).await else {
                 return;
@@ -123,6 +127,9 @@ impl MemberTask {
                 continue;
             }
             if let Some(event) = self.understand(line, spec, joined)? {
+                if let (MemberEvent::Record(_), Some(left)) = (&event, &mut self.options.limit) {
+                    *left = left.saturating_sub(1);
+                }
                 self.tell_by(&mut wire, event).await?;
             }
         }

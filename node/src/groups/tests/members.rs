@@ -1,7 +1,7 @@
 //! Who gets what, and what of it comes back.
 
 use super::*;
-use crate::state::GROUP_WINDOW;
+use crate::{groups::MemberRoom, state::GROUP_WINDOW};
 
 #[test]
 fn members_share_in_turn_and_hold_no_more_than_they_may() {
@@ -74,6 +74,24 @@ fn a_moved_group_forgets_who_holds_what() {
     assert_eq!(case.round(), BTreeMap::from([(a, vec![(4, 1), (5, 1)])]));
     case.change(GroupAction::Seek { next_offset: 1 });
     assert_eq!(case.round()[&a].len(), 5);
+}
+
+#[test]
+fn a_member_that_wants_only_some_is_handed_no_more_whatever_it_acknowledges_or_gives_back() {
+    let mut case = Case::of(9);
+    let few = MemberRoom {
+        max_in_flight: 2,
+        limit: 3,
+    };
+    let a = case.core.join(few);
+    assert_eq!(case.round()[&a].len(), 2);
+    case.ack(1);
+    assert_eq!(case.round()[&a].len(), 1);
+    case.ack(2);
+    assert!(case.core.give_back(a, 3));
+    assert!(case.plan().is_empty());
+    let b = case.core.join(9);
+    assert_eq!(case.round()[&b].len(), 7);
 }
 
 #[test]

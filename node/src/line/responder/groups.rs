@@ -8,7 +8,7 @@ use wiber_protocol::{
 use super::{Gone, MemberStep, Responder, SubscribeStep, Subscribed, follow::Refusal};
 use crate::{
     group::{Group, Leader},
-    groups::{self, JoinError, OpenError, Wanted},
+    groups::{self, JoinError, MemberRoom, OpenError, Wanted},
     line::{member::Member, subscription::Form},
     state::{MAX_GROUPS, State},
 };
@@ -57,8 +57,12 @@ impl Responder {
             .max_in_flight
             .unwrap_or(DEFAULT_IN_FLIGHT)
             .min(MAX_IN_FLIGHT);
+        let room = MemberRoom {
+            max_in_flight: max_in_flight as usize,
+            limit: member.limit.unwrap_or(u64::MAX),
+        };
         let coordinators = self.clients.coordinators.clone();
-        let joined = coordinators.join(&raft, &stamper, term, names, max_in_flight as usize);
+        let joined = coordinators.join(&raft, &stamper, term, names, room);
         let (membership, seat) = match joined.await {
             Ok(joined) => joined,
             Err(JoinError::Full) => {

@@ -62,6 +62,7 @@ pub(in crate::line) struct MemberStep {
     pub ack_timeout: Option<Duration>,
     pub max_deliveries: Option<u32>,
     pub max_in_flight: Option<u32>,
+    pub limit: Option<u64>,
 }
 
 /// Publishes that were submitted together.
@@ -87,6 +88,7 @@ impl Step {
                     ack_timeout: member.ack_timeout,
                     max_deliveries: member.max_deliveries,
                     max_in_flight: member.max_in_flight,
+                    limit: member.limit,
                 }),
             }),
             Command::Unsub { pattern } => Self::Unsub {

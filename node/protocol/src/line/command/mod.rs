@@ -41,7 +41,7 @@ const USAGE_READ: LineError = LineError::Usage(
     "READ <topic> [--last <n> | --from <offset> | --since <time>] [--limit <n>] [--bytes <n>] [--strong | --local] [--json]",
 );
 const USAGE_SUBSCRIBE: LineError = LineError::Usage(
-    "SUBSCRIBE <topic> [--from <offset> | --start | --since <time> | --after <logical_time>] [--order <ms>] [--group <group> [--ack-timeout <ms>] [--max-deliveries <n>] [--max-in-flight <n>]]",
+    "SUBSCRIBE <topic> [--from <offset> | --start | --since <time> | --after <logical_time>] [--order <ms>] [--group <group> [--ack-timeout <ms>] [--max-deliveries <n>] [--max-in-flight <n>] [--limit <n>]]",
 );
 const USAGE_UNSUB: LineError = LineError::Usage("UNSUB <topic>");
 const USAGE_ACK: LineError = LineError::Usage("ACK <topic> <group> <offset> [--through <offset>]");

@@ -18,9 +18,10 @@ const ONE_TOPIC: LineError = LineError::Usage(
     "--from and --group are for one topic; a pattern begins with --after, --since or --start",
 );
 const GROUP_OPTIONS: LineError =
-    LineError::Usage("--ack-timeout, --max-deliveries and --max-in-flight are for a --group");
+    LineError::Usage("--ack-timeout, --max-deliveries, --max-in-flight and --limit are for a --group");
 const GROUP_ORDER: LineError = LineError::Usage("a --group has no --order, and no --after");
 const BAD_ORDER: LineError = LineError::Usage("--order is 1 to 60000 milliseconds");
+const BAD_LIMIT: LineError = LineError::Usage("--limit is a number of records from 1 up");
 const BAD_IN_FLIGHT: LineError = LineError::Usage("--max-in-flight is 1 to 1024 records");
 const BAD_ACK_TIMEOUT: LineError = LineError::Usage("--ack-timeout is 100 to 86400000 milliseconds");
 const BAD_DELIVERIES: LineError = LineError::Usage("--max-deliveries is 1 to 1000000");
@@ -54,6 +55,8 @@ pub struct Membership<'a> {
     pub max_deliveries: Option<u32>,
     /// How many records this member holds at once.
     pub max_in_flight: Option<u32>,
+    /// How many records this member is handed in all; then no more.
+    pub limit: Option<u64>,
 }
 
 /// A `SUBSCRIBE`.
@@ -83,6 +86,7 @@ impl<'a> SubscribeCommand<'a> {
         let (pattern, mut rest) = take_word(rest, usage)?;
         let (mut start, mut group, mut order) = (None, None, None);
         let (mut ack_timeout, mut max_deliveries, mut max_in_flight) = (None, None, None);
+        let mut limit = None;
         loop {
             let (option, after) = next_word(rest);
             let mut value = None;
@@ -116,6 +120,7 @@ impl<'a> SubscribeCommand<'a> {
                 "--ack-timeout" => take_number(after, &mut ack_timeout, usage)?,
                 "--max-deliveries" => take_number(after, &mut max_deliveries, usage)?,
                 "--max-in-flight" => take_number(after, &mut max_in_flight, usage)?,
+                "--limit" => take_number(after, &mut limit, usage)?,
                 _ => return Err(usage),
             };
         }
@@ -125,8 +130,16 @@ impl<'a> SubscribeCommand<'a> {
                 ack_timeout: ack_timeout.map(Duration::from_millis),
                 max_deliveries: max_deliveries.map(|count| u32::try_from(count).unwrap_or(u32::MAX)),
                 max_in_flight: max_in_flight.map(|count| u32::try_from(count).unwrap_or(u32::MAX)),
+                limit,
             }),
-            None if ack_timeout.or(max_deliveries).or(max_in_flight).is_some() => return Err(GROUP_OPTIONS),
+            None if ack_timeout
+                .or(max_deliveries)
+                .or(max_in_flight)
+                .or(limit)
+                .is_some() =>
+            {
+                return Err(GROUP_OPTIONS);
+            }
             None => None,
         };
         let command = Self {
@@ -172,7 +185,8 @@ impl<'a> SubscribeCommand<'a> {
             member.max_in_flight.map(u64::from),
             &(1..=u64::from(MAX_IN_FLIGHT)),
             BAD_IN_FLIGHT,
-        )
+        )?;
+        in_range(member.limit, &(1..=u64::MAX), BAD_LIMIT)
     }
 
     pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<(), LineError> {
@@ -198,6 +212,9 @@ impl<'a> SubscribeCommand<'a> {
             }
             if let Some(count) = member.max_in_flight {
                 push_option(out, "max-in-flight", count);
+            }
+            if let Some(count) = member.limit {
+                push_option(out, "limit", count);
             }
         }
         Ok(())

@@ -201,11 +201,12 @@ fn a_subscription_begins_anywhere() {
             ack_timeout: Some(Duration::from_secs(1)),
             max_deliveries: None,
             max_in_flight: Some(8),
+            limit: Some(3),
         }),
         ..SubscribeCommand::new("t", New)
     };
     assert_eq!(
-        parse("SUBSCRIBE t --group g --ack-timeout 1000 --max-in-flight 8"),
+        parse("SUBSCRIBE t --group g --ack-timeout 1000 --max-in-flight 8 --limit 3"),
         Ok(Command::Subscribe(member))
     );
 }
@@ -220,7 +221,7 @@ fn a_subscription_that_makes_no_sense_is_told_why() {
         "SUBSCRIBE t --start --from 1",
     ] {
         let usage = "ERR usage: SUBSCRIBE <topic> [--from <offset> | --start | --since <time> | --after <logical_time>] \
-                     [--order <ms>] [--group <group> [--ack-timeout <ms>] [--max-deliveries <n>] [--max-in-flight <n>]]";
+                     [--order <ms>] [--group <group> [--ack-timeout <ms>] [--max-deliveries <n>] [--max-in-flight <n>] [--limit <n>]]";
         answers(line, usage);
     }
     answers("SUBSCRIBE t --from x", "ERR n_must_be_int");
@@ -236,6 +237,11 @@ fn a_subscription_that_makes_no_sense_is_told_why() {
         ("SUBSCRIBE t --group g --ack-timeout 5", "100 to 86400000"),
         ("SUBSCRIBE t --group g --max-deliveries 0", "1 to 1000000"),
         ("SUBSCRIBE t --group g --max-in-flight 1025", "1 to 1024"),
+        (
+            "SUBSCRIBE t --group g --limit 0",
+            "--limit is a number of records from 1 up",
+        ),
+        ("SUBSCRIBE t --limit 1", "--group"),
     ] {
         let error = parse(line).expect_err(line).to_string();
         assert!(

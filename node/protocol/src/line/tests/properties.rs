@@ -76,6 +76,7 @@ fn near_command() -> impl Strategy<Value = String> {
         Just("--group"),
         Just("--ack-timeout"),
         Just("--max-in-flight"),
+        Just("--limit"),
         Just("--bytes"),
         Just("--json"),
         Just("--through"),

@@ -8,8 +8,6 @@ use wiber_client::{
     AckError, Client, DEFAULT_ACK_DEADLINE, GroupOptions, Member, MemberEvent, SubscribeStart,
 };
 
-use wiber_protocol::line::MAX_IN_FLIGHT;
-
 use super::{Connection, Records};
 use crate::{end::End, output::remark, topic, when};
 
@@ -31,7 +29,7 @@ pub(crate) struct GroupArgs {
     /// Put aside what was handed out so often [default: as the group has it, or 5]
     #[arg(long, value_name = "N", requires = "group", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     max_deliveries: Option<u32>,
-    /// Hold so many records at once [default: 64, or with --count no more than are shown]
+    /// Hold so many records at once [default: 64]; with --count no more than that are handed out in all
     #[arg(long, value_name = "N", requires = "group", value_parser = clap::value_parser!(u32).range(1..=1_024))]
     max_in_flight: Option<u32>,
 }
@@ -49,13 +47,11 @@ impl GroupArgs {
         if let Some(deliveries) = self.max_deliveries {
             options = options.max_deliveries(deliveries);
         }
-        // What is handed out and never shown has cost the record one of its deliveries. So who wants some records only gets
-        // one at a time, or as many as are wanted if none is acknowledged.
-        let few = count.map(|count| match u32::try_from(count) {
-            Ok(count) if self.no_ack => count.min(MAX_IN_FLIGHT),
-            _ => 1,
-        });
-        if let Some(records) = self.max_in_flight.or(few) {
+        // What is handed out and never shown has cost the record one of its deliveries.
+        if let Some(count) = count {
+            options = options.limit(count);
+        }
+        if let Some(records) = self.max_in_flight {
             options = options.max_in_flight(records);
         }
         options
