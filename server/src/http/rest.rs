@@ -127,7 +127,8 @@ async fn publish(
     PathOf(convo): PathOf<String>,
     JsonBody(request): JsonBody<PublishRequest>,
 ) -> Result<Json<PublishReport>, Refusal> {
-    Ok(Json(gateway.service.publish(convo, request).await?))
+    // Not by way of the service: its errors have no place for the id of a message whose fate is unknown.
+    Ok(Json(gateway.messages.publish(&convo, request).await?))
 }
 
 /// How many records a history has if nothing is said.
