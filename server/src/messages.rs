@@ -39,6 +39,30 @@ pub(crate) enum Followed {
     },
 }
 
+/// Why a message was not published, or may not have been.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NotPublished {
+    /// Nothing was stored.
+    Refused(ServiceError),
+    /// It may be stored, now or later. Sent again under its id it stays one message.
+    Unknown { id: String, detail: String },
+}
+
+impl From<ServiceError> for NotPublished {
+    fn from(error: ServiceError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<NotPublished> for ServiceError {
+    fn from(why: NotPublished) -> Self {
+        match why {
+            NotPublished::Refused(error) => error,
+            NotPublished::Unknown { detail, .. } => Self::Unavailable(detail),
+        }
+    }
+}
+
 /// The cluster's messages. Clones share the connections.
 #[derive(Clone)]
 pub(crate) struct Messages {
@@ -55,16 +79,18 @@ impl Messages {
         &self,
         convo: &str,
         request: PublishRequest,
-    ) -> Result<PublishReport, ServiceError> {
+    ) -> Result<PublishReport, NotPublished> {
         let text = stored_text(&request)?;
         self.needs_a_node()?;
         let wanted_id = request.message_id.filter(|id| !id.is_empty());
         let is_new_id = wanted_id.is_none();
+        // Made here and not in the library: it has to be told if the message's fate is unknown.
+        let id = wanted_id.unwrap_or_else(|| self.client.make_id());
         let published = self
             .client
-            .publish(convo, &text, wanted_id.clone(), CHANGE_WITHIN)
+            .publish(convo, &text, Some(id.clone()), CHANGE_WITHIN)
             .await;
-        let published = published.map_err(|error| publish_error(error, wanted_id.as_deref()))?;
+        let published = published.map_err(|error| publish_error(error, id))?;
         let known_before = published.duplicate && !is_new_id;
         let verb = if known_before { "duplicate" } else { "published" };
         let mut status = format!("OK {verb} {}", published.id);
@@ -250,8 +276,8 @@ fn stored_text(request: &PublishRequest) -> Result<String, ServiceError> {
     Ok(text)
 }
 
-fn publish_error(error: PublishError, wanted_id: Option<&str>) -> ServiceError {
-    match error {
+fn publish_error(error: PublishError, id: String) -> NotPublished {
+    NotPublished::Refused(match error {
         PublishError::IdConflict { id } => {
             ServiceError::IdConflict(format!("The id {id} was used for another message."))
         }
@@ -261,11 +287,11 @@ fn publish_error(error: PublishError, wanted_id: Option<&str>) -> ServiceError {
         PublishError::TooManyTopics { .. } | PublishError::Unavailable(_) => {
             ServiceError::Unavailable(format!("Not published: {error}."))
         }
-        PublishError::Unknown(_) => ServiceError::Unavailable(match wanted_id {
-            Some(id) => format!("Unknown: {error}. Sent again under the id {id} it stays one message."),
-            None => format!("Unknown: {error}."),
-        }),
-    }
+        PublishError::Unknown(_) => {
+            let detail = format!("Unknown: {error}. Sent again under the id {id} it stays one message.");
+            return NotPublished::Unknown { id, detail };
+        }
+    })
 }
 
 /// A node's `ERR usage: …` for people.

@@ -39,7 +39,7 @@ impl ClusterService for Service {
     }
 
     fn publish(&self, convo: String, request: PublishRequest) -> ServiceFuture<'_, PublishReport> {
-        Box::pin(async move { self.messages.publish(&convo, request).await })
+        Box::pin(async move { Ok(self.messages.publish(&convo, request).await?) })
     }
 
     fn history(&self, convo: String, count: usize) -> ServiceFuture<'_, HistoryPage> {

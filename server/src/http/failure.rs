@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use wiber_client::{AckError, LineError, PublishError, ReadError, RequestError};
 
 use super::answer::Refusal;
+use crate::messages::NotPublished;
 
 /// Of a publish under this id.
 pub(super) fn of_publish(error: PublishError, id: &str) -> Refusal {
@@ -25,6 +26,18 @@ pub(super) fn of_publish(error: PublishError, id: &str) -> Refusal {
         PublishError::Unknown(_) => {
             let said = format!("Unknown: {error}. Sent again under the id {id} it stays one message.");
             unknown(said).with("id", id)
+        }
+    }
+}
+
+/// Of the older form, whose status for every lack of an answer is 503.
+impl From<NotPublished> for Refusal {
+    fn from(why: NotPublished) -> Self {
+        match why {
+            NotPublished::Refused(error) => error.into(),
+            NotPublished::Unknown { id, detail } => Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+                .with("unknown", true)
+                .with("message_id", id),
         }
     }
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use wiber_client::{GroupLine, TopicLine};
 use wiber_protocol::line::{MAX_LISTED, check_pattern, check_topic};
 
-use super::{FromParams, Gateway, Params, PathOf, QueryOf, Refusal, answer::JsonBody};
+use super::{FromParams, Gateway, NoParams, Params, PathOf, QueryOf, Refusal, answer::JsonBody};
 use crate::messages::CHANGE_WITHIN;
 
 pub(super) fn routes() -> Router<Gateway> {
@@ -103,6 +103,7 @@ type GroupPath = PathOf<(String, String)>;
 async fn end(
     State(gateway): State<Gateway>,
     PathOf((topic, group)): GroupPath,
+    _: QueryOf<NoParams>,
 ) -> Result<Json<Changed>, Refusal> {
     let client = gateway.messages.reach()?;
     client.delete_group(&topic, &group, CHANGE_WITHIN).await?;
@@ -131,6 +132,7 @@ impl FromParams for Seek {
 async fn seek(
     State(gateway): State<Gateway>,
     PathOf((topic, group)): GroupPath,
+    _: QueryOf<NoParams>,
     JsonBody(Seek { next_offset }): JsonBody<Seek>,
 ) -> Result<Json<Changed>, Refusal> {
     let client = gateway.messages.reach()?;
@@ -165,6 +167,7 @@ impl FromParams for Ack {
 async fn ack(
     State(gateway): State<Gateway>,
     PathOf((topic, group)): GroupPath,
+    _: QueryOf<NoParams>,
     JsonBody(Ack { offset, through }): JsonBody<Ack>,
 ) -> Result<Json<Changed>, Refusal> {
     let last = through.unwrap_or(offset);

@@ -28,7 +28,7 @@ use wiber_app::service::ClusterService;
 pub(crate) use self::page::options as leptos_options;
 pub(crate) use self::{
     answer::{PathOf, QueryOf, Refusal},
-    params::{FromParams, Params},
+    params::{FromParams, NoParams, Params},
     serve::serve,
 };
 use crate::{

@@ -25,6 +25,17 @@ pub(crate) trait FromParams: Sized {
     fn from_params(params: &Params) -> Result<Self, Refusal>;
 }
 
+/// Of a path that has none: whatever is said is refused, so that nobody believes it was heeded.
+pub(crate) struct NoParams;
+
+impl FromParams for NoParams {
+    const NAMES: &'static [&'static str] = &[];
+
+    fn from_params(_: &Params) -> Result<Self, Refusal> {
+        Ok(Self)
+    }
+}
+
 /// Names and values, each name once. A query's values are texts.
 #[derive(Debug)]
 pub(crate) struct Params {
@@ -62,10 +73,13 @@ impl Params {
                 if T::PASSES_OVER_OTHERS {
                     continue;
                 }
-                let known = listed(T::NAMES, "and");
                 let (noun, name) = (self.noun, shown(name));
+                let known = match T::NAMES {
+                    [] => ", nor any other".to_owned(),
+                    names => format!(", but {}", listed(names, "and")),
+                };
                 return Err(Refusal::unreadable(format!(
-                    "There is no {noun} `{name}` here, but {known}."
+                    "There is no {noun} `{name}` here{known}."
                 )));
             }
             if self.values[..at].iter().any(|(before, _)| before == name) {
@@ -320,6 +334,22 @@ mod tests {
         assert_eq!(twice.unwrap_err(), "`few` is there twice.");
         let long = query(&[("few", &"ü".repeat(10_000))]).unwrap_err();
         assert_eq!(long.chars().filter(|sign| *sign == 'ü').count(), MAX_SHOWN_CHARS);
+    }
+
+    #[test]
+    fn where_there_are_no_parameters_each_is_refused() {
+        let read = |pairs: &[(&str, &str)]| {
+            let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+            let params = Params::of_query(pairs.iter().map(owned).collect());
+            params
+                .read::<NoParams>()
+                .map(|NoParams| ())
+                .map_err(Refusal::into_detail)
+        };
+        assert_eq!(read(&[]), Ok(()));
+        let refused = Err("There is no parameter `dry_run` here, nor any other.".to_owned());
+        assert_eq!(read(&[("dry_run", "1")]), refused);
+        assert_eq!(read(&[("dry_run", "1"), ("dry_run", "1")]), refused);
     }
 
     #[derive(Debug, PartialEq)]

@@ -17,7 +17,7 @@ use wiber_app::{
 use wiber_protocol::status::Role;
 
 use super::{
-    FromParams, Gateway, Params,
+    FromParams, Gateway, NoParams, Params,
     answer::{JsonBody, PathOf, QueryOf, Refusal},
 };
 
@@ -33,8 +33,8 @@ pub(super) fn routes() -> Router<Gateway> {
         .route("/dm/{convo}", post(publish))
         .route("/dm/{convo}/history", get(history))
         .route("/api/cluster", get(cluster))
-        .route("/api/nodes/{id}/{action}", post(act))
-        .route("/api/history/{convo}", get(history_page))
+        .route("/api/nodes/{id}/{action}", post(act_alone))
+        .route("/api/history/{convo}", get(history_page::<true>))
 }
 
 async fn start_cluster(State(gateway): State<Gateway>) -> Result<Json<StartReport>, Refusal> {
@@ -47,6 +47,14 @@ async fn kill(gateway: State<Gateway>, PathOf(id): PathOf<String>) -> Result<Jso
 
 async fn restart(gateway: State<Gateway>, PathOf(id): PathOf<String>) -> Result<Json<ActionReport>, Refusal> {
     act(gateway, PathOf((id, "restart".to_owned()))).await
+}
+
+async fn act_alone(
+    gateway: State<Gateway>,
+    path: PathOf<(String, String)>,
+    _: QueryOf<NoParams>,
+) -> Result<Json<ActionReport>, Refusal> {
+    act(gateway, path).await
 }
 
 async fn act(
@@ -97,7 +105,7 @@ async fn nodes(State(gateway): State<Gateway>) -> Json<Vec<NodeLine>> {
     Json(lines.collect())
 }
 
-async fn cluster(State(gateway): State<Gateway>) -> Json<ClusterView> {
+async fn cluster(State(gateway): State<Gateway>, _: QueryOf<NoParams>) -> Json<ClusterView> {
     Json(gateway.service.view())
 }
 
@@ -119,20 +127,22 @@ async fn publish(
     PathOf(convo): PathOf<String>,
     JsonBody(request): JsonBody<PublishRequest>,
 ) -> Result<Json<PublishReport>, Refusal> {
-    Ok(Json(gateway.service.publish(convo, request).await?))
+    // Not by way of the service: its errors have no place for the id of a message whose fate is unknown.
+    Ok(Json(gateway.messages.publish(&convo, request).await?))
 }
 
 /// How many records a history has if nothing is said.
 const DEFAULT_COUNT: u64 = 50;
 
-struct HistoryQuery {
+/// Of the older form, or of the new one, which is `STRICT`.
+struct HistoryQuery<const STRICT: bool> {
     /// How many of the newest records; more than [`wiber_app::api::HISTORY_LIMIT`] means that many.
     count: u64,
 }
 
-impl FromParams for HistoryQuery {
+impl<const STRICT: bool> FromParams for HistoryQuery<STRICT> {
     const NAMES: &'static [&'static str] = &["count"];
-    const PASSES_OVER_OTHERS: bool = true;
+    const PASSES_OVER_OTHERS: bool = !STRICT;
 
     fn from_params(params: &Params) -> Result<Self, Refusal> {
         Ok(Self {
@@ -144,7 +154,7 @@ impl FromParams for HistoryQuery {
 async fn history(
     gateway: State<Gateway>,
     convo: PathOf<String>,
-    query: QueryOf<HistoryQuery>,
+    query: QueryOf<HistoryQuery<false>>,
 ) -> Result<impl IntoResponse, Refusal> {
     let Json(page) = history_page(gateway, convo, query).await?;
     Ok((
@@ -153,10 +163,10 @@ async fn history(
     ))
 }
 
-async fn history_page(
+async fn history_page<const STRICT: bool>(
     State(gateway): State<Gateway>,
     PathOf(convo): PathOf<String>,
-    QueryOf(query): QueryOf<HistoryQuery>,
+    QueryOf(query): QueryOf<HistoryQuery<STRICT>>,
 ) -> Result<Json<HistoryPage>, Refusal> {
     let count = usize::try_from(query.count).unwrap_or(usize::MAX);
     Ok(Json(gateway.service.history(convo, count).await?))

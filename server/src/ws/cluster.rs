@@ -5,9 +5,13 @@ use axum::{extract::State, extract::ws::Utf8Bytes, response::Response};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::Upgrade;
-use crate::http::{Gateway, Refusal};
+use crate::http::{Gateway, NoParams, QueryOf, Refusal};
 
-pub(super) async fn open(State(gateway): State<Gateway>, upgrade: Upgrade) -> Result<Response, Refusal> {
+pub(super) async fn open(
+    State(gateway): State<Gateway>,
+    _: QueryOf<NoParams>,
+    upgrade: Upgrade,
+) -> Result<Response, Refusal> {
     let cluster = gateway.cluster.clone();
     let frames = stream! {
         loop {

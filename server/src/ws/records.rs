@@ -7,7 +7,7 @@ use axum::{extract::State, response::Response};
 use futures_util::StreamExt as _;
 use serde::Serialize;
 use wiber_client::{GroupOptions, RecordLine, Subscribe, SubscribeStart, SubscriptionEvent};
-use wiber_protocol::line::check_group;
+use wiber_protocol::line::{MAX_ORDER_MS, check_group};
 
 use super::{Upgrade, json, member};
 use crate::http::{FromParams, Gateway, Params, PathOf, QueryOf, Refusal};
@@ -42,6 +42,7 @@ impl FromParams for RecordsQuery {
     ];
 
     fn from_params(params: &Params) -> Result<Self, Refusal> {
+        let max_order_ms = u64::try_from(MAX_ORDER_MS).unwrap_or(u64::MAX);
         // What is out of its bounds, the library refuses.
         let count = |name: &str| -> Result<Option<u32>, Refusal> {
             let number = params.number(name)?;
@@ -52,7 +53,7 @@ impl FromParams for RecordsQuery {
             start: params.flag("start")?,
             since: params.seconds("since")?,
             after: params.number("after")?,
-            order: params.number("order")?,
+            order: params.number_in("order", 1..=max_order_ms)?,
             group: params.checked("group", check_group)?,
             ack_timeout: params.number("ack_timeout")?,
             max_deliveries: count("max_deliveries")?,

@@ -19,7 +19,6 @@ pub(super) struct From {
 
 impl FromParams for From {
     const NAMES: &'static [&'static str] = &["from"];
-    const PASSES_OVER_OTHERS: bool = true;
 
     fn from_params(params: &Params) -> Result<Self, Refusal> {
         Ok(Self {

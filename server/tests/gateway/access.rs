@@ -49,6 +49,10 @@ fn a_foreign_page_changes_nothing_and_opens_no_socket() {
             assert!(why.contains(origin), "{why}");
         }
         ask(home.port, "DELETE", GROUP, &[("origin", origin)], "").refusal(403);
+        let read = ask(home.port, "GET", "/api/cluster", &[("origin", origin)], "");
+        assert_eq!(read.status, 200);
+        let allowed = read.header("access-control-allow-origin");
+        assert_eq!(allowed, None, "no browser shows it to {origin}");
         for path in SOCKETS {
             assert_eq!(
                 upgrade(home.port, path, &[("origin", origin)]).0,

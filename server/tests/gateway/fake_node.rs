@@ -4,7 +4,8 @@
 //! It is this very test program: the gateway is given a script that starts it again as the ignored test
 //! [`fake_node`]. Files in its data folder make it misbehave:
 //! `refuse` (a start that fails), `deaf` (SIGTERM is ignored), `mute` (the admin port never opens),
-//! `no_strong` (no read index), `no_leader` (no publish), `unheard` (a publish is never answered), `full` (no new topic),
+//! `no_strong` (no read index), `no_leader` (no publish), `unheard` (a publish is never answered), `stored_unheard` (nor is
+//! one that is stored), `full` (no new topic),
 //! `lag` (who subscribes is told to be behind), `kept_from` (the first offset that is kept, of every topic),
 //! `cluster` (the id of the cluster it says it is in), and `say` (server-sent events to pass on). Its clock can be
 //! made false where it was started with `--allow-faults`, or has the file `faults`.

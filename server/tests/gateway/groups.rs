@@ -115,6 +115,32 @@ fn a_group_is_listed_moved_acknowledged_for_and_ended() {
     home.post(&format!("{path}/ack"), r#"{"offset":1}"#).refusal(404);
 }
 
+/// Somebody who says `dry_run` does not want it done.
+#[test]
+fn a_change_of_a_group_with_a_parameter_that_there_is_not_is_refused_and_not_made() {
+    let home = Home::new(1);
+    home.post("/cluster/start", "");
+    home.post("/api/topics/t/records", "1");
+    let mut member = Socket::open(home.port, "/live/records/t?group=g&start=true");
+    member.json_where(|frame| frame["payload"]["offset"] == 1);
+    let before = home.get("/api/groups").json();
+    for query in ["?dry_run=1", "?dry_run=1&dry_run=1"] {
+        for (method, path, body) in [
+            ("DELETE", "/api/groups/t/g", ""),
+            ("POST", "/api/groups/t/g/seek", r#"{"next_offset":2}"#),
+            ("POST", "/api/groups/t/g/ack", r#"{"offset":1}"#),
+        ] {
+            let path = format!("{path}{query}");
+            let why = ask(home.port, method, &path, &[], body).refusal(422);
+            assert_eq!(
+                why, "There is no parameter `dry_run` here, nor any other.",
+                "{path}"
+            );
+        }
+    }
+    assert_eq!(home.get("/api/groups").json(), before);
+}
+
 #[test]
 fn a_change_of_a_group_that_can_not_be_read_is_422() {
     let home = Home::new(1);

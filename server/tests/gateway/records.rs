@@ -90,6 +90,14 @@ fn a_page_says_where_it_is_and_where_to_read_on() {
     assert_eq!(offsets(&read("?from=1&bytes=1")), [1]);
     assert_eq!(offsets(&read("?since=1729459258.373456")), [59, 60]);
     assert_eq!(offsets(&read("?since=1729459258.373457")), [60]);
+    for (query, next_offset) in [("?from=3&limit=0", 3), ("?limit=0", 61), ("?last=0", 61)] {
+        let empty = read(query);
+        assert_eq!(
+            (offsets(&empty), &empty["next_offset"]),
+            (vec![], &json!(next_offset)),
+            "{query}"
+        );
+    }
     let beyond = read("?from=61");
     assert_eq!((offsets(&beyond), &beyond["next_offset"]), (vec![], &json!(61)));
     let none = home.get("/api/topics/nothing/records").json();

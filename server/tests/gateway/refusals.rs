@@ -105,3 +105,42 @@ fn a_refusal_names_the_parameter_and_what_it_takes() {
     let why = home.post("/dm/talk", r#"{"message":7}"#).refusal(422);
     assert_eq!(why, "`message` is a text, not `7`.");
 }
+
+#[test]
+fn a_path_refuses_what_it_does_not_know_and_the_older_ones_pass_over_it() {
+    let home = Home::new(1);
+    home.post("/cluster/start", "");
+    for path in ["/api/cluster", "/live/cluster"] {
+        let why = home.get(&format!("{path}?form=1")).refusal(422);
+        assert_eq!(why, "There is no parameter `form` here, nor any other.", "{path}");
+    }
+    let why = home.post("/api/nodes/n1/kill?dry_run=1", "").refusal(422);
+    assert_eq!(why, "There is no parameter `dry_run` here, nor any other.");
+    assert_eq!(home.get("/cluster/nodes?form=1").json()[0]["running"], true);
+    assert_eq!(home.get("/dm/t/history?form=1").text(), "[]");
+    for (path, known) in [
+        ("/api/history/t", "count"),
+        ("/live/topic/t", "from"),
+        ("/api/groups", "pattern"),
+    ] {
+        let why = home.get(&format!("{path}?form=1")).refusal(422);
+        assert_eq!(
+            why,
+            format!("There is no parameter `form` here, but `{known}`."),
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn a_hold_out_of_its_bounds_is_told_them() {
+    let home = Home::new(1);
+    home.post("/cluster/start", "");
+    for wrong in ["x", "0", "60001"] {
+        let why = home.get(&format!("/live/records/t?order={wrong}")).refusal(422);
+        assert_eq!(
+            why,
+            format!("`order` is a whole number from 1 to 60000, not `{wrong}`.")
+        );
+    }
+}

@@ -213,13 +213,35 @@ fn no_answer_from_the_cluster_is_503_and_says_what_is_known() {
     assert!(refused.starts_with("Not published:"), "{refused}");
     fs::remove_file(home.node_folder("n1").join("no_leader")).unwrap();
     home.tell("n1", "unheard");
-    let unknown = home
+    let (unknown, more) = home
         .post("/dm/talk", r#"{"message":"hi","message_id":"m7"}"#)
-        .refusal(503);
+        .refusal_with_more(503);
     assert!(
         unknown.starts_with("Unknown:") && unknown.contains("m7"),
         "{unknown}"
     );
+    assert_eq!(more, json!({"unknown": true, "message_id": "m7"}));
+}
+
+/// Who was told only "503" sent it again, and it was there twice.
+#[test]
+fn a_message_of_unknown_fate_is_told_its_id_and_stays_one_under_it() {
+    let home = Home::new(1);
+    home.post("/cluster/start", "");
+    home.tell("n1", "stored_unheard");
+    let (why, more) = home
+        .post("/dm/talk", r#"{"message":"hi","sender":"ann"}"#)
+        .refusal_with_more(503);
+    assert!(why.starts_with("Unknown:"), "{why}");
+    assert_eq!(more["unknown"], true);
+    fs::remove_file(home.node_folder("n1").join("stored_unheard")).unwrap();
+    let id = &more["message_id"];
+    let again = json!({"message": "hi", "sender": "ann", "message_id": id});
+    let answer = home.post("/dm/talk", &again.to_string()).json();
+    assert_eq!(&answer["message_id"], id);
+    let history = home.get("/dm/talk/history").json();
+    assert_eq!(history.as_array().unwrap().len(), 1, "{history}");
+    assert_eq!(&history[0]["message_id"], id);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A WebSocket by hand (RFC 6455): the upgrade's bytes, then frames.
 
 use std::{
-    io::{Read as _, Write as _},
+    io::{ErrorKind, Read as _, Write as _},
     net::TcpStream,
     time::Duration,
 };
@@ -118,6 +118,18 @@ impl Socket {
         let silent = self.bytes.is_empty() && !read_some(&mut self.stream, &mut self.bytes);
         self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
         silent
+    }
+
+    /// Whether the connection ends with nothing said before.
+    pub(crate) fn ends_without_a_word(&mut self) -> bool {
+        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut byte = [0];
+        self.bytes.is_empty()
+            && match self.stream.read(&mut byte) {
+                Ok(length) => length == 0,
+                // What was sent and not read any more.
+                Err(error) => error.kind() == ErrorKind::ConnectionReset,
+            }
     }
 
     /// A text from the browser's side: masked, as it must be.

@@ -324,6 +324,19 @@ fn a_burst_of_lines_arrives_whole_at_a_slow_reader() {
     }
 }
 
+/// As docs/http.md says.
+#[test]
+fn a_browser_that_says_too_much_at_once_loses_its_socket_without_a_word() {
+    let home = Home::new(1);
+    home.post("/cluster/start", "");
+    for query in ["", "?group=g"] {
+        let mut socket = Socket::open(home.port, &format!("/live/records/t{query}"));
+        socket.json_where(|frame| frame["event"] == "connected");
+        socket.send(&" ".repeat((16 << 10) + 1));
+        assert!(socket.ends_without_a_word(), "{query}");
+    }
+}
+
 #[test]
 fn sockets_are_told_when_the_gateway_ends() {
     let mut home = Home::new(1);

@@ -255,6 +255,9 @@ impl Connection {
             return self.say(Reply::TooManyTopics { max: 10_000 });
         }
         let decided = self.node.log().offer(offered);
+        if self.node.has("stored_unheard") {
+            return self.say(Reply::TimeoutWaitingCommit);
+        }
         self.say(match decided {
             Decided::Stored { offset, logical_time } => Reply::Published {
                 id,
