@@ -72,18 +72,29 @@ fn without_a_majority_the_reason_is_what_the_live_node_says() {
         dead[0] + 1,
         dead[1] + 1
     );
-    for (words, failed) in [
+    for (words, failed, hint) in [
         (
             &["pub", "t", "hi", "--timeout", "1s"][..],
             "no node could take the message",
+            "",
         ),
-        (&["history", "t"], "no node could answer the read"),
-        (&["sub", "t", "--last", "3"], "no node could answer the read"),
+        (
+            &["history", "t"],
+            "no node could answer the read",
+            " (with --local one node is enough)",
+        ),
+        (&["sub", "t", "--last", "3"], "no node could answer the read", ""),
     ] {
         let (code, out, complaint) = cluster.tells(words);
         assert_eq!((code, out.as_str()), (Some(1), ""), "{words:?}");
-        assert_eq!(complaint, format!("wiber: {failed}: {reason}\n"), "{words:?}");
+        assert_eq!(
+            complaint,
+            format!("wiber: {failed}: {reason}{hint}\n"),
+            "{words:?}"
+        );
     }
+    let local = cluster.tells(&["history", "t", "--local"]);
+    assert_eq!(local, (Some(0), String::new(), String::new()));
     // A member goes on trying, and says of each node once why it cannot join there.
     let mut member = Running::start(
         cluster

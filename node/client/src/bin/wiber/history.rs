@@ -3,7 +3,7 @@
 use std::{ops::RangeInclusive, process::ExitCode};
 
 use clap::Args;
-use wiber_client::{Consistency, Read, ReadFrom};
+use wiber_client::{Consistency, Read, ReadError, ReadFrom};
 use wiber_protocol::config::NodeSpec;
 
 use crate::{
@@ -67,7 +67,12 @@ pub(crate) fn run(options: &HistoryOptions) -> ExitCode {
             "`{}` is a pattern, and a history is of one topic: wiber sub '{0}' --from-start shows all that match",
             options.topic
         )),
-        Err(error) => cli::fail(format!("{error:#}")),
+        Err(error) => match error.downcast_ref() {
+            Some(ReadError::Unavailable(_)) if !options.local => {
+                cli::fail(format!("{error:#} (with --local one node is enough)"))
+            }
+            _ => cli::fail(format!("{error:#}")),
+        },
     }
 }
 
