@@ -226,6 +226,7 @@ fn a_mistake_is_refused_with_code_2_and_one_line() {
         &["groups", "seek", "t", "g"],
         &["request", "t"],
         &["reply", "t"],
+        &["reply", "t.*", "--echo", "--addr", "127.0.0.1:1"],
         &["sub", "t", "--from-start", "--last", "3"],
         &["sub", "t", "-f", "%x", "--addr", "127.0.0.1:1"],
         &["history", "t", "-n", "many"],

@@ -31,7 +31,7 @@ pub(crate) struct ReplyOptions {
     /// The reply to all of them, its words joined by blanks
     #[arg(required_unless_present_any = ["command", "echo"])]
     message: Vec<String>,
-    /// Reply with what this shell command writes; it reads the request from its stdin, and the topic and the request's id
+    /// Reply with what this shell command writes, one command at a time; it reads the request from its stdin, and the topic and the request's id
     /// are in its environment as `WIBER_TOPIC` and `WIBER_ID`. If it fails, the request is not answered
     #[arg(long, value_name = "COMMAND", conflicts_with = "message")]
     command: Option<String>,
@@ -46,6 +46,9 @@ pub(crate) struct ReplyOptions {
 }
 
 pub(crate) fn run(options: &ReplyOptions) -> ExitCode {
+    if topic::is_pattern(&options.topic) {
+        return cli::refuse(topic::NO_GROUP_OF_PATTERN);
+    }
     let nodes = match options.nodes.resolve() {
         Ok(nodes) => nodes,
         Err(error) => return cli::refuse(format!("{error:#}")),

@@ -81,7 +81,7 @@ impl SubOptions {
     fn check(&self) -> Result<(), String> {
         let of_one_topic = self.offset.is_some() || self.last.is_some();
         match (topic::is_pattern(&self.topic), self.group.is_given()) {
-            (true, true) => Err("a --group is of one topic".to_owned()),
+            (true, true) => Err(topic::NO_GROUP_OF_PATTERN.to_owned()),
             (_, true) if self.order.is_some() => Err("--order is not for a --group".to_owned()),
             (true, false) if of_one_topic => Err("--offset and --last are for one topic".to_owned()),
             _ => Ok(()),
