@@ -96,17 +96,15 @@ fn without_a_majority_the_reason_is_what_the_live_node_says() {
     let local = cluster.tells(&["history", "t", "--local"]);
     assert_eq!(local, (Some(0), String::new(), String::new()));
     // A member goes on trying, and says of each node once why it cannot join there.
-    let mut member = Running::start(
-        cluster
-            .command(&["sub", "t", "--group", "g"])
-            .stderr(Stdio::piped()),
-    );
-    let mut remarks = BufReader::new(member.child.stderr.take().expect("piped")).lines();
-    let of_live = format!("wiber: n{}: no leader is known; trying the others", live + 1);
-    let heard = remarks.by_ref().map(|remark| remark.expect("UTF-8")).take(3);
-    assert!(heard.collect::<Vec<_>>().contains(&of_live), "{of_live}");
-    member.interrupt();
-    assert_eq!(member.code(), Some(0));
+    for words in [&["sub", "t", "--group", "g"][..], &["reply", "t", "--echo"]] {
+        let mut member = Running::start(cluster.command(words).stderr(Stdio::piped()));
+        let mut remarks = BufReader::new(member.child.stderr.take().expect("piped")).lines();
+        let of_live = format!("wiber: n{}: no leader is known; trying the others", live + 1);
+        let heard = remarks.by_ref().map(|remark| remark.expect("UTF-8")).take(3);
+        assert!(heard.collect::<Vec<_>>().contains(&of_live), "{of_live}");
+        member.interrupt();
+        assert_eq!(member.code(), Some(0));
+    }
     let (code, _, complaint) = cluster.publish_lines(&["t", "--timeout", "500ms"], b"a\nb\n");
     assert_eq!(code, Some(1));
     assert!(
