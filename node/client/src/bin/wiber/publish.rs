@@ -125,7 +125,9 @@ async fn publish_lines(
             report.add(&fate)?;
         }
         if let Some(number) = stopped_after {
-            report.stopped_after(number);
+            if !lines.has_no_more() {
+                report.stopped_after(number);
+            }
             break;
         }
         progress.show(report.stored(), lines.read_bytes());
