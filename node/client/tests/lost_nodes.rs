@@ -121,6 +121,15 @@ fn without_a_majority_the_reason_is_what_the_live_node_says() {
     );
 }
 
+#[test]
+fn a_history_waits_for_the_next_leader() {
+    let mut cluster = Cluster::start(3);
+    cluster.says(&["pub", "t", "hi"]);
+    let leader = cluster.leader();
+    cluster.kill(leader);
+    assert_eq!(cluster.says(&["history", "t", "-f", "%s\n"]), "hi\n");
+}
+
 /// The leader is killed and started again, again and again, while lines go in and out.
 #[test]
 fn ten_thousand_lines_survive_the_leaders_in_order_once_each_and_a_subscription_misses_none() {
