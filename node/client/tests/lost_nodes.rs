@@ -99,6 +99,26 @@ fn without_a_majority_the_reason_is_what_the_live_node_says() {
             "{words:?}"
         );
     }
+    // More than a pipe holds: when all of it is written, it has been read from.
+    let mut publisher = Running::start(
+        cluster
+            .command(&["pub", "t", "--timeout", "1h"])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped()),
+    );
+    let mut input = publisher.child.stdin.take().expect("piped");
+    input.write_all(numbered(10_000).as_bytes()).expect("it reads");
+    publisher.interrupt();
+    let mut complaint = String::new();
+    let mut remarks = publisher.child.stderr.take().expect("piped");
+    remarks.read_to_string(&mut complaint).expect("UTF-8");
+    let last = complaint.lines().last().expect("a line");
+    assert!(
+        last == "wiber: interrupted: 0 stored"
+            || last == "wiber: interrupted: 256 lines of unknown fate, 0 stored, nothing sent after line 256",
+        "{complaint}"
+    );
+    assert_eq!(publisher.code(), Some(130));
     let local = cluster.tells(&["history", "t", "--local"]);
     assert_eq!(local, (Some(0), String::new(), String::new()));
     // A member goes on trying, and says of each node once why it cannot join there.

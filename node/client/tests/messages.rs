@@ -5,10 +5,10 @@ mod cluster;
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
-    process::Command,
+    process::{Command, Stdio},
 };
 
-use cluster::{Cluster, numbered, told};
+use cluster::{Cluster, PATIENCE, Running, numbered, told, wait_for};
 use serde_json::Value;
 
 #[test]
@@ -183,6 +183,31 @@ wiber: 3 lines failed, 2 stored
         states,
         [state(1, "published"), state(2, "failed"), state(3, "published")]
     );
+}
+
+#[test]
+fn an_interrupt_says_what_is_stored_and_where_sending_ended() {
+    let cluster = Cluster::start(1);
+    let mut running = Running::start(
+        cluster
+            .command(&["pub", "t"])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped()),
+    );
+    let mut stdin = running.child.stdin.take().expect("piped");
+    stdin.write_all(b"a\nb\nc").expect("it reads");
+    wait_for("two lines are stored", PATIENCE, || {
+        (cluster.says(&["history", "t", "-f", "%s\n"]) == "a\nb\n").then_some(())
+    });
+    running.interrupt();
+    let mut complaint = String::new();
+    let mut stderr = running.child.stderr.take().expect("piped");
+    stderr.read_to_string(&mut complaint).expect("UTF-8");
+    assert_eq!(
+        complaint,
+        "wiber: interrupted: 2 stored, nothing sent after line 2\n"
+    );
+    assert_eq!(running.code(), Some(130));
 }
 
 #[test]

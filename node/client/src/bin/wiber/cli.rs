@@ -13,9 +13,11 @@ use crate::{
 
 /// The exit code of a command line that could not be understood.
 pub(crate) const REFUSED: u8 = 2;
+/// The exit code of a command that Ctrl-C ended, as a shell shows it of one that is killed by it.
+const INTERRUPTED: u8 = 130;
 
 /// What the end of a command's help says of its exit codes: of 0 and 1 what they mean here. A command that only Ctrl-C ends
-/// takes that for its good end; the others are killed by it, which a shell shows as 130.
+/// takes that for its good end; the others are killed by it, which a shell shows as 130, or end with that.
 macro_rules! exit_codes {
     ($good:literal, $bad:literal) => {
         concat!(
@@ -103,6 +105,12 @@ pub(crate) fn refuse(reason: impl Display) -> ExitCode {
 pub(crate) fn fail(reason: impl Display) -> ExitCode {
     complain(reason);
     ExitCode::FAILURE
+}
+
+/// Says in one line on stderr how far it was when Ctrl-C ended it; gives the code to exit with.
+pub(crate) fn interrupted(how_far: impl Display) -> ExitCode {
+    complain(format!("interrupted: {how_far}"));
+    ExitCode::from(INTERRUPTED)
 }
 
 /// Runs a command's work on this thread. The runtime is not waited for afterwards: a name that is being looked up, or a

@@ -43,6 +43,11 @@ impl Lines {
         }
     }
 
+    /// The number of the last line that was given; 0 before the first.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
     /// How much has been cut into lines or is about to be.
     pub(super) fn read_bytes(&self) -> u64 {
         self.read_bytes
