@@ -211,6 +211,33 @@ fn an_interrupt_says_what_is_stored_and_where_sending_ended() {
 }
 
 #[test]
+fn an_interrupted_bench_gives_its_result_so_far() {
+    let cluster = Cluster::start(1);
+    let mut running = Running::start(
+        cluster
+            .command(&["bench", "--seconds", "3600", "--inflight", "8", "--json"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped()),
+    );
+    wait_for("something is published", PATIENCE, || {
+        let newest = cluster.says(&["history", "bench", "-n", "1", "-f", "%o"]);
+        (!newest.is_empty()).then_some(())
+    });
+    running.interrupt();
+    let (mut said, mut complaint) = (String::new(), String::new());
+    let (stdout, stderr) = (running.child.stdout.take(), running.child.stderr.take());
+    stdout.expect("piped").read_to_string(&mut said).expect("UTF-8");
+    stderr
+        .expect("piped")
+        .read_to_string(&mut complaint)
+        .expect("UTF-8");
+    let result: Value = serde_json::from_str(&said).expect("JSON");
+    assert!(result["acknowledged"].as_u64() > Some(0), "{said}");
+    assert_eq!(complaint, "wiber: interrupted: this is the result so far\n");
+    assert_eq!(running.code(), Some(130));
+}
+
+#[test]
 fn a_file_is_published_line_by_line_and_read_by_position() {
     let cluster = Cluster::start(1);
     let folder = tempfile::tempdir().expect("a folder");

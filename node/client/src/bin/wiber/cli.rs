@@ -14,7 +14,7 @@ use crate::{
 /// The exit code of a command line that could not be understood.
 pub(crate) const REFUSED: u8 = 2;
 /// The exit code of a command that Ctrl-C ended, as a shell shows it of one that is killed by it.
-const INTERRUPTED: u8 = 130;
+pub(crate) const INTERRUPTED: u8 = 130;
 
 /// What the end of a command's help says of its exit codes: of 0 and 1 what they mean here. A command that only Ctrl-C ends
 /// takes that for its good end; the others are killed by it, which a shell shows as 130, or end with that.

@@ -1,6 +1,17 @@
 //! The signals that ask a command for its end.
 
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::cli::INTERRUPTED;
 
 /// For a command that goes on by itself. From when this is made, a signal ends a wait instead of the process.
 pub(crate) struct End {
@@ -8,7 +19,7 @@ pub(crate) struct End {
 }
 
 impl End {
-    pub(crate) fn new() -> std::io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         Ok(Self {
             signals: [
                 signal(SignalKind::interrupt())?,
@@ -39,7 +50,7 @@ pub(crate) struct Interrupt {
 }
 
 impl Interrupt {
-    pub(crate) fn new() -> std::io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         Ok(Self {
             signal: signal(SignalKind::interrupt())?,
             has_come: false,
@@ -61,4 +72,26 @@ impl Interrupt {
             done = what => Some(done),
         }
     }
+}
+
+/// For work that never waits for a future: becomes true at the first interrupt, and the second ends the process.
+pub(crate) fn interrupted() -> io::Result<Arc<AtomicBool>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let mut interrupts = {
+        let _entered = runtime.enter();
+        signal(SignalKind::interrupt())?
+    };
+    let has_come = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&has_come);
+    thread::spawn(move || {
+        runtime.block_on(async {
+            interrupts.recv().await;
+            told.store(true, Ordering::Relaxed);
+            interrupts.recv().await;
+            std::process::exit(i32::from(INTERRUPTED));
+        });
+    });
+    Ok(has_come)
 }
