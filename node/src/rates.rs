@@ -1,7 +1,8 @@
 //! How many records each topic got of late, as this node saw them take effect.
 //!
 //! Each topic has two counters, one for the present window of time and one for the window before, weighed by how much of
-//! it is still within a window's length: a sliding window in bounded memory. It is this node's own and not replicated.
+//! it is still within a window's length: a sliding window in bounded memory, which takes the window before for even. So what
+//! came at once counts until the next window ends, for up to two. It is this node's own and not replicated.
 
 use std::{
     collections::HashMap,
@@ -15,7 +16,7 @@ use parking_lot::Mutex;
 
 use crate::clock::Clock;
 
-/// How far back the rates look.
+/// A window's length.
 const WINDOW_US: u64 = 10_000_000;
 
 /// Records and bytes of their bodies.

@@ -1,7 +1,7 @@
 //! One page of a topic, from the first node that can give it.
 
 use bytes::Bytes;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use wiber_protocol::line::{
     Command, Consistency, LineError, MAX_READ_BYTES, MAX_READ_RECORDS, ReadCommand, ReadStart, RecordLine,
     Reply,
@@ -159,8 +159,9 @@ impl From<LineError> for ReadError {
 }
 
 impl Client {
-    /// Reads one page. Asks each node once, the last good one first, and takes no longer than `read_timeout`; an
-    /// unknown topic is an empty page. [`Client::read_all`] reads on by itself.
+    /// Reads one page. Asks each node, the last good one first, and all of them again as long as one can be reached and none can
+    /// answer for now, as while a leader is elected; it takes no longer than `read_timeout`. An unknown topic is an empty page.
+    /// [`Client::read_all`] reads on by itself.
     ///
     /// # Errors
     /// See [`ReadError`].
@@ -190,20 +191,54 @@ pub(crate) type Judged<T> = Result<Result<T, Reason>, ReadError>;
 impl Inner {
     pub(crate) async fn read_page(&self, read: &Read) -> Result<ReadPage, ReadError> {
         let command = read.command()?;
-        let judge = |answer| judge(&read.topic, answer);
-        self.ask_in_turn(&command, read.consistency, judge).await
+        let until = Instant::now() + self.options.read_timeout;
+        let mut backoff = self.backoff();
+        // Why the last whole round came to nothing: one that time cuts off knows less.
+        let mut failed = None;
+        loop {
+            let judge = |answer| judge(&read.topic, answer);
+            let reasons = match self.ask_each(&command, read.consistency, until, judge).await? {
+                Ok(page) => return Ok(page),
+                Err(reasons) => reasons,
+            };
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(self.unavailable(&failed.unwrap_or(reasons)));
+            }
+            if !reasons.is_any_reached() {
+                return Err(self.unavailable(&reasons));
+            }
+            failed = Some(reasons);
+            sleep(backoff.next().min(left)).await;
+        }
     }
 
-    /// Asks each node once. Every node that is still to be asked gets an equal share of the time that is left.
+    /// Asks each node once, for `read_timeout` at most.
     pub(crate) async fn ask_in_turn<T>(
         &self,
         command: &Bytes,
         consistency: Consistency,
-        mut judge: impl FnMut(Answer) -> Judged<T>,
+        judge: impl FnMut(Answer) -> Judged<T>,
     ) -> Result<T, ReadError> {
+        let until = Instant::now() + self.options.read_timeout;
+        let asked = self.ask_each(command, consistency, until, judge).await?;
+        asked.map_err(|reasons| self.unavailable(&reasons))
+    }
+
+    fn unavailable(&self, reasons: &Reasons) -> ReadError {
+        ReadError::Unavailable(self.in_words(reasons))
+    }
+
+    /// Asks each node once. Every node that is still to be asked gets an equal share of the time that is left.
+    async fn ask_each<T>(
+        &self,
+        command: &Bytes,
+        consistency: Consistency,
+        until: Instant,
+        mut judge: impl FnMut(Answer) -> Judged<T>,
+    ) -> Result<Result<T, Reasons>, ReadError> {
         let mut reasons = Reasons::default();
         let mut node = self.preferred();
-        let until = Instant::now() + self.options.read_timeout;
         for left in (1..=self.nodes.len()).rev() {
             let share =
                 until.saturating_duration_since(Instant::now()) / u32::try_from(left).unwrap_or(u32::MAX);
@@ -216,13 +251,13 @@ impl Inner {
             match found {
                 Ok(found) => {
                     self.prefer(node);
-                    return Ok(found);
+                    return Ok(Ok(found));
                 }
                 Err(reason) => reasons.note(node, reason),
             }
             node = self.after(node);
         }
-        Err(ReadError::Unavailable(self.in_words(&reasons)))
+        Ok(Err(reasons))
     }
 }
 

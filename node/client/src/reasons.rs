@@ -109,6 +109,11 @@ impl Reasons {
         self.nodes.insert(node, Noted { open, last: reason });
     }
 
+    /// Whether any of the nodes can be connected to.
+    pub(crate) fn is_any_reached(&self) -> bool {
+        self.nodes.values().any(|noted| noted.rank() < Rank::Unreached)
+    }
+
     /// What was is no more: something was done since.
     pub(crate) fn clear(&mut self) {
         self.nodes.clear();
@@ -125,7 +130,7 @@ impl Reasons {
         if self.nodes.is_empty() {
             return "no time was given".to_owned();
         }
-        let is_told_more = self.nodes.values().any(|noted| noted.rank() < Rank::Unreached);
+        let is_told_more = self.is_any_reached();
         let mut parts: Vec<(Rank, String, Vec<&str>)> = Vec::new();
         for (node, noted) in &self.nodes {
             let rank = noted.rank();

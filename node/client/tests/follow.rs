@@ -127,6 +127,13 @@ fn a_member_of_a_group_acknowledges_what_it_has_shown() {
         "moved g of t to offset 10\n"
     );
     assert_eq!(show(&["-c", "1"]), "10 1\n");
+    for (asked, there) in [("999999", "11"), ("0", "1"), ("10", "10")] {
+        assert_eq!(
+            cluster.says(&["groups", "seek", "t", "g", asked]),
+            format!("moved g of t to offset {there}\n")
+        );
+    }
+    assert_eq!(show(&["-c", "1"]), "10 1\n");
     assert_eq!(group()["lag"], 0);
     assert_eq!(cluster.says(&["groups", "delete", "t", "g"]), "deleted g of t\n");
     assert_eq!(cluster.says(&["groups"]), "no groups\n");

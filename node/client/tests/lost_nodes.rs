@@ -30,7 +30,13 @@ fn without_a_majority_a_message_fails_in_time_and_says_what_is_known() {
     let (code, _, complaint) = cluster.publish_lines(&["t", "--timeout", "500ms"], b"a\nb\n");
     assert_eq!(code, Some(1));
     assert!(
-        complaint.starts_with("wiber: line") && complaint.ends_with("0 stored, nothing sent after line 2\n"),
+        complaint.starts_with("wiber: line") && complaint.ends_with(", 0 stored\n"),
+        "{complaint}"
+    );
+    let (code, _, complaint) = cluster.publish_lines(&["t", "--timeout", "500ms"], numbered(1000).as_bytes());
+    assert_eq!(code, Some(1));
+    assert!(
+        complaint.ends_with(", 0 stored, nothing sent after line 256\n"),
         "{complaint}"
     );
     cluster.kill(leader);
@@ -55,11 +61,12 @@ fn without_a_majority_a_message_fails_in_time_and_says_what_is_known() {
 #[test]
 fn without_a_majority_the_reason_is_what_the_live_node_says() {
     let mut cluster = Cluster::start(3);
-    let live = (cluster.leader() + 1) % 3;
+    let leader = cluster.leader();
+    let live = (leader + 1) % 3;
     let dead: Vec<usize> = (0..3).filter(|at| *at != live).collect();
-    for at in &dead {
-        cluster.kill(*at);
-    }
+    // The leader last: the two that are left could elect one.
+    cluster.kill((leader + 2) % 3);
+    cluster.kill(leader);
     wait_for("it knows no leader", PATIENCE, || {
         let (_, out, _) = cluster.tells(&["status", "--json"]);
         let said: Value = serde_json::from_str(&out).ok()?;
@@ -72,30 +79,59 @@ fn without_a_majority_the_reason_is_what_the_live_node_says() {
         dead[0] + 1,
         dead[1] + 1
     );
-    for (words, failed) in [
+    for (words, failed, hint) in [
         (
             &["pub", "t", "hi", "--timeout", "1s"][..],
             "no node could take the message",
+            "",
         ),
-        (&["history", "t"], "no node could answer the read"),
-        (&["sub", "t", "--last", "3"], "no node could answer the read"),
+        (
+            &["history", "t"],
+            "no node could answer the read",
+            " (with --local one node is enough)",
+        ),
+        (&["sub", "t", "--last", "3"], "no node could answer the read", ""),
     ] {
         let (code, out, complaint) = cluster.tells(words);
         assert_eq!((code, out.as_str()), (Some(1), ""), "{words:?}");
-        assert_eq!(complaint, format!("wiber: {failed}: {reason}\n"), "{words:?}");
+        assert_eq!(
+            complaint,
+            format!("wiber: {failed}: {reason}{hint}\n"),
+            "{words:?}"
+        );
     }
-    // A member goes on trying, and says of each node once why it cannot join there.
-    let mut member = Running::start(
+    // More than a pipe holds: when all of it is written, it has been read from.
+    let mut publisher = Running::start(
         cluster
-            .command(&["sub", "t", "--group", "g"])
+            .command(&["pub", "t", "--timeout", "1h"])
+            .stdin(Stdio::piped())
             .stderr(Stdio::piped()),
     );
-    let mut remarks = BufReader::new(member.child.stderr.take().expect("piped")).lines();
-    let of_live = format!("wiber: n{}: no leader is known; trying the others", live + 1);
-    let heard = remarks.by_ref().map(|remark| remark.expect("UTF-8")).take(3);
-    assert!(heard.collect::<Vec<_>>().contains(&of_live), "{of_live}");
-    member.interrupt();
-    assert_eq!(member.code(), Some(0));
+    let mut input = publisher.child.stdin.take().expect("piped");
+    input.write_all(numbered(10_000).as_bytes()).expect("it reads");
+    publisher.interrupt();
+    let mut complaint = String::new();
+    let mut remarks = publisher.child.stderr.take().expect("piped");
+    remarks.read_to_string(&mut complaint).expect("UTF-8");
+    let last = complaint.lines().last().expect("a line");
+    assert!(
+        last == "wiber: interrupted: 0 stored"
+            || last == "wiber: interrupted: 256 lines of unknown fate, 0 stored, nothing sent after line 256",
+        "{complaint}"
+    );
+    assert_eq!(publisher.code(), Some(130));
+    let local = cluster.tells(&["history", "t", "--local"]);
+    assert_eq!(local, (Some(0), String::new(), String::new()));
+    // A member goes on trying, and says of each node once why it cannot join there.
+    for words in [&["sub", "t", "--group", "g"][..], &["reply", "t", "--echo"]] {
+        let mut member = Running::start(cluster.command(words).stderr(Stdio::piped()));
+        let mut remarks = BufReader::new(member.child.stderr.take().expect("piped")).lines();
+        let of_live = format!("wiber: n{}: no leader is known; trying the others", live + 1);
+        let heard = remarks.by_ref().map(|remark| remark.expect("UTF-8")).take(3);
+        assert!(heard.collect::<Vec<_>>().contains(&of_live), "{of_live}");
+        member.interrupt();
+        assert_eq!(member.code(), Some(0));
+    }
     let (code, _, complaint) = cluster.publish_lines(&["t", "--timeout", "500ms"], b"a\nb\n");
     assert_eq!(code, Some(1));
     assert!(
@@ -104,6 +140,15 @@ fn without_a_majority_the_reason_is_what_the_live_node_says() {
         )),
         "{complaint}"
     );
+}
+
+#[test]
+fn a_history_waits_for_the_next_leader() {
+    let mut cluster = Cluster::start(3);
+    cluster.says(&["pub", "t", "hi"]);
+    let leader = cluster.leader();
+    cluster.kill(leader);
+    assert_eq!(cluster.says(&["history", "t", "-f", "%s\n"]), "hi\n");
 }
 
 /// The leader is killed and started again, again and again, while lines go in and out.

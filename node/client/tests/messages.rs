@@ -5,10 +5,10 @@ mod cluster;
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
-    process::Command,
+    process::{Command, Stdio},
 };
 
-use cluster::{Cluster, numbered, told};
+use cluster::{Cluster, PATIENCE, Running, numbered, told, wait_for};
 use serde_json::Value;
 
 #[test]
@@ -186,6 +186,58 @@ wiber: 3 lines failed, 2 stored
 }
 
 #[test]
+fn an_interrupt_says_what_is_stored_and_where_sending_ended() {
+    let cluster = Cluster::start(1);
+    let mut running = Running::start(
+        cluster
+            .command(&["pub", "t"])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped()),
+    );
+    let mut stdin = running.child.stdin.take().expect("piped");
+    stdin.write_all(b"a\nb\nc").expect("it reads");
+    wait_for("two lines are stored", PATIENCE, || {
+        (cluster.says(&["history", "t", "-f", "%s\n"]) == "a\nb\n").then_some(())
+    });
+    running.interrupt();
+    let mut complaint = String::new();
+    let mut stderr = running.child.stderr.take().expect("piped");
+    stderr.read_to_string(&mut complaint).expect("UTF-8");
+    assert_eq!(
+        complaint,
+        "wiber: interrupted: 2 stored, nothing sent after line 2\n"
+    );
+    assert_eq!(running.code(), Some(130));
+}
+
+#[test]
+fn an_interrupted_bench_gives_its_result_so_far() {
+    let cluster = Cluster::start(1);
+    let mut running = Running::start(
+        cluster
+            .command(&["bench", "--seconds", "3600", "--inflight", "8", "--json"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped()),
+    );
+    wait_for("something is published", PATIENCE, || {
+        let newest = cluster.says(&["history", "bench", "-n", "1", "-f", "%o"]);
+        (!newest.is_empty()).then_some(())
+    });
+    running.interrupt();
+    let (mut said, mut complaint) = (String::new(), String::new());
+    let (stdout, stderr) = (running.child.stdout.take(), running.child.stderr.take());
+    stdout.expect("piped").read_to_string(&mut said).expect("UTF-8");
+    stderr
+        .expect("piped")
+        .read_to_string(&mut complaint)
+        .expect("UTF-8");
+    let result: Value = serde_json::from_str(&said).expect("JSON");
+    assert!(result["acknowledged"].as_u64() > Some(0), "{said}");
+    assert_eq!(complaint, "wiber: interrupted: this is the result so far\n");
+    assert_eq!(running.code(), Some(130));
+}
+
+#[test]
 fn a_file_is_published_line_by_line_and_read_by_position() {
     let cluster = Cluster::start(1);
     let folder = tempfile::tempdir().expect("a folder");
@@ -226,6 +278,7 @@ fn a_mistake_is_refused_with_code_2_and_one_line() {
         &["groups", "seek", "t", "g"],
         &["request", "t"],
         &["reply", "t"],
+        &["reply", "t.*", "--echo", "--addr", "127.0.0.1:1"],
         &["sub", "t", "--from-start", "--last", "3"],
         &["sub", "t", "-f", "%x", "--addr", "127.0.0.1:1"],
         &["history", "t", "-n", "many"],

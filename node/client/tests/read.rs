@@ -80,7 +80,7 @@ async fn nodes_are_asked_in_turn_until_one_gives_a_good_page() {
 }
 
 #[tokio::test]
-async fn without_a_node_that_answers_the_read_is_unavailable() {
+async fn nodes_are_asked_again_while_a_leader_is_elected() {
     let node = FakeNode::start("n1").await;
     let dead = dead_node("n2");
     let client = client(&[&node.spec, &dead.spec], options());
@@ -90,12 +90,18 @@ async fn without_a_node_that_answers_the_read_is_unavailable() {
         talk.say(&record("t", 1)).await;
         drop(talk);
         let mut talk = node.accept().await;
+        for _ in 0..3 {
+            talk.expect("READ t --last 9 --strong").await;
+            talk.say("ERR not_leader").await;
+        }
+        talk.expect("READ t --last 9 --strong").await;
+        say_page(&mut talk, 1..3, 2).await;
         talk.expect("READ t --last 9 --strong").await;
         talk.say("ERR usage: something else").await;
     };
     let calls = async {
-        let result = soon(client.read("t", ReadFrom::Last, 9, Consistency::Strong)).await;
-        assert!(matches!(result, Err(ReadError::Unavailable(_))), "{result:?}");
+        let page = soon(client.read("t", ReadFrom::Last, 9, Consistency::Strong)).await;
+        assert_eq!(page.expect("a page").records.len(), 2);
         let result = soon(client.read("t", ReadFrom::Last, 9, Consistency::Strong)).await;
         assert_eq!(
             result,
@@ -107,15 +113,35 @@ async fn without_a_node_that_answers_the_read_is_unavailable() {
     tokio::join!(script, calls);
 }
 
+#[tokio::test]
+async fn a_read_that_reaches_no_node_fails_at_once() {
+    let (a, b) = (dead_node("n1"), dead_node("n2"));
+    let forever = ClientOptions {
+        read_timeout: Duration::from_hours(1),
+        ..options()
+    };
+    let client = client(&[&a.spec, &b.spec], forever);
+    let result = soon(client.read("t", ReadFrom::Last, 9, Consistency::Strong)).await;
+    assert!(matches!(result, Err(ReadError::Unavailable(_))), "{result:?}");
+}
+
 /// The dead nodes were asked last, and are not what is wrong.
 #[tokio::test]
 async fn without_a_majority_a_read_fails_for_what_the_live_node_says() {
     let (node, a, b) = (FakeNode::start("n2").await, dead_node("n1"), dead_node("n3"));
-    let client = client(&[&a.spec, &node.spec, &b.spec], options());
+    let specs = [&a.spec, &node.spec, &b.spec];
+    let quick = ClientOptions {
+        read_timeout: Duration::from_secs(1),
+        ..options()
+    };
+    let (quick, client) = (client(&specs, quick), client(&specs, options()));
     let script = async {
         let mut talk = node.accept().await;
-        talk.expect("READ t --last 9 --strong").await;
-        talk.say("ERR unavailable no majority answered in time").await;
+        tokio::spawn(async move {
+            while talk.hear().await.is_some() {
+                talk.say("ERR unavailable no majority answered in time").await;
+            }
+        });
         let mut talk = node.accept().await;
         talk.expect("TOPICS").await;
         talk.say("ERR unavailable this node has not loaded its log yet")
@@ -125,7 +151,7 @@ async fn without_a_majority_a_read_fails_for_what_the_live_node_says() {
             .await;
     };
     let calls = async {
-        let read = soon(client.read("t", ReadFrom::Last, 9, Consistency::Strong)).await;
+        let read = soon(quick.read("t", ReadFrom::Last, 9, Consistency::Strong)).await;
         let failed = |why: &str| ReadError::Unavailable(format!("n2: {why}; n1, n3: cannot be reached"));
         assert_eq!(read, Err(failed("no majority answered in time")));
         let why = "this node has not loaded its log yet";
@@ -192,6 +218,8 @@ async fn a_local_read_does_not_stand_behind_strong_ones_that_wait() {
             waiting.say("ERR unavailable no majority answered in time").await;
         }
     }
+    // They would ask it again.
+    drop(node);
     let pages = soon(strong.join_all()).await;
     assert!(pages.iter().all(Result::is_err), "{pages:?}");
 }

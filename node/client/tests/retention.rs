@@ -123,6 +123,25 @@ async fn a_history_of_what_was_all_dropped_is_empty_and_says_where_the_topic_goe
     cluster.says(&["pub", "old", "c"]);
     let (code, out, complaint) = cluster.tells(&["history", "old", "-f", "%o %s\\n"]);
     assert_eq!((code, out.as_str(), complaint.as_str()), (Some(0), "3 c\n", ""));
+    for (words, dropped) in [
+        (&["-n", "1000"][..], "offsets 1 to 2 are no longer kept"),
+        (&["-n", "2"], "offsets 2 to 2 are no longer kept"),
+        (&["-n", "1"], ""),
+        (&["--offset", "3"], ""),
+        (
+            &["--since", "1h"],
+            "offsets 1 to 2 are no longer kept, and some of them may have been from then on, too",
+        ),
+    ] {
+        let (code, out, complaint) = cluster.tells(&[&["history", "old", "-f", "%o %s\\n"], words].concat());
+        assert_eq!((code, out.as_str()), (Some(0), "3 c\n"), "{words:?}");
+        let expected = if dropped.is_empty() {
+            String::new()
+        } else {
+            format!("wiber: {dropped}\n")
+        };
+        assert_eq!(complaint, expected, "{words:?}");
+    }
     let nothing = cluster.tells(&["history", "none"]);
     assert_eq!(nothing, (Some(0), String::new(), String::new()));
 }

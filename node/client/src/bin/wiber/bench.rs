@@ -10,8 +10,16 @@ mod lines;
 mod load;
 mod report;
 
-use std::{process::ExitCode, time::Duration};
+use std::{
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
+use anyhow::Context as _;
 use clap::Args;
 use wiber_protocol::{line::check_topic, record::MAX_BODY_BYTES};
 
@@ -22,7 +30,7 @@ pub(crate) use self::{
     load::{Load, Outcome, publish},
 };
 use crate::{
-    cli,
+    cli, end,
     nodes::{self, NodesOptions},
 };
 
@@ -94,11 +102,15 @@ impl BenchOptions {
     }
 }
 
-/// Nothing but the figures is wanted of the answers.
-struct Nobody;
+/// Nothing but the figures is wanted of the answers, and no more of them once it is interrupted.
+struct UntilInterrupted(Arc<AtomicBool>);
 
-impl Observer for Nobody {
+impl Observer for UntilInterrupted {
     fn acknowledged(&mut self, _: u64, _: &Ack<'_>) {}
+
+    fn goes_on(&self) -> bool {
+        !self.0.load(Ordering::Relaxed)
+    }
 }
 
 pub(crate) fn run(options: &BenchOptions) -> ExitCode {
@@ -112,8 +124,12 @@ pub(crate) fn run(options: &BenchOptions) -> ExitCode {
     } else {
         nodes::leader_or_any(&nodes).map(|node| vec![node])
     };
-    let published = chosen.and_then(|nodes| Ok((publish(&load, &nodes, &mut Nobody)?, nodes)));
-    let (outcome, nodes) = match published {
+    let published = chosen.and_then(|nodes| {
+        let mut observer = UntilInterrupted(end::interrupted().context("cannot wait for signals")?);
+        let outcome = publish(&load, &nodes, &mut observer)?;
+        Ok((outcome, nodes, !observer.goes_on()))
+    });
+    let (outcome, nodes, is_interrupted) = match published {
         Ok(published) => published,
         Err(error) => return cli::fail(format!("{error:#}")),
     };
@@ -124,6 +140,7 @@ pub(crate) fn run(options: &BenchOptions) -> ExitCode {
         println!("{}", report.line());
     }
     match &outcome.first_error {
+        None if is_interrupted => cli::interrupted("this is the result so far"),
         None => ExitCode::SUCCESS,
         Some(error) => cli::fail(format!("{} publishes failed; the first: {error}", outcome.errors)),
     }

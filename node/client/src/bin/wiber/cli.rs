@@ -13,9 +13,11 @@ use crate::{
 
 /// The exit code of a command line that could not be understood.
 pub(crate) const REFUSED: u8 = 2;
+/// The exit code of a command that Ctrl-C ended, as a shell shows it of one that is killed by it.
+pub(crate) const INTERRUPTED: u8 = 130;
 
 /// What the end of a command's help says of its exit codes: of 0 and 1 what they mean here. A command that only Ctrl-C ends
-/// takes that for its good end; the others are killed by it, which a shell shows as 130.
+/// takes that for its good end; the others are killed by it, which a shell shows as 130, or end with that.
 macro_rules! exit_codes {
     ($good:literal, $bad:literal) => {
         concat!(
@@ -105,6 +107,12 @@ pub(crate) fn fail(reason: impl Display) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// Says in one line on stderr how far it was when Ctrl-C ended it; gives the code to exit with.
+pub(crate) fn interrupted(how_far: impl Display) -> ExitCode {
+    complain(format!("interrupted: {how_far}"));
+    ExitCode::from(INTERRUPTED)
+}
+
 /// Runs a command's work on this thread. The runtime is not waited for afterwards: a name that is being looked up, or a
 /// read of a terminal, cannot be hurried.
 pub(crate) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
@@ -158,11 +166,12 @@ mod tests {
                 "{help}"
             );
         };
-        let all = Args::command();
-        all.get_subcommands()
-            .filter(|command| !command.is_hide_set())
-            .for_each(|command| check(command.clone()));
-        check(all);
+        let mut commands = vec![Args::command()];
+        while let Some(command) = commands.pop() {
+            let visible = command.get_subcommands().filter(|inner| !inner.is_hide_set());
+            commands.extend(visible.cloned());
+            check(command);
+        }
     }
 
     fn bench(words: &[&str]) -> Result<BenchOptions, String> {

@@ -42,6 +42,7 @@ pub(crate) struct GroupsOptions {
 #[derive(Clone, Debug, Subcommand)]
 enum Change {
     /// End a group and forget where it was
+    #[command(after_help = cli::exit_codes!("if it was done", "if not"))]
     Delete {
         /// The topic
         #[arg(value_parser = topic::topic_name)]
@@ -51,6 +52,7 @@ enum Change {
         group: String,
     },
     /// Make a group go on at an offset, back or forth
+    #[command(after_help = cli::exit_codes!("if it was done", "if not"))]
     Seek {
         /// The topic
         #[arg(value_parser = topic::topic_name)]
@@ -58,7 +60,7 @@ enum Change {
         /// The group
         #[arg(value_parser = topic::group)]
         group: String,
-        /// The next one to be handed out (1 is the first)
+        /// The next one to be handed out (1 is the first); beyond the end it is what comes next
         offset: u64,
     },
 }
@@ -122,10 +124,25 @@ async fn make(change: &Change, client: &Client) -> anyhow::Result<()> {
         }
         Change::Seek { topic, group, offset } => {
             client.seek_group(topic, group, *offset, PATIENCE).await?;
+            let offset = moved_to(*offset, topic, group, client).await;
             format!("moved {group} of {topic} to offset {offset}\n")
         }
     };
     say(&done).map(|_| ())
+}
+
+/// Where the group is after a seek to that offset, which may be none: the reply repeats what was asked for. Nothing but a
+/// seek moves a group back, so that less is where it was moved to; more is what it has handed out since.
+async fn moved_to(asked: u64, topic: &str, group: &str, client: &Client) -> u64 {
+    let groups = client.groups(Some(topic)).await.unwrap_or_default();
+    let is_it = |line: &&GroupLine| line.topic == topic && line.group == group;
+    // Only the leader is sure to have seen the move.
+    let next = groups
+        .iter()
+        .find(is_it)
+        .filter(|line| line.members.is_some())
+        .map_or(asked, |line| line.next_offset);
+    asked.max(1).min(next)
 }
 
 async fn show(options: &GroupsOptions, client: &Client) -> anyhow::Result<()> {

@@ -3,7 +3,7 @@
 use std::{ops::RangeInclusive, process::ExitCode};
 
 use clap::Args;
-use wiber_client::{Consistency, Read, ReadFrom};
+use wiber_client::{Consistency, Read, ReadError, ReadFrom};
 use wiber_protocol::config::NodeSpec;
 
 use crate::{
@@ -67,8 +67,31 @@ pub(crate) fn run(options: &HistoryOptions) -> ExitCode {
             "`{}` is a pattern, and a history is of one topic: wiber sub '{0}' --from-start shows all that match",
             options.topic
         )),
-        Err(error) => cli::fail(format!("{error:#}")),
+        Err(error) => match error.downcast_ref() {
+            Some(ReadError::Unavailable(_)) if !options.local => {
+                cli::fail(format!("{error:#} (with --local one node is enough)"))
+            }
+            _ => cli::fail(format!("{error:#}")),
+        },
     }
+}
+
+/// What retention dropped of what was asked for, as far as that can be known where the first record shown is this one.
+/// Who did not say how many gets the newest that are kept.
+fn dropped(options: &HistoryOptions, first: u64, kept: &RangeInclusive<u64>) -> Option<String> {
+    let (start, end) = (*kept.start(), *kept.end());
+    let wanted = match (options.since, options.offset, options.count) {
+        (Some(_), ..) if first == start && start > 1 => {
+            return Some(format!(
+                "offsets 1 to {} are no longer kept, and some of them may have been from then on, too",
+                start - 1
+            ));
+        }
+        (Some(_), ..) | (None, None, None) => return None,
+        (None, Some(offset), _) => offset.max(1),
+        (None, None, Some(count)) => end.saturating_add(1).saturating_sub(count).max(1),
+    };
+    (wanted < first).then(|| format!("offsets {wanted} to {} are no longer kept", first - 1))
 }
 
 /// Page by page, so that any number fits into memory.
@@ -88,16 +111,14 @@ async fn show(options: &HistoryOptions, format: &Format, nodes: Vec<NodeSpec>) -
         .limit(options.count.unwrap_or(all))
         .consistency(consistency);
     let mut pages = client.read_all(read);
-    let mut wanted = options.offset.map(|offset| offset.max(1));
+    let mut is_first = true;
     while let Some(records) = pages.next_page().await? {
-        if let (Some(wanted), Some(first)) = (wanted.take(), records.first())
-            && wanted < first.offset
+        if let (true, Some(first), Some(kept)) = (is_first, records.first(), pages.kept())
+            && let Some(dropped) = dropped(options, first.offset, &kept)
         {
-            remark(&format!(
-                "offsets {wanted} to {} are no longer kept",
-                first.offset - 1
-            ));
+            remark(&dropped);
         }
+        is_first = false;
         let mut text = Vec::new();
         for record in &records {
             format.write(record, &mut text)?;
@@ -115,4 +136,39 @@ async fn show(options: &HistoryOptions, format: &Format, nodes: Vec<NodeSpec>) -
         _ => {}
     }
     Ok(Shown::Records)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Only {
+        #[command(flatten)]
+        history: HistoryOptions,
+    }
+
+    #[test]
+    fn what_was_asked_for_and_is_no_longer_kept_is_told_and_nothing_else() {
+        let check = |words: &[&str], first, expected: Option<&str>| {
+            let words = [&["history", "t"], words].concat();
+            let options = Only::try_parse_from(&words).unwrap().history;
+            let told = dropped(&options, first, &(6..=20));
+            assert_eq!(told.as_deref(), expected, "{words:?}");
+        };
+        check(&[], 11, None);
+        check(&["-n", "15"], 6, None);
+        check(&["-n", "16"], 6, Some("offsets 5 to 5 are no longer kept"));
+        check(&["-n", "1000"], 6, Some("offsets 1 to 5 are no longer kept"));
+        check(&["--offset", "3"], 6, Some("offsets 3 to 5 are no longer kept"));
+        check(&["--offset", "7", "-n", "1000"], 7, None);
+        check(&["--since", "1h"], 7, None);
+        check(
+            &["--since", "1h"],
+            6,
+            Some("offsets 1 to 5 are no longer kept, and some of them may have been from then on, too"),
+        );
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Lines keep their order: some hundred at most are on their way together, and the next are read only when these are
 //! acknowledged, which also bounds the memory and makes whoever writes into the pipe wait. When the cluster takes nothing
-//! for `--timeout`, reading ends: a line whose fate is unknown is said to be unknown, and none after it is sent.
+//! for `--timeout`, or at Ctrl-C, reading ends: a line whose fate is unknown is said to be unknown, and none after it is sent.
 
 mod lines;
 mod options;
@@ -22,7 +22,7 @@ use self::{
     progress::Progress,
     report::Report,
 };
-use crate::{cli, topic};
+use crate::{cli, end::Interrupt, topic};
 
 pub(crate) fn run(options: &PubOptions) -> ExitCode {
     let (source, nodes) = match (options.source(), options.nodes.resolve()) {
@@ -35,15 +35,26 @@ pub(crate) fn run(options: &PubOptions) -> ExitCode {
     let published = cli::block_on(async {
         match source {
             Source::Lines => publish_lines(options, nodes, &mut report).await,
-            single => publish_one(options, single, nodes, &mut report).await,
+            single => publish_one(options, single, nodes, &mut report)
+                .await
+                .map(|()| Ended::ByItself),
         }
     });
     report.say_wrong();
     match published {
-        Ok(()) if report.is_good() => ExitCode::SUCCESS,
-        Ok(()) => cli::fail(report.summary()),
+        Ok(Ended::Interrupted) => cli::interrupted(report.summary()),
+        Ok(Ended::ByItself) if report.is_good() => ExitCode::SUCCESS,
+        Ok(Ended::ByItself) => cli::fail(report.summary()),
         Err(error) => cli::fail(format!("{error:#}")),
     }
+}
+
+/// How publishing ended.
+enum Ended {
+    /// All was sent, or the cluster took no more.
+    ByItself,
+    /// Ctrl-C ended it: a line that was on its way then may be stored.
+    Interrupted,
 }
 
 /// One message, of any bytes and with whatever belongs to it.
@@ -91,7 +102,8 @@ async fn publish_lines(
     options: &PubOptions,
     nodes: Vec<NodeSpec>,
     report: &mut Report,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Ended> {
+    let mut interrupt = Interrupt::new().context("cannot wait for signals")?;
     // Among lines that are printed it would be in the way.
     let is_quiet = !options.verbose && !options.json;
     let mut progress = Progress::none();
@@ -112,9 +124,16 @@ async fn publish_lines(
         .publish_in_order(&options.topic)
         .map_err(|error| anyhow!(error))?;
     let made_up = format!("{:016x}", rand::random::<u64>());
-    while let Some(batch) = lines.next().await.context("cannot read the messages")? {
+    loop {
+        let Some(batch) = interrupt.unless(lines.next()).await else {
+            report.stopped_after(lines.number());
+            break;
+        };
+        let Some(batch) = batch.context("cannot read the messages")? else {
+            break;
+        };
         let id = |number: u64| format!("{made_up}-{number}");
-        let fates = publish_batch(batch, id, options, &mut publisher).await;
+        let fates = publish_batch(batch, id, options, &mut publisher, &mut interrupt).await;
         if fates.iter().any(|fate| fate.result.is_err()) {
             // What is said of them begins on a line of its own.
             progress.clear();
@@ -125,13 +144,19 @@ async fn publish_lines(
             report.add(&fate)?;
         }
         if let Some(number) = stopped_after {
-            report.stopped_after(number);
+            if !lines.has_no_more() {
+                report.stopped_after(number);
+            }
             break;
         }
         progress.show(report.stored(), lines.read_bytes());
     }
     progress.clear();
-    Ok(())
+    Ok(if interrupt.has_come() {
+        Ended::Interrupted
+    } else {
+        Ended::ByItself
+    })
 }
 
 /// What became of one line.
@@ -156,6 +181,7 @@ async fn publish_batch(
     id: impl Fn(u64) -> String,
     options: &PubOptions,
     publisher: &mut OrderedPublisher,
+    interrupt: &mut Interrupt,
 ) -> Vec<Fate> {
     let mut messages = Vec::with_capacity(batch.len());
     let mut lines = Vec::with_capacity(batch.len());
@@ -169,7 +195,11 @@ async fn publish_batch(
             headers: options.headers.clone(),
         }));
     }
-    let mut results = publisher.publish(&messages, options.timeout).await.into_iter();
+    let results = interrupt
+        .unless(publisher.publish(&messages, options.timeout))
+        .await;
+    let not_heard_of = || vec![Err(PublishError::Unknown("interrupted".to_owned())); messages.len()];
+    let mut results = results.unwrap_or_else(not_heard_of).into_iter();
     let fate = |(number, id, refused): (u64, String, Option<&'static str>)| Fate {
         number,
         id,

@@ -5,17 +5,17 @@
 
 use std::process::{ExitCode, Stdio};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use bytes::Bytes;
 use clap::Args;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     process::Command,
 };
-use wiber_client::{GroupOptions, RecordLine, ServeError};
+use wiber_client::{AckError, Client, GroupOptions, Member, MemberEvent, RecordLine, ReplyError};
 use wiber_protocol::{config::NodeSpec, record::MAX_BODY_BYTES};
 
-use crate::{cli, end::End, nodes::NodesOptions, output::remark, topic};
+use crate::{cli, end::End, nodes::NodesOptions, output::remark, sub::Connection, topic};
 
 #[derive(Clone, Debug, Args)]
 #[command(
@@ -31,7 +31,7 @@ pub(crate) struct ReplyOptions {
     /// The reply to all of them, its words joined by blanks
     #[arg(required_unless_present_any = ["command", "echo"])]
     message: Vec<String>,
-    /// Reply with what this shell command writes; it reads the request from its stdin, and the topic and the request's id
+    /// Reply with what this shell command writes, one command at a time; it reads the request from its stdin, and the topic and the request's id
     /// are in its environment as `WIBER_TOPIC` and `WIBER_ID`. If it fails, the request is not answered
     #[arg(long, value_name = "COMMAND", conflicts_with = "message")]
     command: Option<String>,
@@ -46,6 +46,9 @@ pub(crate) struct ReplyOptions {
 }
 
 pub(crate) fn run(options: &ReplyOptions) -> ExitCode {
+    if topic::is_pattern(&options.topic) {
+        return cli::refuse(topic::NO_GROUP_OF_PATTERN);
+    }
     let nodes = match options.nodes.resolve() {
         Ok(nodes) => nodes,
         Err(error) => return cli::refuse(format!("{error:#}")),
@@ -61,20 +64,53 @@ async fn serve(options: &ReplyOptions, nodes: Vec<NodeSpec>) -> anyhow::Result<(
     let client = topic::client(topic::leader_first(nodes).await);
     // One at a time: the others are free for another member.
     let group = GroupOptions::new().max_in_flight(1);
-    let answer = async |request: RecordLine| match answer(options, &request).await {
-        Ok(body) => Some(body),
-        Err(error) => {
-            remark(&format!("offset {} is not answered: {error:#}", request.offset));
-            None
+    let mut member = client
+        .join(&options.topic, &options.group, group)
+        .map_err(|error| anyhow!(topic::in_words(error)))?;
+    let mut connection = Connection::default();
+    while let Some(event) = end.unless(member.next()).await {
+        match event {
+            Some(MemberEvent::Record(request)) => {
+                if end
+                    .unless(settle(options, &client, &member, &request))
+                    .await
+                    .is_none()
+                {
+                    break;
+                }
+            }
+            Some(MemberEvent::Joined { node }) => connection.is_back(&format!("goes on from {node}")),
+            Some(MemberEvent::Disconnected { reason }) => connection.is_lost(&reason),
+            Some(MemberEvent::Skipped { first, last }) => {
+                remark(&format!("offsets {first} to {last} are no longer kept"));
+            }
+            Some(MemberEvent::Ended { reason }) => bail!(reason),
+            None => bail!("the group is no more"),
+        }
+    }
+    Ok(())
+}
+
+/// Answers a request and acknowledges it when the reply is stored; else it is given back, to be handed out again. A record
+/// that is no request is answered, too, but nobody is told.
+async fn settle(options: &ReplyOptions, client: &Client, member: &Member, request: &RecordLine) {
+    let settled = async {
+        let body = answer(options, request)
+            .await
+            .map_err(|error| format!("offset {} is not answered: {error:#}", request.offset))?;
+        match client.reply(request, body).await {
+            Ok(_) | Err(ReplyError::NoRequest) => {}
+            Err(error) => return Err(format!("cannot reply: {error}")),
+        }
+        match member.ack(request).await {
+            // Somebody ended or moved the group meanwhile.
+            Ok(()) | Err(AckError::NotDelivered { .. }) => Ok(()),
+            Err(error) => Err(format!("cannot acknowledge a request: {error}")),
         }
     };
-    loop {
-        let served = client.serve(&options.topic, &options.group, group, &answer);
-        match end.unless(served).await {
-            None | Some(Ok(())) => return Ok(()),
-            Some(Err(error @ (ServeError::Reply(_) | ServeError::Ack(_)))) => remark(&error.to_string()),
-            Some(Err(error)) => return Err(error.into()),
-        }
+    if let Err(why) = settled.await {
+        remark(&why);
+        member.nack(request).await;
     }
 }
 

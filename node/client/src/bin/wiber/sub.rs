@@ -81,7 +81,7 @@ impl SubOptions {
     fn check(&self) -> Result<(), String> {
         let of_one_topic = self.offset.is_some() || self.last.is_some();
         match (topic::is_pattern(&self.topic), self.group.is_given()) {
-            (true, true) => Err("a --group is of one topic".to_owned()),
+            (true, true) => Err(topic::NO_GROUP_OF_PATTERN.to_owned()),
             (_, true) if self.order.is_some() => Err("--order is not for a --group".to_owned()),
             (true, false) if of_one_topic => Err("--offset and --last are for one topic".to_owned()),
             _ => Ok(()),
@@ -205,12 +205,12 @@ impl Shown {
 
 /// The reader was told that the connection is lost: once of each node, not at every attempt.
 #[derive(Debug, Default)]
-struct Connection {
+pub(crate) struct Connection {
     told_of: BTreeSet<String>,
 }
 
 impl Connection {
-    fn is_lost(&mut self, reason: &str) {
+    pub(crate) fn is_lost(&mut self, reason: &str) {
         if self.is_news(reason) {
             remark(&format!("{reason}; trying the others"));
         }
@@ -222,7 +222,7 @@ impl Connection {
         self.told_of.insert(node.to_owned())
     }
 
-    fn is_back(&mut self, goes_on: &str) {
+    pub(crate) fn is_back(&mut self, goes_on: &str) {
         if !std::mem::take(&mut self.told_of).is_empty() {
             remark(goes_on);
         }

@@ -36,6 +36,9 @@ pub(crate) fn is_pattern(text: &str) -> bool {
     Pattern::new(text).is_ok_and(|pattern| !pattern.is_literal())
 }
 
+/// Why a member cannot be of a pattern's topics.
+pub(crate) const NO_GROUP_OF_PATTERN: &str = "a --group is of one topic";
+
 /// What the protocol says of a mistake, for people.
 pub(crate) fn in_words(error: LineError) -> String {
     error.to_string().trim_start_matches("ERR usage: ").to_owned()

@@ -18,7 +18,8 @@ use crate::{
 #[command(
     after_help = concat!(
         "Examples:\n  wiber topics\n  wiber topics 'orders.>' --json\n\n\
-         Rates are what the node that is asked, the leader if it is found, saw in the last ten seconds.\n\n",
+         Rates are what the node that is asked, the leader if it is found, saw of late: a burst is gone from them after\n\
+         ten to twenty seconds.\n\n",
         cli::exit_codes!("if a node told its topics", "if not")
     )
 )]

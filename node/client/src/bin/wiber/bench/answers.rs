@@ -12,6 +12,11 @@ pub(crate) struct Ack<'a> {
 pub(crate) trait Observer {
     /// The message with this number (counted from 0 over the whole load) is acknowledged.
     fn acknowledged(&mut self, number: u64, ack: &Ack<'_>);
+
+    /// Whether more is to be published; asked now and then.
+    fn goes_on(&self) -> bool {
+        true
+    }
 }
 
 /// Understands the answer to a publish, given without its line end. `None` is a failure: these ids are new, so even

@@ -132,7 +132,7 @@ impl Run<'_> {
         observer: &mut impl Observer,
     ) -> anyhow::Result<()> {
         for connection in &mut *connections {
-            self.refill(connection)?;
+            self.refill(connection, observer)?;
         }
         while connections.iter().any(|connection| connection.in_flight() > 0) {
             let ready = wait(connections)?;
@@ -144,7 +144,7 @@ impl Run<'_> {
                     && connection.read(&mut self.tally, observer)? > 0
                 {
                     self.answered_at = Instant::now();
-                    self.refill(connection)?;
+                    self.refill(connection, observer)?;
                 } else if ready.contains(PollFlags::OUT) {
                     connection.write().context("sending failed")?;
                 }
@@ -153,10 +153,11 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn refill(&mut self, connection: &mut Connection) -> anyhow::Result<()> {
+    fn refill(&mut self, connection: &mut Connection, observer: &impl Observer) -> anyhow::Result<()> {
         let now = Instant::now();
         let left = match self.load.time_limit {
             Some(limit) if now - self.began >= limit => 0,
+            _ if !observer.goes_on() => 0,
             _ => self.load.count - self.next,
         };
         let count = connection.room().min(usize::try_from(left).unwrap_or(usize::MAX));

@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind, Read};
 
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TryRecvError};
 use wiber_client::MAX_TOGETHER;
 use wiber_protocol::line::{Line, LineSplitter, MAX_LINE_BYTES};
 
@@ -43,9 +43,20 @@ impl Lines {
         }
     }
 
+    /// The number of the last line that was given; 0 before the first.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
     /// How much has been cut into lines or is about to be.
     pub(super) fn read_bytes(&self) -> u64 {
         self.read_bytes
+    }
+
+    /// Whether it is certain that no line is left. Ends the reading.
+    pub(super) fn has_no_more(mut self) -> bool {
+        self.splitter.buffer().is_empty()
+            && (self.has_ended || matches!(self.chunks.try_recv(), Err(TryRecvError::Disconnected)))
     }
 
     /// The lines that are there, at least one; `None` at the end. A last line without a line end is a line, too.

@@ -23,7 +23,7 @@ pub(super) struct Report {
     /// What went wrong last, and has not been said yet.
     wrong: Option<Run>,
     remarks: u64,
-    /// The last line that was sent, where the cluster took no more.
+    /// The last line that was sent, where others would have followed.
     stopped_after: Option<u64>,
 }
 
@@ -197,9 +197,9 @@ impl Report {
         }
     }
 
-    /// The cluster takes no more: nothing after this line is sent.
+    /// The cluster takes no more, or it was interrupted: nothing after this line is sent. 0 is before the first.
     pub(super) fn stopped_after(&mut self, number: u64) {
-        self.stopped_after = Some(number);
+        self.stopped_after = (number > 0).then_some(number);
     }
 
     /// What the command ends with if not all is good.
