@@ -159,8 +159,9 @@ impl From<LineError> for ReadError {
 }
 
 impl Client {
-    /// Reads one page. Asks each node, the last good one first, and all of them again as long as one can be reached and none can
-    /// answer for now, as while a leader is elected; it takes no longer than `read_timeout`. An unknown topic is an empty page.
+    /// Reads one page. Asks each node, the last good one first; and for `attempt_timeout` all of them again while one can be
+    /// reached and none can answer for now, as when a leader is elected. It takes no longer than `read_timeout`. An unknown topic
+    /// is an empty page.
     /// [`Client::read_all`] reads on by itself.
     ///
     /// # Errors
@@ -192,6 +193,8 @@ impl Inner {
     pub(crate) async fn read_page(&self, read: &Read) -> Result<ReadPage, ReadError> {
         let command = read.command()?;
         let until = Instant::now() + self.options.read_timeout;
+        // An election is over long before; without a majority nobody should wait for longer to hear it.
+        let again_until = until.min(Instant::now() + self.options.attempt_timeout);
         let mut backoff = self.backoff();
         // Why the last whole round came to nothing: one that time cuts off knows less.
         let mut failed = None;
@@ -201,7 +204,7 @@ impl Inner {
                 Ok(page) => return Ok(page),
                 Err(reasons) => reasons,
             };
-            let left = until.saturating_duration_since(Instant::now());
+            let left = again_until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(self.unavailable(&failed.unwrap_or(reasons)));
             }
