@@ -22,10 +22,11 @@ pub(super) struct RecordsQuery {
     /// By time of origin, holding each record for so many milliseconds at most.
     order: Option<u64>,
     group: Option<String>,
-    /// These three are a member's; the first in milliseconds.
+    /// These four are a member's; the first in milliseconds.
     ack_timeout: Option<u64>,
     max_deliveries: Option<u32>,
     max_in_flight: Option<u32>,
+    limit: Option<u64>,
 }
 
 impl FromParams for RecordsQuery {
@@ -39,6 +40,7 @@ impl FromParams for RecordsQuery {
         "ack_timeout",
         "max_deliveries",
         "max_in_flight",
+        "limit",
     ];
 
     fn from_params(params: &Params) -> Result<Self, Refusal> {
@@ -58,6 +60,7 @@ impl FromParams for RecordsQuery {
             ack_timeout: params.number("ack_timeout")?,
             max_deliveries: count("max_deliveries")?,
             max_in_flight: count("max_in_flight")?,
+            limit: params.number("limit")?,
         })
     }
 }
@@ -80,8 +83,9 @@ impl RecordsQuery {
     /// How to be a member; `None` if no group is named.
     fn membership(&self) -> Result<Option<(&str, GroupOptions)>, Refusal> {
         let Some(group) = &self.group else {
-            if self.ack_timeout.is_some() || self.max_deliveries.is_some() || self.max_in_flight.is_some() {
-                let why = "`ack_timeout`, `max_deliveries` and `max_in_flight` are for a `group`.";
+            let counts = self.max_deliveries.or(self.max_in_flight).is_some();
+            if counts || self.ack_timeout.or(self.limit).is_some() {
+                let why = "`ack_timeout`, `max_deliveries`, `max_in_flight` and `limit` are for a `group`.";
                 return Err(Refusal::unreadable(why));
             }
             return Ok(None);
@@ -98,6 +102,9 @@ impl RecordsQuery {
         }
         if let Some(records) = self.max_in_flight {
             options = options.max_in_flight(records);
+        }
+        if let Some(records) = self.limit {
+            options = options.limit(records);
         }
         Ok(Some((group, options)))
     }

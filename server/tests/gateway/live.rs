@@ -173,6 +173,8 @@ fn what_can_not_be_followed_is_refused_before_there_is_a_socket() {
         "/live/records/t?group=g&after=1",
         "/live/records/t?group=g&ack_timeout=1",
         "/live/records/t?group=g&max_in_flight=0",
+        "/live/records/t?group=g&limit=0",
+        "/live/records/t?limit=1",
         "/live/records/t?group=g&max_in_flight=1025",
         "/live/records/t?max_in_flight=1",
         "/live/records/t?ack_timeout=1000",
