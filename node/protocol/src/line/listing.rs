@@ -23,7 +23,10 @@ pub struct TopicLine {
 }
 
 /// A rate is no more exact than that, and more digits are what arithmetic on binary fractions leaves behind.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the form serde calls; a lint of 64-bit targets only"
+)]
 fn to_hundredths<S: Serializer>(per_s: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64((per_s * 100.0).round() / 100.0)
 }
