@@ -24,6 +24,30 @@ async fn expect_disconnected(member: &mut Member, words: &str) {
     }
 }
 
+/// What was lost: who gives back what it held would have waited for ever, with nobody there to take it.
+#[tokio::test]
+async fn who_gives_back_to_a_member_that_had_all_it_wanted_does_not_wait() {
+    const MORE_THAN_WAIT: u64 = 200;
+    let node = FakeNode::start("n1").await;
+    let client = client(&[&node.spec], options());
+    let mut member = client
+        .join("t", "g", GroupOptions::new().limit(1))
+        .expect("a group");
+    let mut talk = node.accept().await;
+    talk.expect("SUBSCRIBE t --group g --limit 1").await;
+    talk.say("OK subscribed t group g").await;
+    talk.say(&handed_out(1, 1)).await;
+    soon(member.next_record()).await.expect("a record");
+    drop(talk);
+    expect_disconnected(&mut member, "n1: ").await;
+    let handle = member.handle();
+    for offset in 1..=MORE_THAN_WAIT {
+        soon(handle.nack_offset(offset)).await;
+        // While it waits to connect again it takes them; that must be over for most of them.
+        tokio::time::sleep(options().backoff_max / 20).await;
+    }
+}
+
 #[tokio::test]
 async fn a_member_goes_where_the_leader_is_and_joins_again_when_it_is_lost() {
     let nodes = [

@@ -43,7 +43,7 @@ impl MemberTask {
         loop {
             if self.options.limit == Some(0) {
                 // It has all that it wanted, and what it held was lost with the connection.
-                return self.events.closed().await;
+                return self.rest().await;
             }
             let mut joined = false;
             let Err(left) = self.serve(node, &mut joined).await else {
@@ -70,6 +70,17 @@ impl MemberTask {
             }
             node = leader.unwrap_or_else(|| self.client.after(node));
             self.wait(backoff.next()).await;
+        }
+    }
+
+    /// Does nothing more, until nobody wants events any more.
+    async fn rest(&mut self) {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.events.closed() => return,
+                Some(_) = self.nacks.recv() => {}
+            }
         }
     }
 
